@@ -1,0 +1,37 @@
+# The verbs of a checkout. Each one installs what it needs first (packaging/provision), and nothing when all is there.
+#
+#   make test TESTS=tests/unit PYTEST_ARGS='-x -k listen'
+
+PYTHON      := .venv/bin/python
+TESTS       ?= tests
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check bench clean provision
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: provision ## the outage of January 2019, with a real nginx and certbot: as it was, and with exodus-certbot
+	@$(PYTHON) tests/demo/certificate_outage.py
+
+test: provision check ## check, then the tests
+	$(PYTHON) -m pytest -m 'not full' $(PYTEST_ARGS) $(TESTS)
+
+test-all: provision check ## check, then the tests with the long ones and every version
+	$(PYTHON) -m pytest $(PYTEST_ARGS) $(TESTS)
+
+check: provision ## lint, format, types
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+bench: provision ## how long it takes
+	@$(PYTHON) tests/bench/bench.py
+
+provision:
+	@packaging/provision
+
+clean: ## remove what was made here, .venv too
+	rm -rf .venv .provision .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	find exodus_certbot hooks tests -name __pycache__ -type d -exec rm -rf {} +

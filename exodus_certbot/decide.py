@@ -1,0 +1,196 @@
+"""Decide, without looking at anything: what an observation means, whether to reload, how a whole run went."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from exodus_certbot.expect import key_type_of
+from exodus_certbot.model import Certificate, Expectation, Observation, Overall, Pair, Row, Verdict
+from exodus_certbot.server_names import is_covered
+
+_MINUTE = "%Y-%m-%d %H:%M UTC"
+_MOST_WARN = timedelta(days=21)
+_SEVERITY = {
+    Verdict.OK: Overall.OK,
+    Verdict.NOT_PROBED: Overall.OK,
+    Verdict.EXPIRING: Overall.WARNING,
+    Verdict.STALE: Overall.CRITICAL,
+    Verdict.EXPIRED: Overall.CRITICAL,
+    Verdict.UNREACHABLE: Overall.CRITICAL,
+}
+_RANK = [Overall.OK, Overall.WARNING, Overall.UNKNOWN, Overall.CRITICAL]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Keep an expectation together with what was observed and the row that reports both."""
+
+    expectation: Expectation
+    observation: Observation | None
+    row: Row
+
+
+def judge(
+    expectation: Expectation, observation: Observation | None, now: datetime, warn_days: float | None = None
+) -> Judged:
+    """Compare what was served with what is on disk; `observation` is None where nobody was asked."""
+    served = observation.certificate if observation else None
+    expected = expectation.pair.certificate if expectation.pair else None
+    verdict, reason = _verdict(expectation, observation, expected, now, warn_days)
+    listener = expectation.service.listener
+    row = Row(
+        name=expectation.service.name,
+        address=listener.address,
+        port=listener.port,
+        key_type=key_type_of(expectation) or (served.key_type if served else None),
+        lineage=expectation.pair.lineage if expectation.pair else None,
+        expected_sha256=expected.sha256 if expected else None,
+        served_sha256=served.sha256 if served else None,
+        not_after=served.not_after if served else None,
+        verdict=verdict,
+        reason=reason,
+    )
+    return Judged(expectation, observation, row)
+
+
+def _verdict(
+    expectation: Expectation,
+    observation: Observation | None,
+    expected: Certificate | None,
+    now: datetime,
+    warn_days: float | None,
+) -> tuple[Verdict, str]:
+    if expectation.not_probed or observation is None:
+        return Verdict.NOT_PROBED, expectation.not_probed or "nobody was asked"
+    served = observation.certificate
+    if served is None:
+        return Verdict.UNREACHABLE, observation.failure
+    if expected is not None and served.sha256 != expected.sha256:
+        return Verdict.STALE, _stale_reason(served, expected, now)
+    age = _age_verdict(served, now, warn_days)
+    if age is not None:
+        return age
+    if expected is None:
+        return Verdict.NOT_PROBED, f"{_why_unknown(expectation)}; what it serves is valid for {_left(served, now)}"
+    return Verdict.OK, f"as on disk, {_left(served, now)} left" + _coverage_note(expectation, served)
+
+
+def _stale_reason(served: Certificate, expected: Certificate, now: datetime) -> str:
+    if served.key_type is not expected.key_type:
+        return f"serves an {served.key_type} certificate where the one on disk is {expected.key_type}"
+    left = f"{_left(served, now)} left" if served.not_after > now else f"expired {_left(served, now)} ago"
+    newer = "a newer one" if expected.not_before > served.not_before else "another one"
+    return f"serves {served.sha256[:12]} ({left}); on disk is {newer}, {expected.sha256[:12]}"
+
+
+def _age_verdict(served: Certificate, now: datetime, warn_days: float | None) -> tuple[Verdict, str] | None:
+    if served.not_after <= now:
+        return Verdict.EXPIRED, f"expired {_left(served, now)} ago, and so is the one on disk: renew it"
+    if served.not_before > now:
+        return (
+            Verdict.EXPIRED,
+            f"not valid for another {_left_of(served.not_before - now)}: clients refuse it; check the clock",
+        )
+    if served.not_after - now < warn_before(served, warn_days):
+        return Verdict.EXPIRING, f"only {_left(served, now)} left: why was it not renewed? see: certbot certificates"
+    return None
+
+
+def _why_unknown(expectation: Expectation) -> str:
+    if expectation.pair is not None:
+        return expectation.pair.problem
+    return "a variable in ssl_certificate: which file nginx means is decided at each handshake"
+
+
+def _coverage_note(expectation: Expectation, served: Certificate) -> str:
+    return "" if is_covered(expectation.service.name, served.names) else "; the certificate does not have this name"
+
+
+def warn_before(certificate: Certificate, warn_days: float | None) -> timedelta:
+    """Say how long before its end a certificate is called expiring: a third of its life, at most 21 days."""
+    if warn_days is not None:
+        return timedelta(days=warn_days)
+    return min((certificate.not_after - certificate.not_before) / 3, _MOST_WARN)
+
+
+def _left(certificate: Certificate, now: datetime) -> str:
+    return _left_of(abs(certificate.not_after - now))
+
+
+def _left_of(duration: timedelta) -> str:
+    if duration >= timedelta(days=2):
+        return f"{duration.days} days"
+    hours, seconds = divmod(int(duration.total_seconds()), 3600)
+    return f"{hours} h {seconds // 60} min" if hours else f"{seconds // 60} min"
+
+
+def needs_reload(judged: Iterable[Judged]) -> str:
+    """Say why a reload is needed, or nothing: only where what is served is not what is on disk."""
+    stale = [item.row for item in judged if item.row.verdict is Verdict.STALE]
+    return f"{_count(stale)} not what is on disk" if stale else ""
+
+
+def needs_deployment(judged: Sequence[Judged]) -> str:
+    """Say why a lineage that was just renewed needs a reload, or nothing.
+
+    A listener that nginx has not yet opened is a reason too: the configuration may be as new as the certificate.
+    """
+    unopened = [item.row for item in judged if item.observation is not None and item.observation.refused]
+    return needs_reload(judged) or (f"{_count(unopened)} not open yet" if unopened else "")
+
+
+def not_as_on_disk(judged: Iterable[Judged]) -> tuple[Judged, ...]:
+    """Select what a reload would change."""
+    return tuple(item for item in judged if item.row.verdict in (Verdict.STALE, Verdict.UNREACHABLE))
+
+
+def blocking_faults(judged: Iterable[Judged], faults_of_files: Iterable[str], now: datetime) -> tuple[str, ...]:
+    """List the reasons not to load the certificates on disk: each would serve worse than what is served now."""
+    changing = not_as_on_disk(judged)
+    pairs = dict.fromkeys(item.expectation.pair for item in changing if item.expectation.pair)
+    dated = (fault for pair in pairs for fault in _date_faults(pair, now))
+    return tuple(dict.fromkeys((*faults_of_files, *dated, *_lost_names(changing))))
+
+
+def _date_faults(pair: Pair, now: datetime) -> Iterable[str]:
+    certificate = pair.certificate
+    if certificate is None:
+        return
+    if certificate.not_after <= now:
+        yield f"the certificate in {pair.source.certificate} expired on {certificate.not_after:{_MINUTE}}"
+    if certificate.not_before > now:
+        yield f"the certificate in {pair.source.certificate} is not valid before {certificate.not_before:{_MINUTE}}"
+
+
+def _lost_names(judged: Iterable[Judged]) -> Iterable[str]:
+    """Name what the served certificate covers and the one on disk does not; what neither covers is no loss."""
+    for item in judged:
+        expected = item.expectation.pair.certificate if item.expectation.pair else None
+        served = item.observation.certificate if item.observation else None
+        name = item.expectation.service.name
+        if expected and served and is_covered(name, served.names) and not is_covered(name, expected.names):
+            source = item.expectation.pair.source.certificate if item.expectation.pair else ""
+            yield f"the certificate in {source} does not cover {name}, which nginx serves with it"
+
+
+def overall(rows: Iterable[Row]) -> Overall:
+    """Give the worst of the rows' verdicts."""
+    return worst(_SEVERITY[row.verdict] for row in rows)
+
+
+def worst(verdicts: Iterable[Overall]) -> Overall:
+    """Give the worst of several verdicts."""
+    return max(verdicts, key=_RANK.index, default=Overall.OK)
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """Say in one line how many listeners are in which state, the worst first."""
+    if not rows:
+        return "nginx is configured with no TLS listener"
+    order = sorted(Verdict, key=lambda verdict: -_RANK.index(_SEVERITY[verdict]))
+    counts = [(verdict, sum(row.verdict is verdict for row in rows)) for verdict in order]
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts if count)
+
+
+def _count(rows: Sequence[Row]) -> str:
+    return "1 of what nginx serves is" if len(rows) == 1 else f"{len(rows)} of what nginx serves are"

@@ -1,0 +1,109 @@
+"""The story of this package: make nginx serve what is on disk, and prove it. `check` is its first half."""
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+from exodus_certbot import decide, lineage, prove, reload
+from exodus_certbot.errors import NginxError, ReloadFailed
+from exodus_certbot.look import Run, View, look
+from exodus_certbot.model import Expectation, Overall, Report
+from exodus_certbot.nginx import Nginx
+from exodus_certbot.server_names import is_covered
+from exodus_certbot.settings import Settings, state_dir
+from exodus_common import lock
+from exodus_common.clock import Clock
+from exodus_common.render import printable
+
+_log = logging.getLogger(__name__)
+
+
+def check(settings: Settings, clock: Clock) -> Report:
+    """Compare what every listener serves with what is on disk; change nothing."""
+    run = Run.begin(settings, clock)
+    view = look(run, run.find_nginx())
+    judged = run.judge(view.expected, prove.observe(view.expected, run.ask, run.deadline))
+    return _report(judged, view.problem)
+
+
+def reconcile(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> Report:
+    """Reload nginx where any listener serves another certificate than the one on disk, and prove the repair."""
+    program = Run.begin(settings, clock).find_nginx()
+    with _one_at_a_time(program, settings, clock, environ):
+        run = Run.begin(settings, clock)
+        view = look(run, program)
+        return _bring_in_line(run, view, view.expected, decide.needs_reload)
+
+
+def deploy(settings: Settings, lineages: Sequence[Path], clock: Clock, environ: Mapping[str, str]) -> Report:
+    """Have nginx serve lineages that were just renewed, and prove it; one that nginx does not use is no fault."""
+    settings = replace(settings, certbot_dir=settings.certbot_dir or lineage.certbot_dir_of(lineages[0]))
+    first = Run.begin(settings, clock)
+    ours = [lineage.open_lineage(folder, first.certbot_dir) for folder in lineages]
+    program = first.find_nginx()
+    with _one_at_a_time(program, settings, clock, environ):
+        run = Run.begin(settings, clock)
+        view = look(run, program)
+        scope = [expectation for expectation in view.expected if _concerns(expectation, ours)]
+        if not scope and view.problem is None:
+            names = ", ".join(printable(str(one.folder)) for one in ours)
+            return Report(Overall.OK, f"nginx does not use {names}: nothing to do", reloaded=False, listeners=())
+        return _bring_in_line(run, view, scope, decide.needs_deployment)
+
+
+def _bring_in_line(
+    run: Run, view: View, scope: Sequence[Expectation], why: Callable[[Sequence[decide.Judged]], str]
+) -> Report:
+    """Validate, reload, prove: do nothing where all is right, and change nothing where it would get worse."""
+    judged = run.judge(scope, prove.observe(scope, run.ask, run.deadline))
+    _log.info("asked for %d names at listeners: %s", len(scope), decide.summary([item.row for item in judged]))
+    reason = why(judged)
+    faults = decide.blocking_faults(judged, _file_faults(judged), run.clock.now()) if reason else ()
+    if not reason or faults or view.problem or view.master is None:
+        return _report(judged, view.problem, faults)
+    _log.info("reloading nginx (master %d), since %s", view.master.pid, reason)
+    try:
+        reload.reload(view.master, view.error_logs, run.deadline)
+    except ReloadFailed as failure:
+        return _report(run.judge(scope, prove.observe(scope, run.ask, run.deadline)), failure)
+    _log.info("new workers run; asking until all is right")
+    proven = _report(run.judge(scope, prove.prove(scope, run.ask, run.deadline)), None)
+    return replace(proven, reloaded=True, reason=f"reloaded nginx, since {reason}; now {proven.reason}")
+
+
+def _file_faults(judged: Sequence[decide.Judged]) -> tuple[str, ...]:
+    pairs = dict.fromkeys(item.expectation.pair for item in decide.not_as_on_disk(judged))
+    return tuple(fault for pair in pairs if pair is not None for fault in lineage.faults(pair))
+
+
+def _report(judged: Sequence[decide.Judged], problem: NginxError | None, faults: Sequence[str] = ()) -> Report:
+    rows = tuple(item.row for item in judged)
+    verdict, reasons = decide.overall(rows), []
+    if problem is not None:
+        verdict = decide.worst((verdict, problem.verdict))
+        reasons.append(str(problem))
+    if faults:
+        verdict = Overall.CRITICAL
+        reasons.append("nginx was not reloaded and keeps what it serves, since " + "; ".join(faults))
+    return Report(verdict, "; ".join(reasons) or decide.summary(rows), reloaded=False, listeners=rows)
+
+
+def _concerns(expectation: Expectation, ours: Sequence[lineage.Lineage]) -> bool:
+    """Tell whether a lineage stands behind an expectation, or may stand behind a variable there."""
+    if expectation.pair is not None:
+        return any(expectation.pair.lineage == one.folder for one in ours)
+    sni = expectation.service.sni
+    return sni is not None and any(is_covered(sni, one.names) for one in ours)
+
+
+def _one_at_a_time(
+    program: Nginx, settings: Settings, clock: Clock, environ: Mapping[str, str]
+) -> AbstractContextManager[None]:
+    """Let one run at a time reload one nginx; another waits, and then finds that nothing is left to do."""
+    which = sha256(os.path.realpath(program.conf).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    path = state_dir(environ) / f"nginx-{which}.lock"
+    return lock.held(path, wait_seconds=settings.timeout_seconds, clock=clock)

@@ -1,0 +1,33 @@
+"""Join services to the certificates on disk: what must be served, for each key type of each name at each listener."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from exodus_certbot.model import CertificateSource, Expectation, KeyType, Pair, Service
+
+Pairs = Mapping[CertificateSource, Pair]
+
+
+def expectations(services: Iterable[Service], pairs: Pairs) -> tuple[Expectation, ...]:
+    """Say what each service must show; `pairs` holds every source that has a file of its own."""
+    return tuple(expectation for service in services for expectation in _of(service, pairs))
+
+
+def _of(service: Service, pairs: Pairs) -> Iterator[Expectation]:
+    computed = [source for source in service.sources if source.computed]
+    if computed or not service.sources:
+        yield Expectation(service, None, not_probed=service.not_probed)
+        return
+    all_pairs = [pairs[source] for source in service.sources]
+    # OpenSSL has one slot for each key type: the last certificate of a type is the one that is served.
+    last = {pair.certificate.key_type: pair for pair in all_pairs if pair.certificate}
+    for pair in all_pairs:
+        replaced = pair.certificate is not None and last[pair.certificate.key_type] is not pair
+        reason = "a later ssl_certificate of the same key type replaces it" if replaced else ""
+        force = pair.certificate.key_type if pair.certificate and len(last) > 1 else None
+        yield Expectation(service, pair, force, service.not_probed or reason)
+
+
+def key_type_of(expectation: Expectation) -> KeyType | None:
+    """Give the key type that is expected, where one is."""
+    pair = expectation.pair
+    return pair.certificate.key_type if pair is not None and pair.certificate is not None else None

@@ -1,0 +1,79 @@
+"""Make one TLS handshake and give the certificate that was shown; the standard library only.
+
+This file is also run by itself, as a process with an OPENSSL_CONF of its own: which signature algorithms a client
+offers can be said to OpenSSL in no other way from Python, and on TLS 1.3 they alone decide which of its certificates
+a server shows (RFC 8446, section 4.2.3).
+"""
+
+import socket
+import ssl
+import sys
+from functools import cache
+
+# "UNKNOWN" claims no address, so it cannot be mistaken for a client (PROXY protocol, section 2.1).
+PROXY_HEADER = b"PROXY UNKNOWN\r\n"
+
+
+def handshake(
+    address: str, port: int | None, sni: str | None, *, proxy_protocol: bool, ciphers: str, timeout_seconds: float
+) -> bytes:
+    """Give the leaf in DER form that `address` (or `unix:/path`) shows for `sni`; raises OSError and ssl.SSLError.
+
+    `ciphers` other than "" restrict the handshake to TLS 1.2 and these suites.
+    """
+    with _connect(address, port, timeout_seconds) as plain:
+        if proxy_protocol:
+            plain.sendall(PROXY_HEADER)
+        with _context(ciphers).wrap_socket(plain, server_hostname=sni) as tls:
+            return tls.getpeercert(binary_form=True) or b""
+
+
+def _connect(address: str, port: int | None, timeout_seconds: float) -> socket.socket:
+    if port is not None:
+        return socket.create_connection((address, port), timeout=timeout_seconds)
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(timeout_seconds)
+    try:
+        connection.connect(address.removeprefix("unix:"))
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+@cache
+def _context(ciphers: str) -> ssl.SSLContext:
+    """Make a context that accepts whatever is shown: the certificate is compared, not believed."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.set_ciphers((ciphers or "ALL") + ":@SECLEVEL=0")
+    if ciphers:
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _main(address: str, port: str, sni: str, proxy_protocol: str, timeout_seconds: str) -> int:
+    """Print the leaf in hexadecimal, or on standard error what went wrong."""
+    try:
+        der = handshake(
+            address,
+            int(port) if port else None,
+            sni or None,
+            proxy_protocol=bool(proxy_protocol),
+            ciphers="",
+            timeout_seconds=float(timeout_seconds),
+        )
+    except ssl.SSLError as error:
+        print(error.reason or error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(error.strerror or error, file=sys.stderr)
+        return 1
+    print(der.hex())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(*sys.argv[1:]))

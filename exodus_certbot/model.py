@@ -1,0 +1,163 @@
+"""Values that decisions, doors and stories exchange: frozen, and complete once built."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+
+class KeyType(StrEnum):
+    """Name the kind of key a certificate is for; nginx holds one certificate of each kind per server."""
+
+    RSA = "rsa"
+    ECDSA = "ecdsa"
+    ED25519 = "ed25519"
+
+
+class Verdict(StrEnum):
+    """Judge one name at one listener with one key type; CONTRACT.md fixes the words."""
+
+    OK = "ok"
+    STALE = "stale"
+    EXPIRING = "expiring"
+    EXPIRED = "expired"
+    UNREACHABLE = "unreachable"
+    NOT_PROBED = "not-probed"
+
+
+class Overall(StrEnum):
+    """Judge a whole run."""
+
+    OK = "ok"
+    WARNING = "warning"
+    CRITICAL = "critical"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Name one socket on which nginx speaks TLS, and the address at which it can be asked.
+
+    `address` is as nginx normalises it: `0.0.0.0`, `192.0.2.1`, `::`, or `unix:/path` (then `port` is None).
+    `ask_address` is where a handshake reaches just this listener: for a wildcard a loopback address that no more
+    specific listener takes away from it; None where there is no such address, or nothing can be asked at all.
+    """
+
+    address: str
+    port: int | None
+    ask_address: str | None
+    proxy_protocol: bool = False
+    unaskable: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateSource:
+    """Name the files of one `ssl_certificate` and its `ssl_certificate_key`, absolute, or with variables in them."""
+
+    certificate: str
+    key: str
+
+    @property
+    def computed(self) -> bool:
+        """Tell whether nginx finds the certificate at each handshake rather than at start-up."""
+        return "$" in self.certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Say what nginx is configured to show to whoever asks a listener for a name.
+
+    `name` is as written after `server_name` (`*.example.org`, `_`, or empty); `sni` is what a handshake asks for, None
+    for a handshake without a name; `not_probed` is the reason why nobody can be asked, empty where one can.
+    """
+
+    name: str
+    sni: str | None
+    listener: Listener
+    sources: tuple[CertificateSource, ...]
+    not_probed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Describe a leaf certificate; `sha256` is of its DER encoding, in hexadecimal."""
+
+    sha256: str
+    key_type: KeyType
+    names: tuple[str, ...]
+    not_before: datetime
+    not_after: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Join a certificate source to the leaf that its file holds at this moment, and to its lineage if it is certbot's.
+
+    `certificate` is None where the file could not be read; `problem` then says why.
+    """
+
+    source: CertificateSource
+    certificate: Certificate | None
+    lineage: Path | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """Pair a service with the certificate that the disk says it shows for one key type.
+
+    `pair` is None where no file can be named (a variable). `force_key_type` is set where a server has certificates
+    of several key types and the handshake must choose.
+    """
+
+    service: Service
+    pair: Pair | None
+    force_key_type: KeyType | None = None
+    not_probed: str = ""
+
+    @property
+    def group(self) -> tuple[str, int | None, str, str]:
+        """Identify (address, port, certificate, key type), the unit that is proven several times over."""
+        listener = self.service.listener
+        certificate = self.pair.certificate if self.pair else None
+        if certificate is None:
+            return (listener.address, listener.port, "", "")
+        return (listener.address, listener.port, certificate.sha256, certificate.key_type)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Report one handshake: the certificate that was served, or why there was none.
+
+    `refused` tells that nothing listens there at all, as opposed to a handshake that went wrong.
+    """
+
+    certificate: Certificate | None
+    failure: str = ""
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Report one name at one listener with one key type; its fields are those of CONTRACT.md."""
+
+    name: str
+    address: str
+    port: int | None
+    key_type: KeyType | None
+    lineage: Path | None
+    expected_sha256: str | None
+    served_sha256: str | None
+    not_after: datetime | None
+    verdict: Verdict
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Report a whole run of `deploy`, `reconcile` or `check`; its fields are those of CONTRACT.md."""
+
+    verdict: Overall
+    reason: str
+    reloaded: bool
+    listeners: tuple[Row, ...]

@@ -1,0 +1,131 @@
+"""The door to the nginx program: its version, its configuration, its test."""
+
+import glob
+import ipaddress
+import os
+import re
+import shutil
+import socket
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from exodus_certbot import nginx_config
+from exodus_certbot.errors import NginxConfigInvalid, NginxError
+from exodus_certbot.listeners import Machine
+from exodus_certbot.nginx_config import Directive
+from exodus_common.clock import Deadline
+from exodus_common.process import run
+from exodus_common.render import printable
+
+_SBIN = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_MOST_MESSAGE_LINES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Nginx:
+    """Name an nginx program, its main configuration file, and the folder that relative paths in it start from."""
+
+    binary: str
+    conf: str
+    prefix: str
+    default_pid_file: str
+    default_error_log: str
+
+    @property
+    def conf_prefix(self) -> str:
+        """Give the folder that certificates and includes are relative to."""
+        return str(Path(self.conf).parent)
+
+    def full_path(self, path: str) -> str:
+        """Resolve a path that is relative to nginx's prefix: pid files and logs are, certificates are not."""
+        return path if path.startswith("/") else f"{self.prefix.rstrip('/')}/{path}"
+
+
+def find_nginx(binary: str | None, conf: str | None, deadline: Deadline) -> Nginx:
+    """Ask an nginx program where its files are (`nginx -V`); by default the one on PATH or in the system's folders."""
+    path = shutil.which(binary or "nginx") or shutil.which(binary or "nginx", path=_SBIN)
+    if path is None:
+        raise NginxError(f"no nginx program at {binary or 'PATH'}: install nginx, or name it with --nginx")
+    answer = run([path, "-V"], timeout_seconds=deadline.remaining_seconds())
+    built = dict(re.findall(r"--([a-z-]+)=(\S+)", (answer.stderr + answer.stdout).decode("utf-8", "replace")))
+    prefix = built.get("prefix", "/usr/local/nginx")
+
+    def place(option: str, otherwise: str) -> str:
+        return str(Path(prefix, built.get(option, otherwise)))
+
+    return Nginx(
+        binary=path,
+        conf=str(Path(conf).absolute()) if conf else place("conf-path", "conf/nginx.conf"),
+        prefix=prefix,
+        default_pid_file=place("pid-path", "logs/nginx.pid"),
+        default_error_log=built.get("error-log-path", "logs/error.log"),
+    )
+
+
+def tested_configuration(nginx: Nginx, deadline: Deadline) -> tuple[Directive, ...]:
+    """Have nginx test its configuration and print it (`nginx -T`), and give it as one tree.
+
+    Call it only while nginx runs: as root it would leave an empty pid file and logs of root's behind. The text may
+    hold secrets and never leaves this function. Raises `NginxConfigInvalid` with nginx's own message.
+    """
+    answer = run([nginx.binary, "-T", "-q", "-c", nginx.conf], timeout_seconds=deadline.remaining_seconds())
+    if answer.exit_code != 0:
+        raise NginxConfigInvalid(
+            f"nginx rejects {printable(nginx.conf)}: {_message(answer.stderr)}; "
+            "mend it, then run: exodus-certbot reconcile"
+        )
+    return nginx_config.flatten(nginx.conf, nginx_config.split_dump(answer.stdout, _file_bytes))
+
+
+def configuration_on_disk(nginx: Nginx) -> tuple[Directive, ...]:
+    """Read the configuration without nginx's help, for an nginx that does not run."""
+    texts: dict[str, str] = {}
+    wanted = [nginx.conf]
+    while wanted:
+        path = wanted.pop()
+        content = None if path in texts else _file_bytes(path)
+        if content is not None:
+            texts[path] = content.decode("utf-8", "surrogateescape")
+            wanted += _included(nginx_config.parse(texts[path], file=path), nginx.conf_prefix)
+    return nginx_config.flatten(nginx.conf, texts)
+
+
+def _included(directives: Iterable[Directive], conf_prefix: str) -> Iterator[str]:
+    for directive in directives:
+        if directive.name == "include" and len(directive.args) == 1:
+            yield from glob.glob(os.path.join(conf_prefix, directive.args[0]))  # noqa: PTH118, PTH207 - nginx's text
+        yield from _included(directive.block or (), conf_prefix)
+
+
+def _file_bytes(path: str) -> bytes | None:
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return None
+
+
+def _message(stderr: bytes) -> str:
+    lines = stderr.decode("utf-8", "surrogateescape").strip().splitlines()
+    telling = [line for line in lines if "[emerg]" in line] or lines
+    return printable(" / ".join(line.removeprefix("nginx: ") for line in telling[-_MOST_MESSAGE_LINES:]))
+
+
+def error_logs(nginx: Nginx, tree: Iterable[Directive]) -> tuple[str, ...]:
+    """List the files to which the master itself logs: those of the main context, or the built-in one."""
+    named = [directive.args[0] for directive in tree if directive.name == "error_log" and directive.args]
+    paths = named or [nginx.default_error_log]
+    return tuple(nginx.full_path(path) for path in paths if not path.startswith(("stderr", "syslog:", "memory:")))
+
+
+def machine_of(nginx: Nginx) -> Machine:
+    """Gather what nginx takes from the machine when it reads its configuration."""
+    return Machine(nginx.conf_prefix, socket.gethostname().lower(), _resolve)
+
+
+def _resolve(host: str) -> tuple[str, ...]:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return (host,)
+    return tuple(dict.fromkeys(str(ipaddress.ip_address(str(entry[4][0]).partition("%")[0])) for entry in found))

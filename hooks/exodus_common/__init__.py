@@ -1,0 +1,1 @@
+"""Hold what the three Exodus packages need once; import the standard library only."""

@@ -1,0 +1,63 @@
+"""Run our command as an operator does: as a process of its own, with its real exit code and output."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """Read standard output as JSON."""
+        return json.loads(self.stdout)
+
+    @property
+    def all_output(self) -> str:
+        """Give whatever a person could see."""
+        return self.stdout + self.stderr
+
+
+@dataclass(frozen=True)
+class ExodusCertbot:
+    """Our command with the options that point it at an nginx and a certbot tree of the test's own."""
+
+    conf: Path
+    certbot_dir: Path
+    state_dir: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Give the environment the command runs in: this checkout's code, a state folder of the test's own."""
+        paths = {"PYTHONPATH": f"{ROOT}:{ROOT / 'hooks'}", "STATE_DIRECTORY": str(self.state_dir)}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RENEWED_", "EXODUS_"))}
+        return inherited | paths
+
+    def argv(self, *arguments: str) -> list[str]:
+        """Give the whole command line."""
+        options = ["--nginx-conf", str(self.conf), "--certbot-dir", str(self.certbot_dir)]
+        return [sys.executable, "-m", "exodus_certbot.cli", *arguments, *options]
+
+    def __call__(self, *arguments: str, env: dict[str, str] | None = None, timeout: float = 90) -> Ran:
+        """Run one command to its end."""
+        done = subprocess.run(
+            self.argv(*arguments), env=self.environment | (env or {}), capture_output=True, timeout=timeout, check=False
+        )
+        return Ran(done.returncode, done.stdout.decode("ascii"), done.stderr.decode("utf-8", "replace"))
+
+    def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Start one command and leave it running."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(self.argv(*arguments), env=self.environment, stdout=pipe, stderr=pipe)
