@@ -29,12 +29,11 @@ def handshake(
 
 
 def _connect(address: str, port: int | None, timeout_seconds: float) -> socket.socket:
-    if port is not None:
-        return socket.create_connection((address, port), timeout=timeout_seconds)
-    connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(timeout_seconds)
+    family = socket.AF_UNIX if port is None else socket.AF_INET6 if ":" in address else socket.AF_INET
+    connection = socket.socket(family)
     try:
-        connection.connect(address.removeprefix("unix:"))
+        connection.settimeout(timeout_seconds)
+        connection.connect(address.removeprefix("unix:") if port is None else (address, port))
     except OSError:
         connection.close()
         raise

@@ -11,7 +11,7 @@ Ask = Callable[[Expectation, float], Observation]
 """Make one handshake within some seconds."""
 
 IN_A_ROW = 3
-_AT_ONCE = 16
+_AT_ONCE = 8
 _LONGEST_HANDSHAKE_SECONDS = 10.0
 
 
@@ -30,11 +30,20 @@ def observe(
         return ask(expectation, seconds) if seconds > 0 else Observation(None, "not asked: time was up")
 
     observations: dict[Expectation, Observation] = {}
-    with ThreadPoolExecutor(max_workers=max(1, min(_AT_ONCE, len(questions)))) as pool:
-        for expectation, observation in zip(questions, pool.map(answer, questions), strict=True):
-            if expectation not in observations or is_right(expectation, observations[expectation]):
-                observations[expectation] = observation
+    for expectation, observation in _side_by_side(answer, questions):
+        if expectation not in observations or is_right(expectation, observations[expectation]):
+            observations[expectation] = observation
     return observations
+
+
+def _side_by_side(
+    answer: Callable[[Expectation], Observation], questions: Sequence[Expectation]
+) -> Iterable[tuple[Expectation, Observation]]:
+    """Deal the questions out to some threads; a task for each question would cost as much as its handshake."""
+    hands = [questions[first::_AT_ONCE] for first in range(min(_AT_ONCE, len(questions)))]
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        for hand in pool.map(lambda hand: [(question, answer(question)) for question in hand], hands):
+            yield from hand
 
 
 def _more(expectations: Sequence[Expectation], in_a_row: int) -> list[Expectation]:

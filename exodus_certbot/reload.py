@@ -17,6 +17,7 @@ _SYSTEMD_RUNS = Path("/run/systemd/system")
 _EMERGENCY = re.compile(rb"\[emerg\] (\d+)#\d+: (.*)")
 # The master tries a busy address five times; only "still could not bind()" is its last word.
 _NOT_FINAL = re.compile(rb"bind\(\) to .* failed \(98")
+_LONGEST_PAUSE_SECONDS = 0.04
 _MOST_LOG_BYTES = 256 * 1024
 
 
@@ -84,7 +85,7 @@ def _reload_unit(unit: str, deadline: Deadline) -> None:
 
 
 def _wait_for_new_workers(master: Process, before: Generation, marks: list[LogMark], deadline: Deadline) -> None:
-    for _ in deadline.poll():
+    for _ in deadline.poll(most_seconds=_LONGEST_PAUSE_SECONDS):
         if processes.workers(master).replaced(before):
             return
         last_words = final_emergencies(master, marks)

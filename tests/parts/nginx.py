@@ -55,11 +55,15 @@ class RealNginx:
         return int(self.pid_file.read_text())
 
     def start(self) -> None:
-        """Start the master; it goes to the background once it listens."""
+        """Start the master; it goes to the background once it listens, and only then writes its pid file."""
         self.folder.chmod(0o755)
         command = [NGINX, "-c", str(self.conf)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
         assert done.returncode == 0, done.stderr
+        deadline = time.monotonic() + _SECONDS
+        while not (self.pid_file.exists() and self.pid_file.read_text().strip()):
+            assert time.monotonic() < deadline, f"nginx wrote no {self.pid_file}"
+            time.sleep(0.001)
 
     def reload(self) -> None:
         """Reload as an operator does by hand."""

@@ -65,7 +65,7 @@ def _silence(asked: Callable[[], object]) -> str:
     return ""
 
 
-def end_of(log: Path, lines: int = 40) -> str:
+def end_of(log: Path, lines: int = 20) -> str:
     """Give the last lines of a log, which need not exist."""
     try:
         return "\n".join(log.read_text(errors="backslashreplace").splitlines()[-lines:])

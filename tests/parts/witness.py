@@ -31,3 +31,24 @@ def disk_sha256(lineage: Path) -> str:
     """Give the fingerprint of the certificate that a lineage holds now."""
     leaf = (lineage / "fullchain.pem").read_text().partition(_END)[0] + _END
     return sha256(ssl.PEM_cert_to_DER_cert(leaf)).hexdigest()
+
+
+def worker_pids(master: int) -> set[int]:
+    """List a master's workers that are not on their way out; after a reload all are others."""
+    processes = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+    return {pid for pid in processes if _parent(pid) == master and _accepts(pid)}
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def _accepts(pid: int) -> bool:
+    try:
+        title = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return b"worker process" in title and b"shutting down" not in title

@@ -1,0 +1,1 @@
+"""Stories that a person watches, and code checks."""
