@@ -126,8 +126,8 @@ def _left_of(duration: timedelta) -> str:
 
 def needs_reload(judged: Iterable[Judged]) -> str:
     """Say why a reload is needed, or nothing: only where what is served is not what is on disk."""
-    stale = [item.row for item in judged if item.row.verdict is Verdict.STALE]
-    return f"{_count(stale)} not what is on disk" if stale else ""
+    stale = sum(item.row.verdict is Verdict.STALE for item in judged)
+    return f"{stale} stale" if stale else ""
 
 
 def needs_deployment(judged: Sequence[Judged]) -> str:
@@ -135,8 +135,8 @@ def needs_deployment(judged: Sequence[Judged]) -> str:
 
     A listener that nginx has not yet opened is a reason too: the configuration may be as new as the certificate.
     """
-    unopened = [item.row for item in judged if item.observation is not None and item.observation.refused]
-    return needs_reload(judged) or (f"{_count(unopened)} not open yet" if unopened else "")
+    unopened = sum(item.observation is not None and item.observation.refused for item in judged)
+    return needs_reload(judged) or (f"{unopened} not listening yet" if unopened else "")
 
 
 def not_as_on_disk(judged: Iterable[Judged]) -> tuple[Judged, ...]:
@@ -190,7 +190,3 @@ def summary(rows: Sequence[Row]) -> str:
     order = sorted(Verdict, key=lambda verdict: -_RANK.index(_SEVERITY[verdict]))
     counts = [(verdict, sum(row.verdict is verdict for row in rows)) for verdict in order]
     return ", ".join(f"{count} {verdict}" for verdict, count in counts if count)
-
-
-def _count(rows: Sequence[Row]) -> str:
-    return "1 of what nginx serves is" if len(rows) == 1 else f"{len(rows)} of what nginx serves are"

@@ -65,14 +65,14 @@ def _bring_in_line(
     faults = decide.blocking_faults(judged, _file_faults(judged), run.clock.now()) if reason else ()
     if not reason or faults or view.problem or view.master is None:
         return _report(judged, view.problem, faults)
-    _log.info("reloading nginx (master %d), since %s", view.master.pid, reason)
+    _log.info("reloading nginx (master %d): %s", view.master.pid, reason)
     try:
         reload.reload(view.master, view.error_logs, run.deadline)
     except ReloadFailed as failure:
         return _report(run.judge(scope, prove.observe(scope, run.ask, run.deadline)), failure)
     _log.info("new workers run; asking until all is right")
     proven = _report(run.judge(scope, prove.prove(scope, run.ask, run.deadline)), None)
-    return replace(proven, reloaded=True, reason=f"reloaded nginx, since {reason}; now {proven.reason}")
+    return replace(proven, reloaded=True, reason=f"reloaded nginx ({reason} before); asked again: {proven.reason}")
 
 
 def _file_faults(judged: Sequence[decide.Judged]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from exodus_common.process import run
 from exodus_common.render import printable
 
 _SBIN = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_EMERGENCY = re.compile(r"\[emerg\] (?:\d+#\d+: )?(.+)")
 _MOST_MESSAGE_LINES = 5
 
 
@@ -106,9 +107,11 @@ def _file_bytes(path: str) -> bytes | None:
 
 
 def _message(stderr: bytes) -> str:
-    lines = stderr.decode("utf-8", "surrogateescape").strip().splitlines()
-    telling = [line for line in lines if "[emerg]" in line] or lines
-    return printable(" / ".join(line.removeprefix("nginx: ") for line in telling[-_MOST_MESSAGE_LINES:]))
+    """Give nginx's own words, without the time and process that it adds where it logs to standard error."""
+    text = stderr.decode("utf-8", "surrogateescape").strip()
+    emergencies = dict.fromkeys(match[1] for match in _EMERGENCY.finditer(text))
+    said = list(emergencies) or text.splitlines()
+    return " / ".join(printable(line) for line in said[-_MOST_MESSAGE_LINES:])
 
 
 def error_logs(nginx: Nginx, tree: Iterable[Directive]) -> tuple[str, ...]:

@@ -47,6 +47,11 @@ class Authority:
         """Give what follows the leaf."""
         return self.intermediate.public_bytes(serialization.Encoding.PEM)
 
+    @property
+    def root_pem(self) -> bytes:
+        """Give what clients have already, and servers do not send."""
+        return self.root.public_bytes(serialization.Encoding.PEM)
+
     def leaf_pem(
         self,
         key: Key,

@@ -24,6 +24,10 @@ class Ran:
         """Read standard output as JSON."""
         return json.loads(self.stdout)
 
+    def listed(self, *fields: str) -> list[tuple[Any, ...]]:
+        """Give some fields of every listener in the JSON report, in an order that does not depend on nginx."""
+        return sorted((tuple(row[field] for field in fields) for row in self.json["listeners"]), key=repr)
+
     @property
     def all_output(self) -> str:
         """Give whatever a person could see."""

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.parts.command import Ran
@@ -26,7 +26,8 @@ def run(argv: Sequence[str], *, env: Mapping[str, str], together: bool = False, 
         try:
             said, complained = process.communicate(timeout=timeout_seconds)
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it may have just ended
+                os.killpg(process.pid, signal.SIGKILL)
             raise
     return Ran(process.returncode, said.decode(), (complained or b"").decode())
 
