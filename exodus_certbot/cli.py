@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import cast
 
-from exodus_certbot import __version__, deploy, report, settings
+from exodus_certbot import __version__, report, settings
 from exodus_certbot.model import Overall, Report
 from exodus_certbot.report import Format
 from exodus_certbot.settings import Settings
@@ -41,8 +41,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Report:
-    chosen = _settings(arguments, environ)
-    clock = SystemClock()
+    chosen, clock = _settings(arguments, environ), SystemClock()
+    try:
+        from exodus_certbot import deploy
+    except ModuleNotFoundError as error:
+        # The base distribution requires nothing (docs/decisions/0002), so `cryptography` may be missing.
+        raise ExodusError(
+            f"the Python package {error.name} is missing: apt install python3-cryptography, "
+            "or pip install 'exodus-certbot[certbot]'"
+        ) from error
     if arguments.command == "check":
         return deploy.check(chosen, clock)
     if arguments.command == "reconcile":

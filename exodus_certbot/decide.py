@@ -133,10 +133,11 @@ def needs_reload(judged: Iterable[Judged]) -> str:
 def needs_deployment(judged: Sequence[Judged]) -> str:
     """Say why a lineage that was just renewed needs a reload, or nothing.
 
-    A listener that nginx has not yet opened is a reason too: the configuration may be as new as the certificate.
+    A listener that cannot be asked is a reason too: the configuration may be as new as the certificate. Only where a
+    variable hides the file would a reload change nothing: nginx opens it at each handshake.
     """
-    unopened = sum(item.observation is not None and item.observation.refused for item in judged)
-    return needs_reload(judged) or (f"{unopened} not listening yet" if unopened else "")
+    unreachable = sum(item.row.verdict is Verdict.UNREACHABLE and item.expectation.pair is not None for item in judged)
+    return needs_reload(judged) or (f"{unreachable} unreachable" if unreachable else "")
 
 
 def not_as_on_disk(judged: Iterable[Judged]) -> tuple[Judged, ...]:

@@ -127,14 +127,10 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """Report one handshake: the certificate that was served, or why there was none.
-
-    `refused` tells that nothing listens there at all, as opposed to a handshake that went wrong.
-    """
+    """Report one handshake: the certificate that was served, or why there was none."""
 
     certificate: Certificate | None
     failure: str = ""
-    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,11 +72,16 @@ def tested_configuration(nginx: Nginx, deadline: Deadline) -> tuple[Directive, .
     """
     answer = run([nginx.binary, "-T", "-q", "-c", nginx.conf], timeout_seconds=deadline.remaining_seconds())
     if answer.exit_code != 0:
-        raise NginxConfigInvalid(
-            f"nginx rejects {printable(nginx.conf)}: {_message(answer.stderr)}; "
-            "mend it, then run: exodus-certbot reconcile"
-        )
+        raise _rejection(nginx, _message(answer.stderr))
     return nginx_config.flatten(nginx.conf, nginx_config.split_dump(answer.stdout, _file_bytes))
+
+
+def _rejection(nginx: Nginx, message: str) -> NginxError:
+    if os.geteuid() != 0 and "Permission denied" in message:
+        return NginxError(f"nginx may not read all it needs when this user asks it: {message}; run as root")
+    return NginxConfigInvalid(
+        f"nginx rejects {printable(nginx.conf)}: {message}; mend it, then run: exodus-certbot reconcile"
+    )
 
 
 def configuration_on_disk(nginx: Nginx) -> tuple[Directive, ...]:

@@ -45,7 +45,7 @@ def ask(question: Question, timeout_seconds: float) -> Observation:
     except ExodusError as error:
         return Observation(None, f"the handshake failed: {error}")
     except (ConnectionRefusedError, FileNotFoundError):
-        return Observation(None, "connection refused: nothing listens there", refused=True)
+        return Observation(None, "connection refused: nginx has not opened this listener")
     except TimeoutError:
         return Observation(None, f"no answer within {timeout_seconds:.1f} s")
     except ssl.SSLError as error:

@@ -250,7 +250,11 @@ def test_a_certificate_of_the_http_block_is_inherited_and_a_server_own_one_repla
 def test_a_name_that_an_earlier_server_has_already_is_not_probed(
     certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
 ) -> None:
-    first, second, port = certbot_tree.issue("a.example", (NAME,)), certbot_tree.issue("b.example", (NAME,)), free_port()
+    first, second, port = (
+        certbot_tree.issue("a.example", (NAME,)),
+        certbot_tree.issue("b.example", (NAME,)),
+        free_port(),
+    )
     start_nginx("".join(server(f"127.0.0.1:{port} ssl", NAME, lineage) for lineage in (first, second)))
 
     found = exodus_certbot("check", "--json")
