@@ -41,7 +41,7 @@ class Run:
 
     def ask(self, expectation: Expectation, timeout_seconds: float) -> Observation:
         """Make the handshake that shows what is served where something is expected."""
-        return served.ask(served.Question.of(expectation, self.settings.connect), timeout_seconds)
+        return served.ask(served.Question.of(expectation), timeout_seconds)
 
     def judge(
         self, scope: Sequence[Expectation], observations: Mapping[Expectation, Observation]
@@ -65,7 +65,7 @@ class View:
 def look(run: Run, program: Nginx) -> View:
     """Find out what nginx is configured to serve and which certificates are on disk for it."""
     running, tree, problem = _configuration(program, run.deadline)
-    services = discover(tree, nginx.machine_of(program))
+    services = discover(tree, nginx.machine_of(program, run.settings.connect))
     files = CertificateFiles(run.certbot_dir)
     pairs = {source: files.pair(source) for service in services for source in service.sources}
     return View(program, running, nginx.error_logs(program, tree), expectations(services, pairs), problem)

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exodus_certbot.errors import NginxNotRunning
-from exodus_certbot.nginx import Nginx
+from exodus_certbot.nginx import Nginx, main_directives
+from exodus_certbot.nginx_config import ConfigUnreadable
 from exodus_common.render import printable
 
 _PROC = Path("/proc")
 _MASTER_TITLE = b"nginx: master process"
 _WORKER_TITLE = b"nginx: worker process"
 _SHUTTING_DOWN = b"is shutting down"
-_PID_DIRECTIVE = re.compile(rb"^[ \t]*pid[ \t]+[\"']?([^\s\"';]+)[\"']?[ \t]*;", re.MULTILINE)
+_PID_DIRECTIVE = re.compile(rb"(?:^|[\s;}])pid\s+[\"']?([^\s\"';]+)[\"']?\s*;")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +57,23 @@ def find_master(nginx: Nginx) -> Process:
 
 
 def _pid_file(nginx: Nginx) -> str:
-    """Read the `pid` directive without parsing: a configuration that is broken elsewhere must not hide the master."""
+    """Read the `pid` directive; a configuration that is broken elsewhere must not hide the master."""
     try:
-        found = _PID_DIRECTIVE.search(Path(nginx.conf).read_bytes())
-    except OSError:
-        found = None
-    return nginx.full_path(os.fsdecode(found[1])) if found else nginx.default_pid_file
+        named = [directive.args[0] for directive in main_directives(nginx) if directive.name == "pid"]
+    except ConfigUnreadable:
+        named = [os.fsdecode(found) for found in _PID_DIRECTIVE.findall(_bytes_of(Path(nginx.conf)))]
+    return nginx.full_path(named[0]) if named else nginx.default_pid_file
 
 
 def _stray(nginx: Nginx) -> str:
-    masters = [
-        pid for pid in _pids() if _title(pid).startswith(_MASTER_TITLE) and os.fsencode(nginx.conf) in _title(pid)
-    ]
-    return f", yet master {masters[0]} runs with it: its pid file was lost" if masters else ""
+    """Tell what else runs that a person must know of before starting nginx."""
+    titles = {pid: _title(pid) for pid in _pids()}
+    for pid, title in titles.items():
+        if title.startswith(_MASTER_TITLE) and os.fsencode(nginx.conf) in title:
+            return f", yet master {pid} runs with it: its pid file was lost"
+        if title.startswith(_WORKER_TITLE) and not titles.get(_parent(pid), b"").startswith(_MASTER_TITLE):
+            return f", yet worker {pid} of a master that died still runs and holds its ports: end it first"
+    return ""
 
 
 def workers(master: Process) -> Generation:
@@ -117,18 +122,20 @@ def _pids() -> list[int]:
 
 
 def _title(pid: int) -> bytes:
-    try:
-        return (_PROC / str(pid) / "cmdline").read_bytes().rstrip(b"\0 ")
-    except OSError:
-        return b""
+    return _bytes_of(_PROC / str(pid) / "cmdline").rstrip(b"\0 ")
 
 
 def _stat(pid: int) -> list[bytes]:
     """Split /proc/PID/stat after the command's name, which may itself hold blanks and parentheses (proc(5))."""
+    return _bytes_of(_PROC / str(pid) / "stat").rpartition(b")")[2].split()
+
+
+def _bytes_of(path: Path) -> bytes:
+    """Read a file that may go away at any moment; empty where there is none."""
     try:
-        return (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
+        return path.read_bytes()
     except OSError:
-        return []
+        return b""
 
 
 def _parent(pid: int) -> int:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from exodus_certbot import nginx_config
 from exodus_certbot.errors import NginxConfigInvalid, NginxError
-from exodus_certbot.listeners import Machine
-from exodus_certbot.nginx_config import Directive
+from exodus_certbot.nginx_config import ConfigUnreadable, Directive
+from exodus_certbot.servers import Machine
 from exodus_common.clock import Deadline
 from exodus_common.process import run
 from exodus_common.render import printable
@@ -55,9 +55,14 @@ def find_nginx(binary: str | None, conf: str | None, deadline: Deadline) -> Ngin
     def place(option: str, otherwise: str) -> str:
         return str(Path(prefix, built.get(option, otherwise)))
 
+    main_file = str(Path(conf).absolute()) if conf else place("conf-path", "conf/nginx.conf")
+    if _file_bytes(main_file) is None:
+        raise NginxError(
+            f"{printable(main_file)} cannot be read: name nginx's main file with --nginx-conf, or run as root"
+        )
     return Nginx(
         binary=path,
-        conf=str(Path(conf).absolute()) if conf else place("conf-path", "conf/nginx.conf"),
+        conf=main_file,
         prefix=prefix,
         default_pid_file=place("pid-path", "logs/nginx.pid"),
         default_error_log=built.get("error-log-path", "logs/error.log"),
@@ -97,11 +102,33 @@ def configuration_on_disk(nginx: Nginx) -> tuple[Directive, ...]:
     return nginx_config.flatten(nginx.conf, texts)
 
 
+def main_directives(nginx: Nginx) -> Iterator[Directive]:
+    """Read the directives of the main context from the files themselves, and nothing of the blocks' includes."""
+    wanted, seen = [nginx.conf], {nginx.conf}
+    while wanted:
+        path = wanted.pop()
+        content = _file_bytes(path)
+        if content is None:
+            raise ConfigUnreadable(path, 1, "the file cannot be read")
+        for directive in nginx_config.parse(content.decode("utf-8", "surrogateescape"), file=path):
+            if directive.name == "include":
+                found = set(_matches(directive, nginx.conf_prefix)) - seen
+                seen |= found
+                wanted += found
+            elif directive.args:
+                yield directive
+
+
 def _included(directives: Iterable[Directive], conf_prefix: str) -> Iterator[str]:
     for directive in directives:
-        if directive.name == "include" and len(directive.args) == 1:
-            yield from glob.glob(os.path.join(conf_prefix, directive.args[0]))  # noqa: PTH118, PTH207 - nginx's text
+        if directive.name == "include":
+            yield from _matches(directive, conf_prefix)
         yield from _included(directive.block or (), conf_prefix)
+
+
+def _matches(include: Directive, conf_prefix: str) -> list[str]:
+    patterns = [os.path.join(conf_prefix, pattern) for pattern in include.args[:1]]  # noqa: PTH118 - nginx's text
+    return [path for pattern in patterns for path in glob.glob(pattern)]  # noqa: PTH207 - nginx's text
 
 
 def _file_bytes(path: str) -> bytes | None:
@@ -126,9 +153,9 @@ def error_logs(nginx: Nginx, tree: Iterable[Directive]) -> tuple[str, ...]:
     return tuple(nginx.full_path(path) for path in paths if not path.startswith(("stderr", "syslog:", "memory:")))
 
 
-def machine_of(nginx: Nginx) -> Machine:
-    """Gather what nginx takes from the machine when it reads its configuration."""
-    return Machine(nginx.conf_prefix, socket.gethostname().lower(), _resolve)
+def machine_of(nginx: Nginx, connect: str | None) -> Machine:
+    """Gather what nginx takes from the machine when it reads its configuration, and where we ask."""
+    return Machine(nginx.conf_prefix, socket.gethostname().lower(), _resolve, connect)
 
 
 def _resolve(host: str) -> tuple[str, ...]:

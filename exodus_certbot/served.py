@@ -28,14 +28,11 @@ class Question:
     key_type: KeyType | None
 
     @classmethod
-    def of(cls, expectation: Expectation, connect: str | None) -> "Question":
-        """Turn an expectation into a question; `connect` replaces the listen address (not that of a Unix socket)."""
-        listener = expectation.service.listener
+    def of(cls, expectation: Expectation) -> "Question":
+        """Turn an expectation into a question."""
+        service, listener = expectation.service, expectation.service.listener
         address = listener.ask_address or listener.address
-        if connect is not None and listener.port is not None:
-            address = connect
-        sni = expectation.service.sni
-        return cls(address, listener.port, sni, listener.proxy_protocol, expectation.force_key_type)
+        return cls(address, listener.port, service.sni, listener.proxy_protocol, expectation.force_key_type)
 
 
 def ask(question: Question, timeout_seconds: float) -> Observation:

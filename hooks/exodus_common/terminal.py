@@ -15,6 +15,8 @@ def _escaped(character: str) -> str:
     if unicodedata.category(character) not in _ESCAPED_CATEGORIES:
         return character
     number = ord(character)
+    if 0xDC80 <= number <= 0xDCFF:  # a byte that was not UTF-8, as surrogateescape keeps it (PEP 383)
+        number -= 0xDC00
     if number <= 0xFF:
         return f"\\x{number:02x}"
     return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"

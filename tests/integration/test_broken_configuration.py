@@ -98,8 +98,8 @@ def test_check_warns_of_a_broken_configuration_before_any_renewal(
         ("server_tokens off", 'unexpected "}"'),
         ("server { ssl_certificate /nonexistent/c.pem; listen 127.0.0.1:%d ssl; }", 'no "ssl_certificate_key"'),
         (
-            "server { listen 127.0.0.1:%d ssl; ssl_certificate /nonexistent/c.pem; ssl_certificate_key /nonexistent/k; }",
-            'cannot load certificate "/nonexistent/c.pem"',
+            "server { listen 127.0.0.1:%d ssl; ssl_certificate /nowhere/c.pem; ssl_certificate_key /nowhere/k; }",
+            'cannot load certificate "/nowhere/c.pem"',
         ),
     ],
     ids=["brace", "include", "semicolon", "no-key", "certificate-missing"],
@@ -132,3 +132,18 @@ def test_a_directive_that_nginx_overrides_breaks_nothing(
 
     assert deployed.exit_code == 0
     assert all_served_sha256(port, NAME) == {new}
+
+
+def test_a_missing_include_does_not_hide_the_servers_that_are_there(
+    certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    http = server(f"127.0.0.1:{free_port()} ssl", NAME, certbot_tree.issue(NAME))
+    nginx = start_nginx(http)
+    nginx.write(f"{http}\ninclude /nonexistent/sites.conf;")
+    certbot_tree.issue(NAME)
+
+    found = exodus_certbot("check", "--json")
+
+    assert found.exit_code == 1
+    assert "/nonexistent/sites.conf" in found.json["reason"]
+    assert found.listed("name", "verdict") == [(NAME, "stale")]

@@ -214,3 +214,34 @@ def test_reconcile_refuses_as_deploy_does_and_takes_the_next_renewal(
     new = disk_sha256(certbot_tree.issue(NAME))
     assert exodus_certbot("reconcile").exit_code == 0
     assert all_served_sha256(site.port, NAME) == {new}
+
+
+@pytest.mark.parametrize("age", [timedelta(days=91), timedelta(hours=-3)], ids=["expired", "not yet valid"])
+def test_a_deployment_does_not_load_what_is_worse_in_another_lineage(
+    age: timedelta, certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    lineage, other, port = certbot_tree.issue(NAME), certbot_tree.issue(OTHER), free_port()
+    listen, served = f"127.0.0.1:{port} ssl", disk_sha256(other)
+    start_nginx(server(listen, NAME, lineage) + server(listen, OTHER, other))
+    certbot_tree.issue(NAME)
+    certbot_tree.issue(OTHER, age=age)
+
+    deployed = exodus_certbot("deploy", "--lineage", str(lineage), "--json")
+
+    assert all_served_sha256(port, OTHER) == {served}, "a reload loads every lineage, not only the one it is for"
+    assert (deployed.exit_code, deployed.json["reloaded"]) == (1, False)
+    assert f"{other}/fullchain.pem" in deployed.json["reason"]
+
+
+def test_a_deployment_loads_what_is_better_in_another_lineage(
+    certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    lineage, other, port = certbot_tree.issue(NAME), certbot_tree.issue(OTHER), free_port()
+    listen = f"127.0.0.1:{port} ssl"
+    start_nginx(server(listen, NAME, lineage) + server(listen, OTHER, other))
+    new = disk_sha256(certbot_tree.issue(NAME)), disk_sha256(certbot_tree.issue(OTHER))
+
+    deployed = exodus_certbot("deploy", "--lineage", str(lineage))
+
+    assert deployed.exit_code == 0
+    assert (all_served_sha256(port, NAME), all_served_sha256(port, OTHER)) == ({new[0]}, {new[1]})

@@ -22,6 +22,7 @@ class Ran:
     @property
     def json(self) -> Any:
         """Read standard output as JSON."""
+        assert self.stdout, self.stderr
         return json.loads(self.stdout)
 
     def listed(self, *fields: str) -> list[tuple[Any, ...]]:
