@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from exodus_certbot.expect import key_type_of
-from exodus_certbot.model import Certificate, Expectation, Observation, Overall, Pair, Row, Verdict
+from exodus_certbot.model import Certificate, Expectation, Observation, Overall, Row, Verdict
 from exodus_certbot.server_names import is_covered
 
 _MINUTE = "%Y-%m-%d %H:%M UTC"
@@ -126,52 +126,60 @@ def _left_of(duration: timedelta) -> str:
 
 def needs_reload(judged: Iterable[Judged]) -> str:
     """Say why a reload is needed, or nothing: only where what is served is not what is on disk."""
-    stale = sum(item.row.verdict is Verdict.STALE for item in judged)
-    return f"{stale} stale" if stale else ""
+    count = len(stale(judged))
+    return f"{count} stale" if count else ""
 
 
 def needs_deployment(judged: Sequence[Judged]) -> str:
     """Say why a lineage that was just renewed needs a reload, or nothing.
 
-    A listener that cannot be asked is a reason too: the configuration may be as new as the certificate. Only where a
-    variable hides the file would a reload change nothing: nginx opens it at each handshake.
+    A listener that cannot be asked is a reason too: the configuration may be as new as the certificate. Only where
+    nginx opens the file at each handshake would a reload change nothing.
     """
-    unreachable = sum(item.row.verdict is Verdict.UNREACHABLE and item.expectation.pair is not None for item in judged)
+    unreachable = sum(item.row.verdict is Verdict.UNREACHABLE and not _opened_late(item) for item in judged)
     return needs_reload(judged) or (f"{unreachable} unreachable" if unreachable else "")
 
 
-def not_as_on_disk(judged: Iterable[Judged]) -> tuple[Judged, ...]:
-    """Select what a reload would change."""
-    return tuple(item for item in judged if item.row.verdict in (Verdict.STALE, Verdict.UNREACHABLE))
+def _opened_late(item: Judged) -> bool:
+    return any(source.opened_late for source in item.expectation.service.sources)
+
+
+def stale(judged: Iterable[Judged]) -> tuple[Judged, ...]:
+    """Select what a reload would replace by another certificate."""
+    return tuple(item for item in judged if item.row.verdict is Verdict.STALE)
 
 
 def blocking_faults(judged: Iterable[Judged], faults_of_files: Iterable[str], now: datetime) -> tuple[str, ...]:
     """List the reasons not to load the certificates on disk: each would serve worse than what is served now."""
-    changing = not_as_on_disk(judged)
-    pairs = dict.fromkeys(item.expectation.pair for item in changing if item.expectation.pair)
-    dated = (fault for pair in pairs for fault in _date_faults(pair, now))
-    return tuple(dict.fromkeys((*faults_of_files, *dated, *_lost_names(changing))))
+    changing = stale(judged)
+    worse = (fault for item in changing for fault in (*_lost_validity(item, now), *_lost_name(item)))
+    return tuple(dict.fromkeys((*faults_of_files, *worse)))
 
 
-def _date_faults(pair: Pair, now: datetime) -> Iterable[str]:
-    certificate = pair.certificate
-    if certificate is None:
+def _lost_validity(item: Judged, now: datetime) -> Iterable[str]:
+    """Say why clients would refuse the certificate on disk that now accept the served one."""
+    pair, served = item.expectation.pair, item.observation.certificate if item.observation else None
+    if pair is None or pair.certificate is None or served is None or not _is_valid(served, now):
         return
+    certificate = pair.certificate
     if certificate.not_after <= now:
-        yield f"the certificate in {pair.source.certificate} expired on {certificate.not_after:{_MINUTE}}"
+        yield f"the certificate in {pair.source.shown} expired on {certificate.not_after:{_MINUTE}}"
     if certificate.not_before > now:
-        yield f"the certificate in {pair.source.certificate} is not valid before {certificate.not_before:{_MINUTE}}"
+        yield f"the certificate in {pair.source.shown} is not valid before {certificate.not_before:{_MINUTE}}"
 
 
-def _lost_names(judged: Iterable[Judged]) -> Iterable[str]:
+def _is_valid(certificate: Certificate, now: datetime) -> bool:
+    return certificate.not_before <= now < certificate.not_after
+
+
+def _lost_name(item: Judged) -> Iterable[str]:
     """Name what the served certificate covers and the one on disk does not; what neither covers is no loss."""
-    for item in judged:
-        expected = item.expectation.pair.certificate if item.expectation.pair else None
-        served = item.observation.certificate if item.observation else None
-        name = item.expectation.service.name
-        if expected and served and is_covered(name, served.names) and not is_covered(name, expected.names):
-            source = item.expectation.pair.source.certificate if item.expectation.pair else ""
-            yield f"the certificate in {source} does not cover {name}, which nginx serves with it"
+    pair, served = item.expectation.pair, item.observation.certificate if item.observation else None
+    if pair is None or pair.certificate is None or served is None:
+        return
+    name = item.expectation.service.name
+    if is_covered(name, served.names) and not is_covered(name, pair.certificate.names):
+        yield f"the certificate in {pair.source.shown} does not cover {name}, which nginx serves with it"
 
 
 def overall(rows: Iterable[Row]) -> Overall:

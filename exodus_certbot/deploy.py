@@ -58,11 +58,14 @@ def deploy(settings: Settings, lineages: Sequence[Path], clock: Clock, environ: 
 def _bring_in_line(
     run: Run, view: View, scope: Sequence[Expectation], why: Callable[[Sequence[decide.Judged]], str]
 ) -> Report:
-    """Validate, reload, prove: do nothing where all is right, and change nothing where it would get worse."""
-    judged = run.judge(scope, prove.observe(scope, run.ask, run.deadline))
-    _log.info("asked for %d names at listeners: %s", len(scope), decide.summary([item.row for item in judged]))
+    """Validate, reload, prove: do nothing where all is right, and change nothing where anything would get worse."""
+    everything = run.judge(view.expected, prove.observe(view.expected, run.ask, run.deadline))
+    wanted = set(scope)
+    judged = [item for item in everything if item.expectation in wanted]
+    _log.info("asked for %d names at listeners: %s", len(judged), decide.summary([item.row for item in judged]))
     reason = why(judged)
-    faults = decide.blocking_faults(judged, _file_faults(judged), run.clock.now()) if reason else ()
+    # A reload loads every certificate there is, not only those in scope.
+    faults = decide.blocking_faults(everything, _file_faults(everything), run.clock.now()) if reason else ()
     if not reason or faults or view.problem or view.master is None:
         return _report(judged, view.problem, faults)
     _log.info("reloading nginx (master %d): %s", view.master.pid, reason)
@@ -76,7 +79,7 @@ def _bring_in_line(
 
 
 def _file_faults(judged: Sequence[decide.Judged]) -> tuple[str, ...]:
-    pairs = dict.fromkeys(item.expectation.pair for item in decide.not_as_on_disk(judged))
+    pairs = dict.fromkeys(item.expectation.pair for item in decide.stale(judged))
     return tuple(fault for pair in pairs if pair is not None for fault in lineage.faults(pair))
 
 

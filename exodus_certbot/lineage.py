@@ -13,6 +13,7 @@ from exodus_common.render import printable
 
 _MOST_BYTES = 1024 * 1024
 _MOST_LINKS = 40
+_NO_FILE = ("data:", "engine:", "store:")
 
 
 class LineageUnusable(ExodusError):
@@ -39,7 +40,7 @@ class CertificateFiles:
         try:
             return Pair(source, x509.leaf_of_pem(read_bytes(source.certificate)), lineage)
         except ExodusError as error:
-            return Pair(source, None, lineage, f"{printable(source.certificate)} {error}")
+            return Pair(source, None, lineage, f"{printable(source.shown)} {error}")
 
     def lineage_of(self, certificate: str) -> Path | None:
         """Name the lineage (`live/NAME`) whose file nginx reaches by a path, directly or through links of its own."""
@@ -57,7 +58,9 @@ class CertificateFiles:
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """Read a small file; raise `LineageUnusable` with a phrase that follows the file's name."""
+    """Read a small file, or what stands after `data:`; raise `LineageUnusable` with a phrase that follows its name."""
+    if isinstance(path, str) and path.startswith("data:"):
+        return path.removeprefix("data:").encode("utf-8", "surrogateescape")
     try:
         with open(path, "rb", opener=_without_waiting) as file:
             content = file.read(_MOST_BYTES + 1)
@@ -119,19 +122,20 @@ def certbot_dir_of(folder: Path) -> Path | None:
 
 def faults(pair: Pair) -> tuple[str, ...]:
     """List what is wrong with the files of a pair, each a full phrase: key, order of the chain, its completeness."""
-    certificate, key = pair.source.certificate, pair.source.key
-    found = []
     if pair.problem:
         return (pair.problem,)
+    certificate, shown = pair.source.certificate, printable(pair.source.shown)
+    found = []
     try:
         pem = read_bytes(certificate)
-        if x509.chain_fault(pem):
-            found.append(f"the chain in {printable(certificate)} {x509.chain_fault(pem)}")
+        disorder = x509.chain_fault(pem)
+        if disorder:
+            found.append(f"the chain in {shown} {disorder}")
         if pair.lineage is not None and _is_cut_short(pem, pair.lineage, certificate):
-            found.append(f"{printable(certificate)} lacks certificates that {pair.lineage.name}'s chain.pem has")
+            found.append(f"{shown} lacks certificates that {pair.lineage.name}'s chain.pem has")
     except ExodusError as error:
-        found.append(f"{printable(certificate)} {error}")
-    return (*found, *_key_faults(certificate, key))
+        found.append(f"{shown} {error}")
+    return (*found, *_key_faults(certificate, pair.source.key))
 
 
 def _is_cut_short(pem: bytes, lineage: Path, certificate: str) -> bool:
@@ -142,7 +146,7 @@ def _is_cut_short(pem: bytes, lineage: Path, certificate: str) -> bool:
 
 
 def _key_faults(certificate: str, key: str) -> tuple[str, ...]:
-    if key.startswith(("engine:", "store:", "data:")) or "$" in key:
+    if any(path.startswith(_NO_FILE) or "$" in path for path in (certificate, key)):
         return ()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:

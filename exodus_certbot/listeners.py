@@ -111,6 +111,10 @@ def _expand(sources: tuple[CertificateSource, ...], probe: Probe) -> tuple[Certi
     if name is None or name != probe.pattern or not any(source.computed for source in sources):
         return sources
     return tuple(
-        CertificateSource(*(_NAME_ASKED_FOR.sub(name, path) for path in (source.certificate, source.key)))
+        replace(
+            source,
+            certificate=_NAME_ASKED_FOR.sub(name, source.certificate),
+            key=_NAME_ASKED_FOR.sub(name, source.key),
+        )
         for source in sources
     )

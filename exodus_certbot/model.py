@@ -52,14 +52,24 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class CertificateSource:
-    """Name the files of one `ssl_certificate` and its `ssl_certificate_key`, absolute, or with variables in them."""
+    """Name the files of one `ssl_certificate` and its `ssl_certificate_key`, absolute, or with variables in them.
+
+    Either may be `data:` and the PEM text itself: show `shown`, never these. `opened_late` tells that nginx opens the
+    files at each handshake, as its workers' user, and not when it starts.
+    """
 
     certificate: str
     key: str
+    opened_late: bool = False
+
+    @property
+    def shown(self) -> str:
+        """Name the certificate without showing what may be a secret."""
+        return "the PEM text in nginx's configuration" if self.certificate.startswith("data:") else self.certificate
 
     @property
     def computed(self) -> bool:
-        """Tell whether nginx finds the certificate at each handshake rather than at start-up."""
+        """Tell whether a variable keeps us from knowing which file is meant."""
         return "$" in self.certificate
 
 

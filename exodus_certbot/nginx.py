@@ -12,7 +12,7 @@ from pathlib import Path
 
 from exodus_certbot import nginx_config
 from exodus_certbot.errors import NginxConfigInvalid, NginxError
-from exodus_certbot.nginx_config import ConfigUnreadable, Directive
+from exodus_certbot.nginx_config import Directive
 from exodus_certbot.servers import Machine
 from exodus_common.clock import Deadline
 from exodus_common.process import run
@@ -95,9 +95,9 @@ def configuration_on_disk(nginx: Nginx) -> tuple[Directive, ...]:
     wanted = [nginx.conf]
     while wanted:
         path = wanted.pop()
-        content = None if path in texts else _file_bytes(path)
-        if content is not None:
-            texts[path] = content.decode("utf-8", "surrogateescape")
+        if path not in texts:
+            # A missing file is nginx's complaint; it must not hide the servers that are there.
+            texts[path] = (_file_bytes(path) or b"").decode("utf-8", "surrogateescape")
             wanted += _included(nginx_config.parse(texts[path], file=path), nginx.conf_prefix)
     return nginx_config.flatten(nginx.conf, texts)
 
@@ -107,9 +107,7 @@ def main_directives(nginx: Nginx) -> Iterator[Directive]:
     wanted, seen = [nginx.conf], {nginx.conf}
     while wanted:
         path = wanted.pop()
-        content = _file_bytes(path)
-        if content is None:
-            raise ConfigUnreadable(path, 1, "the file cannot be read")
+        content = _file_bytes(path) or b""
         for directive in nginx_config.parse(content.decode("utf-8", "surrogateescape"), file=path):
             if directive.name == "include":
                 found = set(_matches(directive, nginx.conf_prefix)) - seen
@@ -128,7 +126,7 @@ def _included(directives: Iterable[Directive], conf_prefix: str) -> Iterator[str
 
 def _matches(include: Directive, conf_prefix: str) -> list[str]:
     patterns = [os.path.join(conf_prefix, pattern) for pattern in include.args[:1]]  # noqa: PTH118 - nginx's text
-    return [path for pattern in patterns for path in glob.glob(pattern)]  # noqa: PTH207 - nginx's text
+    return [path for pattern in patterns for path in glob.glob(pattern) or [pattern]]  # noqa: PTH207 - nginx's text
 
 
 def _file_bytes(path: str) -> bytes | None:

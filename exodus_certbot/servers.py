@@ -68,7 +68,7 @@ def _server(
     return Server(
         names=tuple(machine.hostname if name.lower() == "$hostname" else name for name in names) or ("",),
         listens=tuple(listen for args in listens for listen in parse_listen(args, default_port, machine.resolve)),
-        sources=tuple(CertificateSource(_full(c, machine), _full(k, machine)) for c, k in sources),
+        sources=tuple(CertificateSource(_full(c, machine), _full(k, machine), "$" in c + k) for c, k in sources),
         rejects_handshakes=said.get("ssl_reject_handshake", [""])[-1] == "on",
         tls_everywhere=said.get("ssl", [""])[-1] == "on",
         starttls=said.get("starttls", [""])[-1] in ("on", "only"),

@@ -70,11 +70,25 @@ def test_files_that_workers_may_not_read_are_found_though_nginx_test_is_happy(
     assert run([NGINX, "-t", "-c", str(nginx.conf)], env=os.environ).exit_code == 0
 
     found = exodus_certbot("check", "--json")
-    deployed = exodus_certbot("deploy", "--lineage", str(lineage), "--json")
 
     assert (found.exit_code, found.json["verdict"]) == (1, "critical")
     assert found.listed("verdict", "lineage", "served_sha256") == [("unreachable", str(lineage), None)]
-    assert (deployed.exit_code, deployed.json["verdict"]) == (1, "critical")
+
+
+@as_root
+def test_files_that_workers_may_not_read_are_no_reason_to_reload_which_would_change_nothing(
+    certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    lineage = certbot_tree.issue(NAME)
+    certbot_tree.folder.chmod(0o700)
+    http = server(f"127.0.0.1:{free_port()} ssl", NAME, more=_by_name(certbot_tree))
+    start_nginx(http, main="user www-data;")
+
+    deployed = exodus_certbot("deploy", "--lineage", str(lineage), "--timeout", "2", "--json")
+
+    assert (deployed.exit_code, deployed.json["verdict"], deployed.json["reloaded"]) == (1, "critical", False)
+    assert deployed.listed("verdict") == [("unreachable",)]
+    assert "reloaded" not in deployed.json["reason"]
 
 
 @as_root
