@@ -59,7 +59,7 @@ def test_a_lock_held_past_the_wait_means_later(
     options = ("--lineage", str(lineage)) if command == "deploy" else ()
 
     with _lock_held(exodus_certbot):
-        refused = exodus_certbot(command, *options, "--timeout", "0.5")
+        refused = exodus_certbot(command, *options, "--timeout", "0.2")
         assert refused.exit_code == 75
         assert "still locked" in refused.stderr
         assert all_served_sha256(port, NAME) == {old}

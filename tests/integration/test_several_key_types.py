@@ -35,7 +35,7 @@ def _assert_only_the_renewed_is_stale(
     assert repaired.listed(*fields) == sorted(mended, key=repr)
 
 
-@pytest.mark.parametrize("kinds", ["rsa ecdsa", "ecdsa rsa", "ecdsa ed25519", "ed25519 ecdsa"])
+@pytest.mark.parametrize("kinds", ["rsa ecdsa", "ecdsa rsa", "ed25519 ecdsa"])
 @pytest.mark.parametrize("more", ["", ONLY_TLS_1_3], ids=["TLS", "TLS 1.3"])
 def test_only_the_certificate_that_was_renewed_is_stale(
     kinds: str, more: str, certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
