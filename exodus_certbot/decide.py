@@ -85,7 +85,7 @@ def _stale_reason(served: Certificate, expected: Certificate, now: datetime) -> 
 
 def _age_verdict(served: Certificate, now: datetime, warn_days: float | None) -> tuple[Verdict, str] | None:
     if served.not_after <= now:
-        return Verdict.EXPIRED, f"expired {_left(served, now)} ago, and so is the one on disk: renew it"
+        return Verdict.EXPIRED, f"expired {_left(served, now)} ago: renew it; see: certbot certificates"
     if served.not_before > now:
         return (
             Verdict.EXPIRED,

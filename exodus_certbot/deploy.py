@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from exodus_certbot import decide, lineage, prove, reload
-from exodus_certbot.errors import NginxError, ReloadFailed
+from exodus_certbot.errors import NginxError, ReloadFailed, TimeUp
 from exodus_certbot.look import Run, View, look
 from exodus_certbot.model import Expectation, Overall, Report
 from exodus_certbot.nginx import Nginx
@@ -49,7 +49,7 @@ def deploy(settings: Settings, lineages: Sequence[Path], clock: Clock, environ: 
         run = Run.begin(settings, clock)
         view = look(run, program)
         scope = [expectation for expectation in view.expected if _concerns(expectation, ours)]
-        if not scope and view.problem is None:
+        if not scope and view.is_known:
             names = ", ".join(printable(str(one.folder)) for one in ours)
             return Report(Overall.OK, f"nginx does not use {names}: nothing to do", reloaded=False, listeners=())
         return _bring_in_line(run, view, scope, decide.needs_deployment)
@@ -66,8 +66,9 @@ def _bring_in_line(
     reason = why(judged)
     # A reload loads every certificate there is, not only those in scope.
     faults = decide.blocking_faults(everything, _file_faults(everything), run.clock.now()) if reason else ()
-    if not reason or faults or view.problem or view.master is None:
-        return _report(judged, view.problem, faults)
+    problem = view.problem or (_time_up(run) if reason else None)
+    if not reason or faults or problem or view.master is None:
+        return _report(judged, problem, faults)
     _log.info("reloading nginx (master %d): %s", view.master.pid, reason)
     try:
         reload.reload(view.master, view.error_logs, run.deadline)
@@ -78,9 +79,20 @@ def _bring_in_line(
     return replace(proven, reloaded=True, reason=f"reloaded nginx ({reason} before); asked again: {proven.reason}")
 
 
+def _time_up(run: Run) -> TimeUp | None:
+    """Begin no reload that could not be watched to its end."""
+    if not run.deadline.is_past():
+        return None
+    seconds = run.settings.timeout_seconds
+    return TimeUp(f"{seconds:g} s were not enough to ask all listeners; nothing was changed; allow more with --timeout")
+
+
 def _file_faults(judged: Sequence[decide.Judged]) -> tuple[str, ...]:
-    pairs = dict.fromkeys(item.expectation.pair for item in decide.stale(judged))
-    return tuple(fault for pair in pairs if pair is not None for fault in lineage.faults(pair))
+    """List the faults of what a reload would change; a chain may have been cut short behind a leaf that did not."""
+    changing = dict.fromkeys(item.expectation.pair for item in decide.stale(judged))
+    others = dict.fromkeys(item.expectation.pair for item in judged if item.expectation.pair not in changing)
+    whole = (fault for pair in changing if pair is not None for fault in lineage.faults(pair))
+    return (*whole, *(fault for pair in others if pair is not None for fault in lineage.chain_cut_short(pair)))
 
 
 def _report(judged: Sequence[decide.Judged], problem: NginxError | None, faults: Sequence[str] = ()) -> Report:

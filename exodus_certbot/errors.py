@@ -24,6 +24,10 @@ class NginxNotRunning(NginxError):
     verdict: ClassVar[Overall] = Overall.CRITICAL
 
 
+class TimeUp(NginxError):
+    """Say that the time for a run ended before nginx could be told to reload."""
+
+
 class ReloadFailed(NginxError):
     """Say that nginx was told to reload and did not take up the configuration."""
 

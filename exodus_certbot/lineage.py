@@ -5,9 +5,10 @@ import os
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from exodus_certbot import x509
-from exodus_certbot.model import CertificateSource, Pair
+from exodus_certbot.model import CertificateSource, Overall, Pair
 from exodus_common.errors import ExodusError
 from exodus_common.render import printable
 
@@ -18,6 +19,8 @@ _NO_FILE = ("data:", "engine:", "store:")
 
 class LineageUnusable(ExodusError):
     """Say that a path is not a lineage of the certbot we serve, or that its files do not hold together."""
+
+    verdict: ClassVar[Overall] = Overall.CRITICAL
 
 
 class CertificateFiles:
@@ -131,24 +134,29 @@ def faults(pair: Pair) -> tuple[str, ...]:
         disorder = x509.chain_fault(pem)
         if disorder:
             found.append(f"the chain in {shown} {disorder}")
-        if pair.lineage is not None and _is_cut_short(pem, pair.lineage, certificate):
-            found.append(f"{shown} lacks certificates that {pair.lineage.name}'s chain.pem has")
     except ExodusError as error:
         found.append(f"{shown} {error}")
-    return (*found, *_key_faults(certificate, pair.source.key))
+    return (*found, *chain_cut_short(pair), *_key_faults(certificate, pair.source.key))
 
 
-def _is_cut_short(pem: bytes, lineage: Path, certificate: str) -> bool:
-    """Tell whether fullchain.pem is less than leaf and chain; a server that was given cert.pem never had more."""
-    if os.path.basename(certificate) != "fullchain.pem" or not (lineage / "chain.pem").exists():  # noqa: PTH119 - text
-        return False
-    return not set(x509.certificates_in(read_bytes(lineage / "chain.pem"))) <= set(x509.certificates_in(pem))
+def chain_cut_short(pair: Pair) -> tuple[str, ...]:
+    """Say whether fullchain.pem is less than leaf and chain; a server that was given cert.pem never had more."""
+    certificate, lineage = pair.source.certificate, pair.lineage
+    if pair.problem or lineage is None or os.path.basename(certificate) != "fullchain.pem":  # noqa: PTH119 - text
+        return ()
+    try:
+        whole, chain = read_bytes(certificate), read_bytes(lineage / "chain.pem")
+    except ExodusError:
+        return ()  # a lineage without chain.pem is not certbot's, and says nothing of what is missing
+    missing = set(x509.certificates_in(chain)) - set(x509.certificates_in(whole))
+    return (f"{printable(certificate)} lacks certificates that {lineage.name}'s chain.pem has",) if missing else ()
 
 
 def _key_faults(certificate: str, key: str) -> tuple[str, ...]:
     if any(path.startswith(_NO_FILE) or "$" in path for path in (certificate, key)):
         return ()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("ALL:@SECLEVEL=0")  # how weak a key may be is for nginx's own test to say
     try:
         # An encrypted key stays closed to us (ssl_password_file): nginx's own test opens it.
         context.load_cert_chain(certificate, key, password=_no_password)

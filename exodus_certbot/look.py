@@ -53,22 +53,27 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Hold what nginx is configured to serve, and `problem` where it could not load that configuration now."""
+    """Hold what nginx is configured to serve, and `problem` where it could not load that configuration now.
+
+    `is_known` tells that the configuration could be read, so that what is not in it is not served.
+    """
 
     nginx: Nginx
     master: Process | None
     error_logs: tuple[str, ...]
     expected: tuple[Expectation, ...]
     problem: NginxError | None
+    is_known: bool
 
 
 def look(run: Run, program: Nginx) -> View:
     """Find out what nginx is configured to serve and which certificates are on disk for it."""
     running, tree, problem = _configuration(program, run.deadline)
+    is_known = problem is None or (isinstance(problem, NginxNotRunning) and bool(tree))
     services = discover(tree, nginx.machine_of(program, run.settings.connect))
     files = CertificateFiles(run.certbot_dir)
     pairs = {source: files.pair(source) for service in services for source in service.sources}
-    return View(program, running, nginx.error_logs(program, tree), expectations(services, pairs), problem)
+    return View(program, running, nginx.error_logs(program, tree), expectations(services, pairs), problem, is_known)
 
 
 def _configuration(

@@ -51,8 +51,8 @@ def find_master(nginx: Nginx) -> Process:
     if master is not None and _title(pid).startswith(_MASTER_TITLE):
         return master
     raise NginxNotRunning(
-        f"nginx is not running with {printable(nginx.conf)} (its pid file {printable(pid_file)} names no nginx master)"
-        f"{_stray(nginx)}; start it, for example: systemctl start nginx; nothing was changed"
+        f"nginx is not running with {printable(nginx.conf)}: its pid file {printable(pid_file)} names no nginx master; "
+        f"{_what_next(nginx)}; nothing was changed"
     )
 
 
@@ -65,15 +65,15 @@ def _pid_file(nginx: Nginx) -> str:
     return nginx.full_path(named[0]) if named else nginx.default_pid_file
 
 
-def _stray(nginx: Nginx) -> str:
-    """Tell what else runs that a person must know of before starting nginx."""
+def _what_next(nginx: Nginx) -> str:
+    """Say what to do for nginx to run; what already runs may be in the way of starting it."""
     titles = {pid: _title(pid) for pid in _pids()}
     for pid, title in titles.items():
         if title.startswith(_MASTER_TITLE) and os.fsencode(nginx.conf) in title:
-            return f", yet master {pid} runs with it: its pid file was lost"
+            return f"yet master {pid} runs with it and lost its pid file: write {pid} into that file"
         if title.startswith(_WORKER_TITLE) and not titles.get(_parent(pid), b"").startswith(_MASTER_TITLE):
-            return f", yet worker {pid} of a master that died still runs and holds its ports: end it first"
-    return ""
+            return f"yet worker {pid} of a master that died still runs and holds its ports: end it, then start nginx"
+    return "start it, for example: systemctl start nginx"
 
 
 def workers(master: Process) -> Generation:

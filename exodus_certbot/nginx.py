@@ -20,6 +20,11 @@ from exodus_common.render import printable
 
 _SBIN = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _EMERGENCY = re.compile(r"\[emerg\] (?:\d+#\d+: )?(.+)")
+_QUOTED = re.compile(r'"([^"]*)"')
+# Directives and variables, addresses, hosts, paths, punctuation.
+_HARMLESS = re.compile(
+    r"\$?[a-z][a-z0-9_]*|[0-9a-f.:*\[\]-]+|[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?|(?:unix:)?/.*|[{};]?"
+)
 _MOST_MESSAGE_LINES = 5
 
 
@@ -141,7 +146,12 @@ def _message(stderr: bytes) -> str:
     text = stderr.decode("utf-8", "surrogateescape").strip()
     emergencies = dict.fromkeys(match[1] for match in _EMERGENCY.finditer(text))
     said = list(emergencies) or text.splitlines()
-    return " / ".join(printable(line) for line in said[-_MOST_MESSAGE_LINES:])
+    return " / ".join(printable(_QUOTED.sub(_without_secret, line)) for line in said[-_MOST_MESSAGE_LINES:])
+
+
+def _without_secret(quoted: re.Match[str]) -> str:
+    """Hide a word that nginx quotes from the broken line, unless it is plainly none to hide; the line is named."""
+    return quoted[0] if _HARMLESS.fullmatch(quoted[1]) else '"(not shown)"'
 
 
 def error_logs(nginx: Nginx, tree: Iterable[Directive]) -> tuple[str, ...]:

@@ -16,12 +16,13 @@ from exodus_common.errors import ExodusError
 # nginx has no limit. Nobody nests so deep by hand, and below it every reader of the tree may recurse.
 MAX_DEPTH = 100
 
-# Every repetition is possessive: nothing here is ever tried twice. "." matches the newline too.
-_BLANK = r"(?:[ \t\r\n]++ | \#[^\n]*+)*+"
-_BARE = r"""(?![}\#"']) (?:[^ \t\r\n;{\\$]++ | \\. | \$\{*+)++"""
-_QUOTED = r""" "(?:[^"\\]++ | \\.)*+" | '(?:[^'\\]++ | \\.)*+' """
+# Every repetition is atomic: nothing here is ever tried twice. "." matches the newline too. Atomic groups rather than
+# possessive ones: Python before 3.11.5, so Debian 12's, matches those wrongly (github.com/python/cpython/issues/106052)
+_BLANK = r"(?>(?:[ \t\r\n]++ | \#[^\n]*+)*)"
+_BARE = r"""(?![}\#"']) (?>(?:[^ \t\r\n;{\\$]++ | \\. | \$\{*+)+)"""
+_QUOTED = r""" (?>"(?:[^"\\]++ | \\.)*") | (?>'(?:[^'\\]++ | \\.)*') """
 _WORD = rf"(?:{_BARE} | (?:{_QUOTED})(?=[ \t\r\n;{{)]))"
-_STATEMENT = re.compile(rf"{_BLANK} ((?:{_WORD} {_BLANK})*+) ([;{{}}] | \Z)?", re.VERBOSE | re.DOTALL)
+_STATEMENT = re.compile(rf"{_BLANK} ((?>(?:{_WORD} {_BLANK})*)) ([;{{}}] | \Z)?", re.VERBOSE | re.DOTALL)
 _WORD_OR_COMMENT = re.compile(rf"\#[^\n]*+ | {_WORD} | (?:{_QUOTED})\Z", re.VERBOSE | re.DOTALL)
 _CLOSED_QUOTE = re.compile(_QUOTED, re.VERBOSE | re.DOTALL)
 _ESCAPE = re.compile(r"""\\(["'\\trn])""")

@@ -56,7 +56,7 @@ def reload(master: Process, error_logs: Iterable[str], deadline: Deadline) -> No
     Uses the systemd unit where it owns this master, else the master's own signal; never starts or restarts nginx.
     Raises `ReloadFailed` with the new lines of nginx's error log when it keeps the old configuration.
     """
-    before = processes.workers(master)
+    before = _workers_to_be_replaced(master, deadline)
     marks = [LogMark.at_end(path) for path in error_logs]
     unit = owning_unit(master, deadline)
     if unit is None:
@@ -64,6 +64,15 @@ def reload(master: Process, error_logs: Iterable[str], deadline: Deadline) -> No
     else:
         _reload_unit(unit, deadline)
     _wait_for_new_workers(master, before, marks, deadline)
+
+
+def _workers_to_be_replaced(master: Process, deadline: Deadline) -> Generation:
+    """List the present workers; an nginx that has just started may not have any yet."""
+    for _ in deadline.poll(most_seconds=_LONGEST_PAUSE_SECONDS):
+        present = processes.workers(master)
+        if present.accepting:
+            return present
+    raise ReloadFailed(f"nginx master {master.pid} has no workers; nothing was changed; see its error log")
 
 
 def owning_unit(master: Process, deadline: Deadline) -> str | None:

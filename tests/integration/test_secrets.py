@@ -38,7 +38,16 @@ def _outputs(exodus_certbot: ExodusCertbot, lineage: Path) -> dict[tuple[str, ..
     return {words: exodus_certbot(*(word.format(live=lineage) for word in words)).all_output for words in RUNS}
 
 
-@pytest.mark.parametrize("broken", ["", "no_such_directive on;", "server {"], ids=["sound", "broken", "unbalanced"])
+BROKEN = {
+    "sound": "",
+    "broken": "no_such_directive on;",
+    "unbalanced": "server {",
+    "quoted": "proxy_set_header Authorization;\n    'Bearer SECRET-that-nginx-quotes' on;",
+    "bare": "SECRET-that-nginx-quotes on;",
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN.keys())
 def test_no_output_shows_a_secret_of_the_configuration(
     broken: str, certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
 ) -> None:
