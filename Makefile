@@ -7,7 +7,7 @@ TESTS       ?= tests
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check bench clean provision
+.PHONY: help demo test test-all check bench clean provision provision-full
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ demo: provision ## the outage of January 2019, with a real nginx and certbot: as
 test: provision check ## check, then the tests
 	$(PYTHON) -m pytest -m 'not full' $(PYTEST_ARGS) $(TESTS)
 
-test-all: provision check ## check, then the tests with the long ones and every version
+test-all: provision-full check ## check, then the tests with the long ones and every version
 	$(PYTHON) -m pytest $(PYTEST_ARGS) $(TESTS)
 
 check: provision ## lint, format, types
@@ -31,6 +31,9 @@ bench: provision ## how long it takes
 
 provision:
 	@packaging/provision
+
+provision-full:
+	@packaging/provision --full
 
 clean: ## remove what was made here, .venv too
 	rm -rf .venv .provision .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
