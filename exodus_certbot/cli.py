@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import cast
 
-from exodus_certbot import __version__, report, settings
+from exodus_certbot import __version__, handover, report, settings
 from exodus_certbot.model import Overall, Report
 from exodus_certbot.report import Format
 from exodus_certbot.settings import Settings
@@ -54,7 +54,11 @@ def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Report:
         return deploy.check(chosen, clock)
     if arguments.command == "reconcile":
         return deploy.reconcile(chosen, clock, environ)
-    return deploy.deploy(chosen, _lineages(arguments, environ), clock, environ)
+    lineages = _lineages(arguments, environ)
+    if handover.plugin_does_it(lineages, environ):
+        left = "left to certbot's plugin exodus-nginx, which this certbot calls next"
+        return Report(Overall.OK, left, reloaded=False, listeners=())
+    return deploy.deploy(chosen, lineages, clock, environ)
 
 
 def _lineages(arguments: argparse.Namespace, environ: Mapping[str, str]) -> list[Path]:

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.parts.authority import CertbotTree
+from tests.parts.certbot import certbots
 from tests.parts.command import ExodusCertbot
+from tests.parts.configuration import workers_as_myself
 from tests.parts.nginx import RealNginx, running_nginx
+from tests.parts.site import Issued, Site, issued_with
 
 StartNginx = Callable[..., RealNginx]
 
@@ -34,3 +37,18 @@ def start_nginx(tmp_path: Path) -> Iterator[StartNginx]:
 def exodus_certbot(tmp_path: Path) -> ExodusCertbot:
     """Give our command, pointed at the test's nginx and certbot tree."""
     return ExodusCertbot(tmp_path / "nginx/nginx.conf", tmp_path / "letsencrypt", tmp_path / "state")
+
+
+@pytest.fixture(scope="session", params=certbots())
+def issued(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issued]:
+    """Issue one certificate with each certbot."""
+    with issued_with(certbots()[request.param], tmp_path_factory.mktemp("issued")) as found:
+        yield found
+
+
+@pytest.fixture
+def site(issued: Issued, tmp_path: Path, start_nginx: StartNginx, exodus_certbot: ExodusCertbot) -> Site:
+    """Serve a copy of what was issued."""
+    site = Site.copied_from(issued, tmp_path, exodus_certbot)
+    start_nginx(site.configuration(), main=workers_as_myself())
+    return site

@@ -11,7 +11,7 @@ from tests.parts.authority import CertbotTree
 from tests.parts.command import ExodusCertbot
 from tests.parts.configuration import server
 from tests.parts.nginx import NGINX
-from tests.parts.ports import free_port
+from tests.parts.ports import free_port, held_port
 from tests.parts.processes import run
 from tests.parts.witness import all_served_sha256, disk_sha256
 
@@ -20,9 +20,8 @@ NAME = "exodus.example"
 
 @pytest.fixture
 def taken() -> Iterator[socket.socket]:
-    """Hold a port without listening on it: nobody else may bind it, and who asks is refused at once."""
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", free_port()))
+    """Hold a port that nginx will want."""
+    with held_port() as holder:
         yield holder
 
 

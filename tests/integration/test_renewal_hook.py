@@ -1,94 +1,14 @@
 """The deploy hook in a real renewal: certbot gets a certificate from Pebble, and calls our hook."""
 
-import json
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
-from tests.integration.conftest import StartNginx
-from tests.parts.certbot import SYSTEM_PATH, RealCertbot, write_program
-from tests.parts.command import ROOT, ExodusCertbot
-from tests.parts.configuration import challenge_server, server, workers_as_myself
-from tests.parts.nginx import NGINX, RealNginx, running_nginx
-from tests.parts.pebble import running_pebble
-from tests.parts.ports import free_port
-from tests.parts.witness import all_served_sha256, disk_sha256, served_sha256
-
-NAME = "exodus.example"
-
-
-@dataclass(frozen=True)
-class Issued:
-    """What tests start from: certbot's folder with one lineage in it, and the port on which its CA validates."""
-
-    certbot: RealCertbot
-    http_port: int
-
-
-@pytest.fixture(scope="module")
-def issued(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issued]:
-    """Issue one certificate, through an nginx that is gone when the tests start their own."""
-    folder, http_port = tmp_path_factory.mktemp("issued"), free_port()
-    with running_pebble(folder / "pebble", http_port) as pebble:
-        certbot = RealCertbot(folder, pebble, folder / "webroot")
-        with running_nginx(folder / "nginx", challenge_server(http_port, certbot.webroot), main=workers_as_myself()):
-            certbot.issue(NAME)
-        yield Issued(certbot, http_port)
-
-
-@dataclass(frozen=True)
-class Site:
-    """An nginx that serves HTTP to the CA and TLS to everybody, and the certbot that renews for it."""
-
-    certbot: RealCertbot
-    nginx: RealNginx
-    http_port: int
-    tls_port: int
-
-    def configuration(self, names: Sequence[str] = (NAME,), *, more: str = "") -> str:
-        listen = f"127.0.0.1:{self.tls_port} ssl"
-        tls = "".join(server(listen, name, self.certbot.live(name)) for name in names)
-        return challenge_server(self.http_port, self.certbot.webroot) + tls + more
-
-    def write(self, names: Sequence[str] = (NAME,), *, more: str = "") -> None:
-        self.nginx.write(self.configuration(names, more=more), main=workers_as_myself())
-
-    def served(self, name: str = NAME) -> set[str]:
-        return all_served_sha256(self.tls_port, name)
-
-    def on_disk(self, name: str = NAME) -> str:
-        return disk_sha256(self.certbot.live(name))
-
-
-@pytest.fixture
-def site(issued: Issued, tmp_path: Path, start_nginx: StartNginx, exodus_certbot: ExodusCertbot) -> Site:
-    """Serve a copy of the lineage; `exodus-certbot` is on certbot's PATH, and the hook is not installed."""
-    issued.certbot.copy_to(tmp_path)
-    certbot = replace(
-        issued.certbot,
-        folder=tmp_path,
-        webroot=tmp_path / "webroot",
-        environment=_hook_environment(tmp_path, exodus_certbot),
-    )
-    site = Site(certbot, RealNginx(tmp_path / "nginx"), issued.http_port, free_port())
-    started = start_nginx(site.configuration(), main=workers_as_myself())
-    return replace(site, nginx=started)
-
-
-def _hook_environment(folder: Path, command: ExodusCertbot) -> dict[str, str]:
-    """Install `exodus-certbot` in a folder on PATH, with the settings it needs for an nginx in an odd place."""
-    argv = command.argv()[:3]
-    write_program(folder / "bin/exodus-certbot", *argv, PYTHONPATH=f"{ROOT}:{ROOT / 'hooks'}")
-    settings = folder / "exodus-certbot.toml"
-    settings.write_text(f"nginx = {json.dumps(NGINX)}\nnginx_conf = {json.dumps(str(command.conf))}\n")
-    return {
-        "PATH": f"{folder / 'bin'}:{SYSTEM_PATH}",
-        "EXODUS_CERTBOT_CONFIG": str(settings),
-        "STATE_DIRECTORY": str(command.state_dir),
-    }
+from tests.parts.certbot import SYSTEM_PATH
+from tests.parts.command import ExodusCertbot
+from tests.parts.site import NAME, Site
+from tests.parts.witness import served_sha256
 
 
 def test_the_new_certificate_is_served_when_certbot_returns(site: Site) -> None:
@@ -214,9 +134,7 @@ def test_a_hook_that_is_not_executable_is_not_run_by_certbot(site: Site) -> None
 def test_one_run_deploys_every_lineage(site: Site, exodus_certbot: ExodusCertbot) -> None:
     names = (NAME, "reports.example")
     site.certbot.issue("reports.example")
-    site.nginx.stop()
-    site.write(names)
-    site.nginx.start()
+    site.serve(names)
     before = {name: site.on_disk(name) for name in names}
     site.certbot.install_hook()
 

@@ -4,8 +4,8 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.parts.command import ROOT, Ran
@@ -16,10 +16,31 @@ HOOK = ROOT / "hooks/renewal-hooks/deploy/exodus-certbot"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _OF_OTHERS = ("RENEWED_", "FAILED_", "EXODUS_", "PYTHON", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
 
+_HIDE = """
+import builtins
+real_import = builtins.__import__
+
+def hiding_import(name, globals=None, locals=None, fromlist=(), level=0):
+    wanted = [name, *(f"{{name}}.{{part}}" for part in fromlist or ())]
+    ours = str((globals or {{}}).get("__name__", "")).startswith("exodus_")
+    if ours and any(each == "{module}" or each.startswith("{module}.") for each in wanted):
+        raise ModuleNotFoundError("No module named '{module}'")
+    return real_import(name, globals, locals, fromlist, level)
+
+builtins.__import__ = hiding_import
+"""
+
 
 def newest_certbot() -> str:
     """Name the certbot that is installed beside the Python that runs."""
     return str(Path(sys.executable).parent / "certbot")
+
+
+def certbots() -> dict[str, str]:
+    """Name every certbot that packaging/provision installs, by its version."""
+    older = {place.parent.parent.name: str(place) for place in sorted((ROOT / ".certbots").glob("*/bin/certbot"))}
+    assert len(older) == len(list((ROOT / "packaging/certbots").glob("*.txt"))), "run packaging/provision"
+    return older | {"newest": newest_certbot()}
 
 
 @dataclass(frozen=True)
@@ -58,25 +79,67 @@ class RealCertbot:
         own = {"PATH": SYSTEM_PATH, "REQUESTS_CA_BUNDLE": str(self.pebble.ca_bundle), "PYTHONUNBUFFERED": "1"}
         return {**inherited, **own, **self.environment}
 
-    def issue(self, name: str, *names: str) -> Path:
+    def run(self, *arguments: str, timeout_seconds: float = 100) -> Ran:
+        """Run one command to its end."""
+        return run(self.argv(*arguments), env=self.env(), timeout_seconds=timeout_seconds)
+
+    def issue(self, name: str, *names: str, options: Sequence[str] = ()) -> Path:
         """Get a first certificate, for `name` and further names; give its lineage."""
         domains = [part for domain in (name, *names) for part in ("--domain", domain)]
         self.webroot.mkdir(parents=True, exist_ok=True)
         account = ["--agree-tos", "--register-unsafely-without-email"]
         how = ["certonly", "--webroot", "--webroot-path", str(self.webroot), "--cert-name", name]
-        ran = run(self.argv(*how, *account, *domains), env=self.env())
+        ran = self.run(*how, *account, *domains, *options)
         assert ran.exit_code == 0, f"{ran.all_output}\n{self.pebble.last_words()}"
         return self.live(name)
 
-    def renew(self, *, force: bool = True, quiet: bool = False) -> Ran:
+    def renew(self, *options: str, force: bool = True, quiet: bool = False, timeout_seconds: float = 100) -> Ran:
         """Renew every lineage, as the timer does; by default those that are not due, too."""
-        options = ["--force-renewal"] * force + ["--quiet"] * quiet
-        return run(self.argv("renew", "--no-random-sleep-on-renew", *options), env=self.env())
+        forced = ["--force-renewal"] * force + ["--quiet"] * quiet
+        return self.run("renew", "--no-random-sleep-on-renew", *forced, *options, timeout_seconds=timeout_seconds)
+
+    def renewal_file(self, name: str) -> Path:
+        """Name the file in which certbot keeps how a lineage is renewed."""
+        return self.config_dir / "renewal" / f"{name}.conf"
+
+    def use_plugin(self, *names: str) -> None:
+        """Write our plugin into the renewal files, as `certbot reconfigure` does."""
+        for name in names:
+            file = self.renewal_file(name)
+            file.write_text(
+                file.read_text().replace("[renewalparams]\n", "[renewalparams]\ninstaller = exodus-nginx\n")
+            )
 
     def install_hook(self) -> Path:
         """Put our deploy hook where an operator puts it."""
         self.hooks_dir.mkdir(parents=True, exist_ok=True)
         return Path(shutil.copy(HOOK, self.hooks_dir))
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """Give certbot's version."""
+        printed = self.run("--version")
+        return tuple(int(part) for part in (printed.stdout + printed.stderr).split()[-1].split("."))
+
+    def hiding(self, module: str) -> "RealCertbot":
+        """Make a module look as if it were not installed, to our own modules only."""
+        folder = self.folder / f"hiding-{module}"
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(_HIDE.format(module=module))
+        return replace(self, environment=dict(self.environment) | {"PYTHONPATH": str(folder)})
+
+    def clone_lineage(self, name: str, clone: str) -> None:
+        """Make another lineage with the same certificate, as if it had been issued under that name."""
+        for folder in ("archive", "live"):
+            shutil.copytree(self.config_dir / folder / name, self.config_dir / folder / clone, symlinks=True)
+        for link in self.live(clone).glob("*.pem"):
+            target = link.readlink()
+            link.unlink()
+            link.symlink_to(Path(str(target).replace(f"archive/{name}", f"archive/{clone}")))
+        text = self.renewal_file(name).read_text()
+        for folder in ("archive", "live"):
+            text = text.replace(f"/{folder}/{name}", f"/{folder}/{clone}")
+        self.renewal_file(clone).write_text(text)
 
     def copy_to(self, folder: Path) -> None:
         """Copy all lineages and the account to another folder, as if they had been issued there."""

@@ -43,7 +43,8 @@ class RealNginx:
             f"{kind}_temp_path {self.folder}/tmp;\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         self.conf.write_text(
-            f"{self.modules}worker_processes {self.workers};\npid {self.pid_file};\nerror_log {self.error_log};\n"
+            f"{self.modules}worker_processes {self.workers};\n"
+            f"pid {self.pid_file};\nerror_log {self.error_log} notice;\n"
             f"events {{ worker_connections 512; }}\n{main}\n"
             f"http {{\naccess_log off;\nserver_names_hash_max_size 65536;\nserver_names_hash_bucket_size 128;\n"
             f"{temporary}{http}\n}}\n"
@@ -68,6 +69,11 @@ class RealNginx:
     def reload(self) -> None:
         """Reload as an operator does by hand."""
         subprocess.run([NGINX, "-c", str(self.conf), "-s", "reload"], timeout=_SECONDS, check=True)
+
+    @property
+    def reloads(self) -> int:
+        """Count how often this master was told to reload."""
+        return self.error_log.read_text(errors="replace").count("(SIGHUP) received")
 
     def stop(self) -> None:
         """End this very master, where it runs, and wait until it is gone."""

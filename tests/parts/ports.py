@@ -1,6 +1,8 @@
 """Find ports that nobody uses."""
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 
 # Below the kernel's ephemeral range, so that no outgoing connection takes one between finding and using it.
@@ -18,3 +20,11 @@ def free_port(address: str = "127.0.0.1") -> int:
                 continue
         return port
     raise RuntimeError("no free port")
+
+
+@contextmanager
+def held_port() -> Iterator[socket.socket]:
+    """Hold a port without listening on it: nobody else may bind it, and who asks is refused at once."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", free_port()))
+        yield holder
