@@ -47,14 +47,18 @@ class CertificateFiles:
 
     def lineage_of(self, certificate: str) -> Path | None:
         """Name the lineage (`live/NAME`) whose file nginx reaches by a path, directly or through links of its own."""
-        path = os.path.normpath(certificate)
+        path = certificate
         for _ in range(_MOST_LINKS):
-            folder, _file = os.path.split(path)
-            live, name = os.path.split(folder)
+            folder, file = os.path.split(path)
+            live, name = os.path.split(os.path.normpath(folder))
             if live == str(self._live) or os.path.realpath(live) == self._real_live:
                 return self._live / name
+            real_folder = os.path.realpath(folder)
+            live, name = os.path.split(real_folder)
+            if live == self._real_live:
+                return self._live / name
             try:
-                path = os.path.normpath(os.path.join(folder, os.readlink(path)))  # noqa: PTH115, PTH118 - text, as in nginx
+                path = os.path.join(real_folder, os.readlink(os.path.join(real_folder, file)))  # noqa: PTH115, PTH118 - text, as in nginx
             except OSError:
                 return None
         return None
