@@ -10,13 +10,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import cast
 
-from exodus_certbot import __version__, handover, report, settings
+from exodus_certbot import __version__, adopt, handover, report, settings
 from exodus_certbot.model import Overall, Report
 from exodus_certbot.report import Format
 from exodus_certbot.settings import Settings
 from exodus_common.clock import SystemClock
 from exodus_common.errors import ExodusError, SettingsInvalid, UsageError
-from exodus_common.render import printable
+from exodus_common.render import json_text, printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=logging.INFO if arguments.verbose else logging.WARNING, format="exodus-certbot: %(message)s"
     )
     try:
+        if arguments.command == "adopt":
+            return _adopt(arguments, os.environ)
         outcome = _run(arguments, os.environ)
     except (UsageError, SettingsInvalid) as error:
         print(f"exodus-certbot: {printable(str(error))}", file=sys.stderr)
@@ -59,6 +61,19 @@ def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Report:
         left = "left to certbot's plugin exodus-nginx, which this certbot calls next"
         return Report(Overall.OK, left, reloaded=False, listeners=())
     return deploy.deploy(chosen, lineages, clock, environ)
+
+
+def _adopt(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    if bool(arguments.lineages) == arguments.all:
+        raise UsageError("adopt: name lineages, or say --all")
+    certbot_dir = _settings(arguments, environ).certbot_dir or settings.DEFAULT_CERTBOT_DIR
+    changes = adopt.adopt(certbot_dir, settings.state_dir(environ), arguments.lineages, undo=arguments.undo)
+    if arguments.format == "json":
+        _print(json_text({"verdict": Overall.OK, "lineages": changes}))
+    elif not arguments.quiet:
+        lines = [f"{change.lineage}: {change.message}" for change in changes] or ["certbot has no lineages here"]
+        _print("\n".join(printable(line) for line in lines))
+    return 0
 
 
 def _lineages(arguments: argparse.Namespace, environ: Mapping[str, str]) -> list[Path]:
@@ -115,6 +130,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("reconcile", parents=[common], help="repair what is served wherever it is not what is on disk")
     look = commands.add_parser("check", parents=[common], help="compare what is served with what is on disk; read-only")
+    taken = commands.add_parser(
+        "adopt", parents=[common], help="have certbot call the plugin exodus-nginx for lineages"
+    )
+    taken.add_argument("lineages", metavar="LINEAGE", nargs="*", help="its name, or its folder")
+    taken.add_argument("--all", action="store_true", help="all whose installer is none or nginx")
+    taken.add_argument("--undo", action="store_true", help="put back what was there before")
     look.add_argument("--format", choices=("text", "json", "nagios", "prometheus"), default=argparse.SUPPRESS)
     return parser
 

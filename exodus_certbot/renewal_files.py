@@ -14,8 +14,8 @@ from exodus_common.render import printable
 
 PLUGIN = "exodus-nginx"
 _SECTION = re.compile(r"\s*(\[+)\s*(.*?)\s*\]+\s*(?:#.*)?")
-_SETTING = re.compile(r"""\s*("[^"]*"|'[^']*'|[^=#\s][^=]*?)\s*=\s*(.*?)\s*""")
-_INSTALLER = re.compile(r"\s*installer\s*=")
+_SETTING = re.compile(r"""\s*("[^"]*"|'[^']*'|[^=#\s][^=]*?)\s*=\s*("[^"]*"|'[^']*'|[^#]*?)\s*(?:\#.*)?""")
+_INSTALLER = re.compile(r"""\s*(["']?)installer\1\s*=""")
 
 
 class RenewalFileUnreadable(ExodusError):
@@ -79,8 +79,14 @@ def all_in(certbot_dir: Path) -> tuple[RenewalFile, ...]:
     return tuple(found)
 
 
-def with_installer(text: str, installer: str | None) -> str:
-    """Give a renewal file's text with this installer, or with none; nothing else in it changes.
+def installer_line(text: str) -> str | None:
+    """Give the very line that names the installer, None where none does."""
+    lines = text.splitlines(keepends=True)
+    return next((lines[at] for at in range(*_extent_of_params(lines)) if _INSTALLER.match(lines[at])), None)
+
+
+def with_installer_line(text: str, line: str | None) -> str:
+    """Give a renewal file's text with this line for its installer, or with none; nothing else in it changes.
 
     Raises `ValueError` where there is no `[renewalparams]` section: certbot does not renew such a lineage.
     """
@@ -88,8 +94,8 @@ def with_installer(text: str, installer: str | None) -> str:
     first, last = _extent_of_params(lines)
     present = [at for at in range(first, last) if _INSTALLER.match(lines[at])]
     place = present[0] if present else first
-    kept = [line for at, line in enumerate(lines) if at not in present]
-    return "".join(kept[:place] + [f"installer = {installer}\n"] * bool(installer) + kept[place:])
+    kept = [each for at, each in enumerate(lines) if at not in present]
+    return "".join(kept[:place] + ([] if line is None else [line]) + kept[place:])
 
 
 def _extent_of_params(lines: list[str]) -> tuple[int, int]:
