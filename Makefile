@@ -36,5 +36,5 @@ provision-full:
 	@packaging/provision --full
 
 clean: ## remove what was made here, .venv and .certbots too
-	rm -rf .venv .certbots .provision .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .certbots .go .provision .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	find exodus_certbot hooks tests -name __pycache__ -type d -exec rm -rf {} +
