@@ -56,6 +56,11 @@ def adopt(certbot_dir: Path, state_dir: Path, names: Sequence[str], *, undo: boo
     return tuple(plans)
 
 
+def adopted(state_dir: Path) -> frozenset[str]:
+    """Name the renewal files into which `adopt` has written our plugin and out of which no `undo` took it."""
+    return frozenset(_recalled(state_dir / "adopted.json"))
+
+
 def _chosen(certbot_dir: Path, names: Sequence[str]) -> tuple[RenewalFile, ...]:
     """Find the renewal files by lineage name, or by the lineage's folder."""
     if not names:
@@ -121,7 +126,8 @@ def _write(path: Path, text: str) -> None:
 def _recalled(memory_file: Path) -> _Memory:
     with suppress(OSError, ValueError):
         found = json.loads(memory_file.read_text("utf-8"))
-        return {path: before for path, before in found.items() if before is None or isinstance(before, str)}
+        if isinstance(found, dict):
+            return {path: before for path, before in found.items() if before is None or isinstance(before, str)}
     return {}
 
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-from exodus_certbot import decide, lineage, prove, reload
+from exodus_certbot import ari, decide, lineage, prove, reload, renewal_files
 from exodus_certbot.errors import NginxError, ReloadFailed, TimeUp
 from exodus_certbot.look import Run, View, look
-from exodus_certbot.model import Expectation, Overall, Report
+from exodus_certbot.model import Expectation, Overall, RenewalWindow, Report
 from exodus_certbot.nginx import Nginx
 from exodus_certbot.server_names import is_covered
 from exodus_certbot.settings import Settings, state_dir
@@ -22,12 +22,19 @@ from exodus_common.render import printable
 _log = logging.getLogger(__name__)
 
 
-def check(settings: Settings, clock: Clock) -> Report:
+def check(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> Report:
     """Compare what every listener serves with what is on disk; change nothing."""
     run = Run.begin(settings, clock)
     view = look(run, run.find_nginx())
     judged = run.judge(view.expected, prove.observe(view.expected, run.ask, run.deadline))
-    return _report(judged, view.problem)
+    return replace(_report(judged, view.problem), renewals=_windows(run, judged, environ))
+
+
+def _windows(run: Run, judged: Sequence[decide.Judged], environ: Mapping[str, str]) -> tuple[RenewalWindow, ...]:
+    """Ask the CAs when they want what nginx uses to be renewed."""
+    used = {item.row.lineage.name for item in judged if item.row.lineage is not None}
+    files = [file for file in renewal_files.all_in(run.certbot_dir) if file.name in used]
+    return ari.RenewalInformation(state_dir(environ) / ari.MEMORY, run.clock, run.deadline).windows(files)
 
 
 def reconcile(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> Report:

@@ -160,10 +160,24 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class RenewalWindow:
+    """Say when a lineage's CA wants it to be renewed (RFC 9773), or the `problem` that kept it from being known."""
+
+    lineage: str
+    start: datetime | None = None
+    end: datetime | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """Report a whole run of `deploy`, `reconcile` or `check`; its fields are those of CONTRACT.md."""
+    """Report a whole run of `deploy`, `reconcile` or `check`; its fields are those of CONTRACT.md.
+
+    `renewals` are the windows that CAs suggest, of `check` only.
+    """
 
     verdict: Overall
     reason: str
     reloaded: bool
     listeners: tuple[Row, ...]
+    renewals: tuple[RenewalWindow, ...] = ()

@@ -41,6 +41,24 @@ class RenewalFile:
         installer = self.params.get("installer", "None")
         return None if installer == "None" else installer
 
+    @property
+    def authenticator(self) -> str:
+        """Name the plugin that answers the CA's challenges."""
+        return self.params.get("authenticator", "an authenticator that is not named")
+
+    @property
+    def live(self) -> Path:
+        """Name the lineage's folder."""
+        return self.path.parent.parent / "live" / self.name
+
+    @property
+    def all_webroots(self) -> tuple[Path, ...]:
+        """Name the folders into which certbot puts its challenges for this lineage; none for other authenticators."""
+        if self.authenticator != "webroot":
+            return ()
+        listed = [place.strip() for place in self.params.get("webroot_path", "").split(",")]
+        return tuple(dict.fromkeys(Path(place) for place in (*self.webroots.values(), *listed) if place))
+
 
 def read(path: Path) -> RenewalFile:
     """Read one renewal file."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
-from exodus_certbot.model import Overall, Report, Row, Verdict
+from exodus_certbot.model import Overall, RenewalWindow, Report, Row, Verdict
 from exodus_common.render import (
     MetricFamily,
     PerfData,
@@ -48,11 +48,19 @@ def show(report: Report, output: Format, *, every_row: bool = True) -> str:
 def _text(report: Report, *, every_row: bool) -> str:
     rows = [row for row in report.listeners if every_row or row.verdict not in _HARMLESS]
     lines = [table(_HEADERS, [_cells(row) for row in rows])] if rows else []
+    lines += [_suggestion(window) for window in report.renewals if every_row and not window.problem]
     lines.append(f"{report.verdict.value.upper()}: {printable(report.reason)}")
     stale = any(row.verdict is Verdict.STALE for row in rows)
     if stale and "exodus-certbot reconcile" not in report.reason:
         lines.append("What next: exodus-certbot reconcile")
     return "\n".join(lines)
+
+
+def _suggestion(window: RenewalWindow) -> str:
+    assert window.start is not None
+    assert window.end is not None
+    wanted = f"{instant(window.start)} to {instant(window.end)}"
+    return printable(f"renewal of {window.lineage}: its CA suggests {wanted}")
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -43,6 +43,11 @@ def certbots() -> dict[str, str]:
     return older | {"newest": newest_certbot()}
 
 
+def pythons() -> dict[str, str]:
+    """Name the Python of every certbot, which has that certbot's own acme and josepy."""
+    return {version: str(Path(program).with_name("python")) for version, program in certbots().items()}
+
+
 @dataclass(frozen=True)
 class RealCertbot:
     """A certbot that renews from Pebble through a webroot; `environment` is what its hooks see besides."""

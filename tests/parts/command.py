@@ -42,6 +42,7 @@ class ExodusCertbot:
     conf: Path
     certbot_dir: Path
     state_dir: Path
+    python: str = sys.executable
 
     @property
     def environment(self) -> dict[str, str]:
@@ -53,7 +54,7 @@ class ExodusCertbot:
     def argv(self, *arguments: str) -> list[str]:
         """Give the whole command line."""
         options = ["--nginx-conf", str(self.conf), "--certbot-dir", str(self.certbot_dir)]
-        return [sys.executable, "-m", "exodus_certbot.cli", *arguments, *options]
+        return [self.python, "-m", "exodus_certbot.cli", *arguments, *options]
 
     def __call__(self, *arguments: str, env: dict[str, str] | None = None, timeout: float = 90) -> Ran:
         """Run one command to its end."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -20,11 +21,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.parts.authority import key_pem
+from tests.parts.command import ROOT
 from tests.parts.ports import free_port
 from tests.parts.processes import end_of, running, wait_until_answers
 
 _ADDRESS = "127.0.0.1"
-_LIFETIME_SECONDS = 90 * 24 * 3600
+_DAY_SECONDS = 24 * 3600
+_NEWEST = ROOT / ".go/bin"
 # No pause before a validation, no good nonce refused, and no renewal without a challenge of its own.
 _BEHAVIOUR = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0", "PEBBLE_AUTHZREUSE": "0"}
 _DNS_QUESTION = b"\x07\xe3\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x06exodus\x07example\x00\x00\x01\x00\x01"
@@ -49,10 +52,18 @@ class RealPebble:
 
 
 @contextmanager
-def running_pebble(folder: Path, http_port: int) -> Iterator[RealPebble]:
-    """Run a Pebble that validates HTTP-01 challenges on `http_port` of 127.0.0.1, for the time of a block."""
+def running_pebble(
+    folder: Path, http_port: int, *, newest: bool = False, lifetime_days: int = 90
+) -> Iterator[RealPebble]:
+    """Run a Pebble that validates HTTP-01 challenges on `http_port` of 127.0.0.1, for the time of a block.
+
+    Debian 12's signs for five years whatever it is told; the `newest` one, which packaging/provision builds, signs for
+    `lifetime_days`, and offers renewal information.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    with _running_dns(folder) as dns_port, _running_authority(folder, http_port, dns_port) as pebble:
+    settings = _settings(folder, http_port, lifetime_days, newest=newest)
+    program = str(_NEWEST / "pebble") if newest else "pebble"
+    with _running_dns(folder) as dns_port, _running_authority(program, folder, settings, dns_port) as pebble:
         try:
             yield pebble
         except Exception as failure:
@@ -86,30 +97,38 @@ def _ask_dns(port: int) -> None:
         asking.recv(512)
 
 
-@contextmanager
-def _running_authority(folder: Path, http_port: int, dns_port: int) -> Iterator[RealPebble]:
-    port, log = free_port(), folder / "pebble.log"
+def _settings(folder: Path, http_port: int, lifetime_days: int, *, newest: bool) -> dict[str, Any]:
     certificate, key = _write_listener_certificate(folder)
-    config = folder / "pebble.json"
-    settings = {
-        "listenAddress": f"{_ADDRESS}:{port}",
+    seconds = lifetime_days * _DAY_SECONDS
+    of_lifetime = (
+        {"profiles": {"default": {"description": "the only one", "validityPeriod": seconds}}, "keyAlgorithm": "ecdsa"}
+        if newest
+        else {"certificateValidityPeriod": seconds}
+    )
+    return of_lifetime | {
+        "listenAddress": f"{_ADDRESS}:{free_port()}",
         "managementListenAddress": f"{_ADDRESS}:{free_port()}",
         "certificate": str(certificate),
         "privateKey": str(key),
         "httpPort": http_port,
         "tlsPort": free_port(),
-        "certificateValidityPeriod": _LIFETIME_SECONDS,
     }
+
+
+@contextmanager
+def _running_authority(program: str, folder: Path, settings: dict[str, Any], dns_port: int) -> Iterator[RealPebble]:
+    config, log = folder / "pebble.json", folder / "pebble.log"
     config.write_text(json.dumps({"pebble": settings}))
-    argv = ["pebble", "-config", str(config), "-dnsserver", f"{_ADDRESS}:{dns_port}"]
+    argv = [program, "-config", str(config), "-dnsserver", f"{_ADDRESS}:{dns_port}"]
+    pebble = RealPebble(f"https://{settings['listenAddress']}/dir", Path(settings["certificate"]), log)
     with running(argv, env=os.environ | _BEHAVIOUR, log=log) as process:
-        wait_until_answers(process, lambda: _ask_directory(port, certificate), log)
-        yield RealPebble(f"https://{_ADDRESS}:{port}/dir", certificate, log)
+        wait_until_answers(process, lambda: _ask_directory(settings["listenAddress"], pebble.ca_bundle), log)
+        yield pebble
 
 
-def _ask_directory(port: int, ca_bundle: Path) -> None:
+def _ask_directory(address: str, ca_bundle: Path) -> None:
     trusting = ssl.create_default_context(cafile=ca_bundle)
-    connection = http.client.HTTPSConnection(_ADDRESS, port, timeout=5, context=trusting)
+    connection = http.client.HTTPSConnection(address, timeout=5, context=trusting)
     try:
         connection.request("GET", "/dir", headers={"User-Agent": "exodus-certbot tests"})
         assert "newOrder" in json.load(connection.getresponse())

@@ -26,10 +26,12 @@ class Issued:
 
 
 @contextmanager
-def issued_with(certbot_program: str, folder: Path) -> Iterator[Issued]:
+def issued_with(
+    certbot_program: str, folder: Path, *, newest_pebble: bool = False, lifetime_days: int = 90
+) -> Iterator[Issued]:
     """Issue one certificate, through an nginx that is gone when the tests start their own."""
     http_port = free_port()
-    with running_pebble(folder / "pebble", http_port) as pebble:
+    with running_pebble(folder / "pebble", http_port, newest=newest_pebble, lifetime_days=lifetime_days) as pebble:
         certbot = RealCertbot(folder, pebble, folder / "webroot", certbot_program)
         with running_nginx(folder / "nginx", challenge_server(http_port, certbot.webroot), main=workers_as_myself()):
             certbot.issue(NAME)

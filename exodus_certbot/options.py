@@ -1,0 +1,78 @@
+"""What the command line of `exodus-certbot` may say."""
+
+import argparse
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from exodus_certbot import __version__, settings
+from exodus_certbot.settings import Settings
+from exodus_common.errors import UsageError
+
+_HELP = {
+    "deploy": "the deploy hook: validate, reload, verify",
+    "reconcile": "repair what is served wherever it is not what is on disk",
+    "check": "compare what is served with what is on disk; read-only",
+    "preflight": "before renewing: would the CA's challenge be answered?",
+    "doctor": "find out why a renewal could go wrong; read-only",
+    "adopt": "have certbot call the plugin exodus-nginx for lineages",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the commands and their options, which CONTRACT.md fixes."""
+    common = _common_options()
+    parser = argparse.ArgumentParser(
+        prog="exodus-certbot",
+        description="Make nginx serve the certificate that is on disk, and prove it over TLS.",
+        epilog="Exit codes: 0 done, 1 promise not kept, 2 wrong usage, 75 try later, 78 settings are wrong.",
+        parents=[common],
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.set_defaults(format="text", quiet=False, verbose=False, config=None)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    of = {name: commands.add_parser(name, parents=[common], help=text) for name, text in _HELP.items()}
+    of["deploy"].add_argument(
+        "--lineage",
+        metavar="DIR",
+        action="append",
+        type=Path,
+        help="a lineage, such as /etc/letsencrypt/live/example.org (may be repeated; default: $RENEWED_LINEAGE)",
+    )
+    of["check"].add_argument("--format", choices=("text", "json", "nagios", "prometheus"), default=argparse.SUPPRESS)
+    of["preflight"].add_argument("names", metavar="NAME", nargs="*", help="default: all that certbot renews that way")
+    of["preflight"].add_argument("--webroot", metavar="DIR", type=Path, help="default: the one in the renewal file")
+    of["adopt"].add_argument("lineages", metavar="LINEAGE", nargs="*", help="its name, or its folder")
+    of["adopt"].add_argument("--all", action="store_true", help="all whose installer is none or nginx")
+    of["adopt"].add_argument("--undo", action="store_true", help="put back what was there before")
+    return parser
+
+
+def _common_options() -> argparse.ArgumentParser:
+    """Make the options that may stand before or after the command; absent ones leave no trace."""
+    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    options.add_argument("--config", metavar="FILE", type=Path, help=f"settings (default: {settings.DEFAULT_FILE})")
+    options.add_argument("--nginx", metavar="BINARY", help="the nginx program (default: the one on PATH)")
+    options.add_argument("--nginx-conf", metavar="FILE", help="its main configuration file (default: its built-in one)")
+    options.add_argument("--certbot-dir", metavar="DIR", type=Path, help="certbot's folder (default: /etc/letsencrypt)")
+    options.add_argument("--connect", metavar="ADDRESS", help="ask this address in place of the listen address")
+    options.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        dest="timeout_seconds",
+        type=float,
+        help="end a run after this time (default: 60)",
+    )
+    options.add_argument("--json", dest="format", action="store_const", const="json", help="print JSON")
+    options.add_argument("-q", "--quiet", action="store_true", help="print nothing when all is well")
+    options.add_argument("-v", "--verbose", action="store_true", help="tell each step on standard error")
+    return options
+
+
+def overriding(from_file: Settings, arguments: argparse.Namespace) -> Settings:
+    """Let options replace what the settings file says."""
+    named: dict[str, Any] = {field.name: getattr(arguments, field.name, None) for field in fields(Settings)}
+    try:
+        return replace(from_file, **{name: value for name, value in named.items() if value is not None})
+    except ValueError as error:
+        raise UsageError(str(error)) from error
