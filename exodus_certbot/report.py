@@ -1,6 +1,7 @@
 """Show a report to people, scripts and monitoring; pure functions from a report to text."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Literal
 
 from exodus_certbot.model import Overall, RenewalWindow, Report, Row, Verdict
@@ -38,11 +39,17 @@ def show(report: Report, output: Format, *, every_row: bool = True) -> str:
     """Give the report in one of the formats, without a last newline; text may leave out what needs no attention."""
     shows: dict[str, Callable[[Report], str]] = {
         "text": lambda report: _text(report, every_row=every_row),
-        "json": json_text,
+        "json": _json,
         "nagios": _nagios,
         "prometheus": lambda report: prometheus(_metrics(report)).rstrip("\n"),
     }
     return shows[output](report)
+
+
+def _json(report: Report) -> str:
+    """Give the fields of CONTRACT.md, and `renewals` where a CA said when."""
+    found = {field.name: getattr(report, field.name) for field in fields(report)}
+    return json_text({name: value for name, value in found.items() if name != "renewals" or value})
 
 
 def _text(report: Report, *, every_row: bool) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from exodus_certbot import cli, report, settings
-from exodus_certbot.model import KeyType, Overall, Report, Row, Verdict
+from exodus_certbot.model import KeyType, Overall, RenewalWindow, Report, Row, Verdict
 
 README = Path(__file__).parents[2] / "README.md"
 END = datetime(2027, 1, 3, 9, 12, 44, tzinfo=UTC)
@@ -182,3 +182,12 @@ def test_the_readme_shows_the_help_that_is_printed(
     shown = README.read_text().split("<!-- help -->")[1].split("```")[1].removeprefix("text")
 
     assert shown.split() == capsys.readouterr().out.split()
+
+
+def test_json_has_the_windows_that_cas_suggest() -> None:
+    window = RenewalWindow("exodus.example", END, END)
+    shown = json.loads(report.show(replace(reported(Overall.OK), renewals=(window,)), "json"))
+
+    (renewal,) = shown["renewals"]
+    assert renewal["lineage"] == "exodus.example"
+    assert renewal["start"] == renewal["end"]
