@@ -6,11 +6,13 @@ Needs root, as systemd does.
 import os
 import subprocess
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
+from tests.parts.certbot import write_program
 from tests.parts.command import ROOT
 
-_PACKAGES = ("systemd", "systemd-sysv", "dbus", "nginx", "python3", "python3-cryptography")
+_PACKAGES = ("systemd", "systemd-sysv", "dbus", "nginx", "certbot", "python3", "python3-cryptography")
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "exodus-certbot"
 _BOOT = """
 set -eu
@@ -55,6 +57,14 @@ class Debian:
         place.parent.mkdir(parents=True, exist_ok=True)
         return place
 
+    def install_units(self) -> None:
+        """Put our units and our command where an operator puts them, for Debian's own Python."""
+        units = self.path("/etc/systemd/system/exodus-certbot.timer").parent
+        subprocess.run(["cp", "-r", f"{ROOT}/packaging/systemd/.", units], check=True)
+        environment = {"PYTHONPATH": "/opt/project:/opt/project/hooks", "PYTHONDONTWRITEBYTECODE": "1"}
+        command = self.path("/usr/local/bin/exodus-certbot")
+        write_program(command, "/usr/bin/python3", "-m", "exodus_certbot.cli", **environment)
+
     def boot(self, script: str, *, timeout_seconds: float = 90) -> str:
         """Boot, run a script once nginx is up, power off; give what the script printed."""
         self.path("/opt/script").write_text(script)
@@ -80,7 +90,8 @@ def debian(work: Path) -> Debian:
     """Give a machine of the suite that this one runs, its base made once and kept."""
     release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
     suite = release["VERSION_CODENAME"]
-    base = _CACHE / f"booted-{suite}"
+    packages = sha256(" ".join(_PACKAGES).encode()).hexdigest()[:8]
+    base = _CACHE / f"booted-{suite}-{packages}"
     if not base.exists():
         _debootstrap(suite, base)
     (work / "upper").mkdir(parents=True)
