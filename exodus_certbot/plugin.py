@@ -187,7 +187,7 @@ def _tell(report: "Report", *, quiet: bool) -> None:
     text = output.show(report, "text", every_row=False).encode("ascii", "backslashreplace").decode("ascii")
     if report.verdict not in (Overall.OK, Overall.WARNING):
         raise errors.PluginError(
-            f"nginx is not proven to serve the certificate that certbot has saved. {text}\n"
+            f"nginx is not proven to serve the certificate that certbot has saved.\n{text}\n"
             "Mend what is named above; then `exodus-certbot reconcile`, or the next `certbot renew`, finishes the work "
             "without asking for another certificate."
         )

@@ -114,6 +114,7 @@ def _steps(stage: Stage) -> list[tuple[str, Step]]:
         ("exodus-certbot reconcile repairs it, and proves it", lambda: repair_the_outage(stage)),
         ("With the hook, a renewal does it all by itself", lambda: renew_with_the_hook(stage)),
         ("nginx.conf is broken at a renewal: nothing gets worse", lambda: survive_a_broken_configuration(stage)),
+        ("With the plugin, certbot itself fails, and repairs what it missed", lambda: renew_with_the_plugin(stage)),
     ]
 
 
@@ -273,6 +274,33 @@ def _mend(stage: Stage) -> None:
     stage.show_both()
     stage.saw_served_is_disk()
     stage.teller.saw(stage.certbot.pebble.requests == asked, "the CA was not asked for anything")
+
+
+def renew_with_the_plugin(stage: Stage) -> None:
+    say, saw = stage.teller.say, stage.teller.saw
+    say("A hook's failure is a warning to certbot. An installer's is not: adopt writes one line into the renewal file.")
+    adopted = stage.type(f"exodus-certbot adopt {NAME}")
+    stage.saw_success(adopted, "certbot calls our plugin from now on\n")
+    old = stage.on_disk()
+    say("The same typo, and the same renewal. The hook is installed still; it leaves the work to the plugin.")
+    stage.saw_success(stage.type("echo 'servre { }' >> nginx/nginx.conf"), "nginx.conf is broken\n")
+    renewed = stage.type("certbot renew --force-renewal")
+    saw(renewed.exit_code == 1, "certbot fails: exit code 1, so its timer's unit fails", f"It was {renewed.exit_code}.")
+    saw("nginx rejects" in renewed.stdout, "and it says what is wrong")
+    stage.show_both()
+    stage.saw_served_is_old(old)
+    stage.teller.line()
+    _mend_and_wait_for_certbot(stage)
+
+
+def _mend_and_wait_for_certbot(stage: Stage) -> None:
+    stage.teller.say("The typo is mended. Twelve hours later certbot's timer runs again, and no certificate is due.")
+    waiting = stage.on_disk()
+    stage.saw_success(stage.type("sed -i '$d' nginx/nginx.conf"), "nginx.conf is mended\n")
+    stage.saw_success(stage.type("certbot renew"), "certbot is content: exit code 0")
+    stage.show_both()
+    stage.teller.saw(stage.on_disk() == waiting, "no other certificate was asked for")
+    stage.saw_served_is_disk()
 
 
 def _evidence(stage: Stage) -> str:
