@@ -32,7 +32,9 @@ def test_every_one_of_two_thousand_servers_has_the_new_certificate_when_the_verd
     seen = {lineage.name for lineage in lineages if served_sha256(port, lineage.name) == disk_sha256(lineage)}
     again = exodus_certbot("reconcile", "--json")
 
-    assert (hurried.exit_code, hurried.json["verdict"], hurried.json["reloaded"]) == (1, "unknown", False)
+    # Half a second is enough to see some that are stale, or not even for nginx to print its configuration.
+    assert hurried.json["verdict"] in ("critical", "unknown")
+    assert (hurried.exit_code, hurried.json["reloaded"]) == (1, False)
     assert (repaired.exit_code, repaired.json["reason"]) == (
         0,
         f"reloaded nginx ({COUNT} stale before); asked again: {COUNT} ok",
