@@ -1,0 +1,206 @@
+"""The story of `admit`: reserve room for an upload before it is accepted, or refuse it clearly.
+
+In the caller's process only the state is touched, in one transaction; making room is asked of somebody else.
+"""
+
+import logging
+import math
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from exodus_common.clock import Clock, Deadline
+from exodus_storage_guard import capacity, owners, policy
+from exodus_storage_guard.errors import UploadRefused
+from exodus_storage_guard.make_room import RoomMaker
+from exodus_storage_guard.model import Capacity, Need, ObjectState, Reservation, StoredObject, Total
+from exodus_storage_guard.policy import Fit
+from exodus_storage_guard.settings import Settings, marks
+from exodus_storage_guard.sizes import shown
+from exodus_storage_guard.state.contract import Catalogue
+
+_log = logging.getLogger(__name__)
+_ASK_AGAIN_SECONDS = 60
+_SMALLEST_ESTIMATE_BYTES = 64 * 1024 * 1024
+RATE, SYNCED_AT = "bytes_per_second", "synced_at"
+"""What sweeps and syncs settle, for admissions to know."""
+_SLOW_BYTES_PER_SECOND = 10 * 1024 * 1024.0
+
+
+class _Nobody:
+    """Make no room: for whoever only asks."""
+
+    def release(self, need: Need) -> None:
+        """Do nothing."""
+
+    def start_sweep(self, need: Need | None) -> None:
+        """Do nothing."""
+
+
+NOBODY: RoomMaker = _Nobody()
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Hold what an admission works with; none of it knows a secret of the store."""
+
+    settings: Settings
+    catalogue: Catalogue
+    clock: Clock
+    room: RoomMaker
+
+    def measure(self) -> Capacity | None:
+        """Measure the store; None where there is no measurement that is fresh enough."""
+        now = self.clock.now()
+        found = capacity.measure(self.settings, self.catalogue, now, remember=False)
+        return found if policy.is_fresh(found, now, self.settings.capacity.max_age_seconds) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Report a reservation, and what had to be freed for it."""
+
+    reservation: Reservation
+    freed_bytes: int = 0
+
+
+def request(
+    desk: Desk, size_bytes: int | None, key: str | None, *, lease_seconds: float | None = None, owner: str | None = None
+) -> Reservation:
+    """Write down what an upload wants; one of unknown size is estimated from what the store holds."""
+    if size_bytes is None:
+        size_bytes = _estimate(desk.catalogue.totals())
+    now = desk.clock.now()
+    lease = timedelta(seconds=lease_seconds or desk.settings.admission.lease_seconds)
+    charged = math.ceil(size_bytes * desk.settings.admission.size_factor)
+    return Reservation(uuid.uuid4().hex, size_bytes, charged, now, now + lease, key, owner)
+
+
+def _estimate(totals: Mapping[ObjectState, Total]) -> int:
+    """Take twice the mean of what is catalogued: most are smaller, and the reservation can grow."""
+    everything = sum(totals.values(), Total())
+    return max(_SMALLEST_ESTIMATE_BYTES, 2 * everything.bytes // max(1, everything.count))
+
+
+def admit(desk: Desk, wanted: Reservation, *, wait_seconds: float = 0) -> Admission:
+    """Reserve, after making room where that is needed; raise `UploadRefused` where there is none to be made in time."""
+    found = _try(desk, wanted)
+    if found.missing_bytes == 0:
+        if found.starts_sweep:
+            desk.room.start_sweep(None)
+        return Admission(wanted)
+    before = desk.measure()
+    if desk.catalogue.totals().get(ObjectState.PREMIGRATED, Total()).bytes:
+        _log.info("%s: releasing what is premigrated", found.reason)
+        desk.room.release(Need(wanted.charged_bytes, wanted.id))
+        found = _try(desk, wanted)
+    if found.missing_bytes > 0:
+        found = _wait_for_sweep(desk, wanted, found, wait_seconds)
+    return Admission(wanted, _freed(before, desk.measure()))
+
+
+def _wait_for_sweep(desk: Desk, wanted: Reservation, found: Fit, wait_seconds: float) -> Fit:
+    retry_after = _retry_after(desk, found.missing_bytes)
+    if retry_after is None:
+        raise UploadRefused(f"{found.reason}, and nothing old enough is left to release")
+    desk.room.start_sweep(Need(wanted.charged_bytes, wanted.id))
+    for _ in Deadline.after(wait_seconds, desk.clock).poll(first_seconds=0.05, most_seconds=1):
+        found = _try(desk, wanted)
+        if found.missing_bytes == 0:
+            return found
+    raise UploadRefused(f"{found.reason}; a sweep is making room", retry_after)
+
+
+def _try(desk: Desk, wanted: Reservation) -> Fit:
+    """Decide and reserve in one transaction; raise `UploadRefused` for what can never be, or cannot be known."""
+    measured = desk.measure()
+    if measured is None:
+        return _without_measurement(desk, wanted)
+    limits, reserve = marks(desk.settings, measured.total_bytes), desk.settings.admission.reserve_bytes
+    if policy.fits_never(measured, wanted.charged_bytes, limits, reserve):
+        raise UploadRefused(f"{shown(wanted.charged_bytes)} are more than the whole store may hold")
+    answer = Fit(0, False, "")
+
+    def decide(others: Sequence[Reservation], totals: Mapping[ObjectState, Total]) -> bool:
+        nonlocal answer
+        reserved = policy.reserved_bytes(one for one in others if counts(desk, one, measured))
+        answer = policy.fit(measured, reserved, wanted.charged_bytes, limits, reserve)
+        return answer.missing_bytes == 0
+
+    desk.catalogue.reserve(wanted, decide)
+    return answer
+
+
+def counts(desk: Desk, one: Reservation, measured: Capacity | None) -> bool:
+    """Tell whether a reservation still holds: it ends by time, with its process, or once it is measured."""
+    if one.committed_at is None and one.owner is not None and not owners.is_alive(one.owner):
+        return False
+    return policy.still_counts(one, desk.clock.now(), _seen_at(desk, one, measured))
+
+
+def _seen_at(desk: Desk, one: Reservation, measured: Capacity | None) -> datetime | None:
+    """Say when the store was last looked at: a budget looks at the catalogue, where a committed key is at once."""
+    if desk.settings.capacity.source != "budget":
+        return measured.measured_at if measured else None
+    if one.key is not None:
+        return desk.clock.now() + timedelta(days=1)
+    synced_at = desk.catalogue.settled().get(SYNCED_AT)
+    return datetime.fromisoformat(synced_at) if synced_at else None
+
+
+def _without_measurement(desk: Desk, wanted: Reservation) -> Fit:
+    """Do what the settings chose for a store whose fill is not known."""
+    seconds = desk.settings.capacity.max_age_seconds
+    unknown = f"how full the store is cannot be known: there is no measurement of the last {seconds:g} s"
+    if desk.settings.admission.when_unknown == "refuse":
+        raise UploadRefused(unknown, _ASK_AGAIN_SECONDS)
+    _log.warning('%s; accepted all the same, as admission.when_unknown = "accept" says', unknown)
+    desk.catalogue.reserve(wanted, lambda others, totals: True)
+    return Fit(0, False, unknown)
+
+
+def _retry_after(desk: Desk, missing_bytes: int) -> int | None:
+    """Foresee how long a sweep takes: None where all that is old enough does not suffice."""
+    now, selection = desk.clock.now(), desk.settings.select.selection()
+    entries = desk.catalogue.candidates(now - selection.minimum_age)
+    chooser = policy.Chooser(entries, selection, now, missing_bytes)
+    while chooser.take(1000):
+        pass
+    rate = float(desk.catalogue.settled().get(RATE, _SLOW_BYTES_PER_SECOND))
+    return policy.retry_after_seconds(missing_bytes, chooser.chosen_bytes, rate)
+
+
+def _freed(before: Capacity | None, now: Capacity | None) -> int:
+    return max(0, before.used_bytes - now.used_bytes) if before and now else 0
+
+
+def commit(desk: Desk, reservation_id: str, key: str | None = None) -> bool:
+    """Say that the upload is stored; False where there is no such reservation (any more)."""
+    present = next((one for one in desk.catalogue.reservations() if one.id == reservation_id), None)
+    if present is None or present.committed_at is not None:
+        return present is not None
+    now, key = desk.clock.now(), key or present.key
+    stored = StoredObject(key, present.bytes, "", now) if key else None
+    _forget_landed(desk)
+    return desk.catalogue.commit(replace(present, committed_at=now), stored)
+
+
+def _forget_landed(desk: Desk) -> None:
+    """Drop reservations that a measurement has seen land, or that ended without a word."""
+    measured = desk.measure()
+    ended = [one.id for one in desk.catalogue.reservations() if not counts(desk, one, measured)]
+    if ended:
+        desk.catalogue.end_reservations(ended)
+
+
+def release(desk: Desk, reservation_id: str) -> bool:
+    """Say that the upload did not happen; False where there is no such reservation (any more)."""
+    return desk.catalogue.end_reservations([reservation_id]) > 0
+
+
+def grow(desk: Desk, reservation: Reservation, size_bytes: int) -> Reservation:
+    """Reserve more for an upload that is larger than it was thought; raise `UploadRefused` where that does not fit."""
+    charged = math.ceil(size_bytes * desk.settings.admission.size_factor)
+    larger = replace(reservation, bytes=size_bytes, charged_bytes=charged)
+    return admit(desk, larger).reservation

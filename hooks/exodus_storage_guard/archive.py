@@ -1,0 +1,189 @@
+"""The archive: plain copies in a store, each with a manifest beside it that makes it readable without us."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+
+from exodus_common.render import instant, json_text
+from exodus_common.terminal import printable
+from exodus_storage_guard.errors import NotInitialised, ObjectMissing, StoreFailed
+from exodus_storage_guard.model import StoredObject
+from exodus_storage_guard.stores.contract import Chunks, Store
+from exodus_storage_guard.stores.places import MANIFEST, OURS, copy_name, manifest_name, other_copy_name
+
+MARK = ".exodus-storage-guard.json"
+_QUARANTINE = ".exodus-quarantine"
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Name a copy in the archive, and the SHA-256 of the bytes that were sent there."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Describe an archived object; its fields are those of CONTRACT.md."""
+
+    key: str
+    bytes: int
+    sha256: str
+    etag: str
+    content_type: str
+    metadata: Mapping[str, str]
+    last_modified: datetime
+    archived_at: datetime
+    store: str
+
+    @property
+    def stored(self) -> StoredObject:
+        """Give the object as it was in the store."""
+        return StoredObject(self.key, self.bytes, self.etag, self.last_modified, self.content_type, self.metadata)
+
+
+class Archive:
+    """Keep copies in a store of any kind."""
+
+    def __init__(self, store: Store) -> None:
+        """Take the store that the copies lie in."""
+        self.store = store
+
+    @property
+    def name(self) -> str:
+        """Name the archive to people."""
+        return self.store.name
+
+    def mark(self, archive_id: str, now: datetime) -> str:
+        """Mark an archive as ours; one that is marked already keeps its id. Give the id."""
+        present = self._marked()
+        if present is None:
+            self.store.write_small(MARK, json_text({"archive": archive_id, "marked_at": instant(now)}).encode())
+        return present or archive_id
+
+    def check_mark(self, archive_id: str) -> None:
+        """Refuse a folder that is not the archive we marked: its disk may not be mounted."""
+        present = self._marked()
+        if present != archive_id:
+            what = "has no mark of ours" if present is None else "bears another mark than ours"
+            raise NotInitialised(
+                f"the archive {self.name} {what}: is its disk mounted? If it is a new one: exodus-storage-guard init"
+            )
+
+    def _marked(self) -> str | None:
+        content = self.store.read_small(MARK)
+        if content is None:
+            return None
+        try:
+            return str(json.loads(content)["archive"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise NotInitialised(f"the mark {MARK} in the archive {self.name} cannot be read: {error}") from error
+
+    def copy(
+        self, stored: StoredObject, read: Callable[[], AbstractContextManager[tuple[StoredObject, Chunks]]]
+    ) -> Copy:
+        """Copy an object; a copy that is there already is taken where it is the same, and never overwritten."""
+        name = copy_name(stored.key)
+        if self.store.stat(name) is not None:
+            with read() as (_, chunks):
+                sha256 = _consumed(chunks)
+            for taken in (name, other_copy_name(name, sha256)):
+                name = taken
+                if self.store.stat(name) is None:
+                    break
+                if self.store.sha256(name) == sha256:
+                    return Copy(name, sha256)
+            else:
+                self.quarantine(name)
+        digest = hashlib.sha256()
+        with read() as (_, chunks):
+            self.store.put(_renamed(stored, name), _hashed(chunks, digest.update))
+        return Copy(name, digest.hexdigest())
+
+    def sha256(self, name: str) -> str:
+        """Read a copy back and give its SHA-256."""
+        return self.store.sha256(name)
+
+    def open(self, name: str) -> AbstractContextManager[tuple[StoredObject, Chunks]]:
+        """Stream a copy."""
+        return self.store.open(name)
+
+    def quarantine(self, name: str) -> None:
+        """Put a copy that differs aside, under a name that nobody takes for an archived object."""
+        self.store.move(name, f"{_QUARANTINE}/{os.urandom(4).hex()}-{name}")
+
+    def describe(self, name: str, manifest: Manifest) -> None:
+        """Write a copy's manifest beside it."""
+        self.store.write_small(manifest_name(name), (json_text(manifest) + "\n").encode("ascii"))
+
+    def manifest(self, name: str) -> Manifest | None:
+        """Read a copy's manifest; None where it has none."""
+        content = self.store.read_small(manifest_name(name))
+        return None if content is None else _parsed(content, f"{self.name}: {printable(manifest_name(name))}")
+
+    def manifests(self) -> Iterator[tuple[str, Manifest]]:
+        """Stream every copy's name with its manifest."""
+        for stored in self.store.listing():
+            if stored.key.endswith(MANIFEST) and not stored.key.startswith(OURS):
+                name = stored.key.removesuffix(MANIFEST)
+                found = self.manifest(name)
+                if found is not None:
+                    yield name, found
+
+    def remove(self, name: str) -> None:
+        """Delete a copy and its manifest, for good; what is gone already is no fault."""
+        for each in (name, manifest_name(name)):
+            stored = self.store.stat(each)
+            if stored is not None:
+                self.store.delete(stored)
+
+
+def _renamed(stored: StoredObject, name: str) -> StoredObject:
+    return StoredObject(
+        name, stored.bytes, stored.etag, stored.last_modified, stored.content_type, dict(stored.metadata)
+    )
+
+
+def _hashed(chunks: Chunks, update: Callable[[bytes], None]) -> Chunks:
+    for chunk in chunks:
+        update(chunk)
+        yield chunk
+
+
+def _consumed(chunks: Chunks) -> str:
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def verified(chunks: Chunks, sha256: str, what: str) -> Chunks:
+    """Pass bytes on, and raise `StoreFailed` before the last one where they are not those that were proven."""
+    digest, held_back = hashlib.sha256(), b""
+    for chunk in chunks:
+        digest.update(chunk)
+        if held_back:
+            yield held_back
+        held_back = chunk
+    if digest.hexdigest() != sha256:
+        raise StoreFailed(f"{what} differs from what was proven: its SHA-256 is {digest.hexdigest()}, not {sha256}")
+    if held_back:
+        yield held_back
+
+
+def _parsed(content: bytes, where: str) -> Manifest:
+    try:
+        found = json.loads(content)
+        modified, archived = (datetime.fromisoformat(found[name]) for name in ("last_modified", "archived_at"))
+        key, sha256, etag, kind, store = (
+            str(found[name]) for name in ("key", "sha256", "etag", "content_type", "store")
+        )
+        metadata = {str(name): str(value) for name, value in found["metadata"].items()}
+        return Manifest(key, int(found["bytes"]), sha256, etag, kind, metadata, modified, archived, store)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ObjectMissing(f"{where} is no manifest: {error}") from error

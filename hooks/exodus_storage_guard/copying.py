@@ -1,0 +1,76 @@
+"""Copy one object into the archive and prove the copy: the effects of a sweep on one object, without the catalogue."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from exodus_common.clock import Clock
+from exodus_common.terminal import printable
+from exodus_storage_guard.archive import Archive, Manifest
+from exodus_storage_guard.errors import ObjectChanged, StoreFailed
+from exodus_storage_guard.flow import Flow
+from exodus_storage_guard.model import Entry, StoredObject
+from exodus_storage_guard.stores.contract import Chunks, Store
+
+
+class CopyDiffers(StoreFailed):
+    """Say that what was read back from the archive is not what was sent there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Name a copy that was read back and found to be the object."""
+
+    copy: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Copier:
+    """Copy, read back, compare, look at the source again, and only then describe the copy as one."""
+
+    store: Store
+    archive: Archive
+    flow: Flow
+    clock: Clock
+
+    def prove(self, entry: Entry) -> Proof:
+        """Give the proof; raise `CopyDiffers` (the copy is put aside), `ObjectChanged`, or `StoreFailed`."""
+        copy = self.archive.copy(entry.stored, lambda: self._source(entry))
+        read_back = self.archive.sha256(copy.name)
+        if read_back != copy.sha256:
+            self.archive.quarantine(copy.name)
+            raise CopyDiffers(
+                f"the copy of {printable(entry.key)} in {self.archive.name} reads back as {read_back}, "
+                f"and {copy.sha256} was sent; it is put aside, and the object stays where it is"
+            )
+        stored = self._unchanged(entry)
+        self.archive.describe(copy.name, _manifest(stored, copy.sha256, self.clock, self.store.name))
+        return Proof(copy.name, copy.sha256)
+
+    @contextmanager
+    def _source(self, entry: Entry) -> Iterator[tuple[StoredObject, Chunks]]:
+        with self.store.open(entry.key) as (stored, chunks):
+            if not stored.is_same_content(entry.stored):
+                raise ObjectChanged(f"{printable(entry.key)} was changed by others")
+            yield stored, self.flow.through(chunks)
+
+    def _unchanged(self, entry: Entry) -> StoredObject:
+        again = self.store.stat(entry.key)
+        if again is None or not again.is_same_content(entry.stored):
+            raise ObjectChanged(f"{printable(entry.key)} was changed by others while it was copied")
+        return again
+
+
+def _manifest(stored: StoredObject, sha256: str, clock: Clock, store: str) -> Manifest:
+    return Manifest(
+        stored.key,
+        stored.bytes,
+        sha256,
+        stored.etag,
+        stored.content_type,
+        dict(stored.metadata),
+        stored.last_modified,
+        clock.now(),
+        store,
+    )

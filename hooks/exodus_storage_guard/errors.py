@@ -1,0 +1,41 @@
+"""Errors of the storage half: each class knows its exit code."""
+
+from exodus_common.errors import ExodusError, TryLater, UsageError
+
+
+class UploadRefused(TryLater):
+    """Say that there is no room for an upload; `retry_after_seconds` is None where no sweep can help."""
+
+    def __init__(self, reason: str, retry_after_seconds: int | None = None) -> None:
+        """Keep what a platform shows to whoever uploads."""
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after_seconds = retry_after_seconds
+
+
+class StoreFailed(ExodusError):
+    """Say that a store or an archive did not do what it was asked; the message names it."""
+
+
+class StoreFull(StoreFailed):
+    """Say that a store or an archive has no space left."""
+
+
+class ObjectMissing(StoreFailed):
+    """Say that there is no object of this key."""
+
+
+class ObjectChanged(StoreFailed):
+    """Say that an object is not the one that was looked at before."""
+
+
+class KeyRefused(UsageError):
+    """Say that a key cannot be one of this store's."""
+
+
+class StateFailed(ExodusError):
+    """Say that the catalogue cannot be read or written."""
+
+
+class NotInitialised(ExodusError):
+    """Say that `init` has not been run, or that the archive is not the one it marked."""

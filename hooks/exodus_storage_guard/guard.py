@@ -1,0 +1,84 @@
+"""What a platform calls in its own process: admit an upload, store it, done."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from exodus_common.clock import SystemClock
+from exodus_storage_guard import admission, owners, settings
+from exodus_storage_guard.admission import Desk
+from exodus_storage_guard.make_room import Command
+from exodus_storage_guard.model import Reservation
+from exodus_storage_guard.state.sqlite import SqliteCatalogue
+
+
+@dataclass
+class UploadReservation:
+    """Hold room for one upload: leaving a `with` block commits it, an exception releases it."""
+
+    desk: Desk = field(repr=False)
+    reservation: Reservation
+    freed_bytes: int = 0
+
+    @property
+    def id(self) -> str:
+        """Give the reservation's id, as the command's `commit` and `release` take it."""
+        return self.reservation.id
+
+    def grow(self, size_bytes: int) -> None:
+        """Reserve for an upload that is larger than was said; raise `UploadRefused` where that does not fit."""
+        self.reservation = admission.grow(self.desk, self.reservation, size_bytes)
+
+    def commit(self, key: str | None = None) -> None:
+        """Say that the upload is stored."""
+        admission.commit(self.desk, self.id, key)
+
+    def release(self) -> None:
+        """Say that it did not happen."""
+        admission.release(self.desk, self.id)
+
+    def __enter__(self) -> "UploadReservation":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.commit()
+        else:
+            self.release()
+
+
+class StorageGuard:
+    """Ask for room before an upload is stored. May be shared by threads, and outlives a fork."""
+
+    def __init__(self, desk: Desk) -> None:
+        """Take what an admission works with."""
+        self._desk = desk
+
+    @classmethod
+    def from_config(cls, path: str | Path | None = None) -> "StorageGuard":
+        """Read the settings; no secret of the store is read, and the store itself is not touched."""
+        named = None if path is None else Path(path)
+        found = settings.load(named, os.environ)
+        config = named or (Path(os.environ[settings.VARIABLE]) if os.environ.get(settings.VARIABLE) else None)
+        room = Command(found.admission.make_room, config)
+        return cls(Desk(found, SqliteCatalogue(found.state.file), SystemClock(), room))
+
+    def admit(self, size_bytes: int | None, *, key: str | None = None, wait_seconds: float = 0) -> UploadReservation:
+        """Reserve room, or raise `UploadRefused`; a size that is not known yet (None) is estimated, and can grow.
+
+        The reservation ends with this process, and after `lease_seconds` in any case.
+        """
+        wanted = admission.request(self._desk, size_bytes, key, owner=owners.this_process())
+        admitted = admission.admit(self._desk, wanted, wait_seconds=wait_seconds)
+        return UploadReservation(self._desk, admitted.reservation, admitted.freed_bytes)
+
+    def commit(self, reservation_id: str, key: str | None = None) -> bool:
+        """Say that an upload is stored; False where there is no such reservation (any more)."""
+        return admission.commit(self._desk, reservation_id, key)
+
+    def release(self, reservation_id: str) -> bool:
+        """Say that an upload did not happen; False where there is no such reservation (any more)."""
+        return admission.release(self._desk, reservation_id)

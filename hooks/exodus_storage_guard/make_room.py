@@ -1,0 +1,75 @@
+"""The door to the command that makes room, which runs with the rights that the caller need not have."""
+
+import logging
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from exodus_common.errors import ExodusError
+from exodus_common.process import run
+from exodus_storage_guard.model import Need
+
+_log = logging.getLogger(__name__)
+_RELEASE_SECONDS = 60.0
+
+
+class RoomMaker(Protocol):
+    """Make room on behalf of an admission."""
+
+    def release(self, need: Need) -> None:
+        """Release what is premigrated until there is so much room, and come back."""
+
+    def start_sweep(self, need: Need | None) -> None:
+        """Start a sweep that goes on by itself: until there is so much room, or down to the low watermark."""
+
+
+@dataclass
+class Command:
+    """Ask `exodus-storage-guard`, or another command that takes the same arguments (a sudo wrapper)."""
+
+    program: str
+    config: Path | None
+    _started: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+
+    def release(self, need: Need) -> None:
+        """Run `sweep --need N --premigrated-only` to its end."""
+        try:
+            done = run(self._argv(*_options(need), "--premigrated-only"), timeout_seconds=_RELEASE_SECONDS)
+        except ExodusError as error:
+            _log.warning("no room was made: %s", error)
+            return
+        if done.exit_code != 0 and done.stderr:
+            _log.warning("no room was made: %s", done.stderr.decode("utf-8", "replace").strip()[-500:])
+
+    def start_sweep(self, need: Need | None) -> None:
+        """Start `sweep` in a session of its own, unless the one that was started last still runs."""
+        self._started = [process for process in self._started if process.poll() is None]
+        if self._started:
+            return
+        argv = self._argv(*_options(need))
+        null = subprocess.DEVNULL
+        try:
+            self._started.append(subprocess.Popen(argv, stdin=null, stdout=null, stderr=null, start_new_session=True))
+        except OSError as error:
+            _log.warning("no sweep was started: %s: %s", argv[0], error.strerror)
+
+    def _argv(self, *arguments: str) -> Sequence[str]:
+        config = [] if self.config is None else ["--config", str(self.config)]
+        return [*self._program(), "sweep", *arguments, "--quiet", *config]
+
+    def _program(self) -> Sequence[str]:
+        if self.program != "command":
+            return [self.program]
+        found = shutil.which("exodus-storage-guard")
+        return [found] if found else [sys.executable, "-m", "exodus_storage_guard.cli"]
+
+
+def _options(need: Need | None) -> Sequence[str]:
+    if need is None:
+        return ()
+    until = () if need.reservation is None else ("--until-reserved", need.reservation)
+    return ("--need", str(need.bytes), *until)

@@ -1,0 +1,161 @@
+"""Values that decisions, doors and stories exchange: frozen, and complete once built."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class ObjectState(StrEnum):
+    """Say where an object is and what is being done to it; CONTRACT.md fixes the words."""
+
+    RESIDENT = "resident"
+    COPYING = "copying"
+    PREMIGRATED = "premigrated"
+    RELEASING = "releasing"
+    ARCHIVED = "archived"
+    RECALLING = "recalling"
+    FAILED = "failed"
+    QUARANTINED = "quarantined"
+    LOST = "lost"
+    GONE = "gone"
+
+
+IN_STORE = frozenset(
+    {
+        ObjectState.RESIDENT,
+        ObjectState.COPYING,
+        ObjectState.PREMIGRATED,
+        ObjectState.RELEASING,
+        ObjectState.FAILED,
+        ObjectState.QUARANTINED,
+    }
+)
+"""The states of what takes space in the store."""
+
+
+class Verdict(StrEnum):
+    """Judge an object or a whole run."""
+
+    OK = "ok"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """Describe what a store holds under a key; `bytes` and `etag` together tell it from any other content.
+
+    `etag` is the store's own word for the content; a store may list an object without `content_type` and `metadata`.
+    """
+
+    key: str
+    bytes: int
+    etag: str
+    last_modified: datetime
+    content_type: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def is_same_content(self, other: "StoredObject") -> bool:
+        """Tell whether both were the same content under the same key."""
+        return (self.key, self.bytes, self.etag) == (other.key, other.bytes, other.etag)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Describe one object as the catalogue knows it.
+
+    `copy` is its name in the archive; `sha256` what was proven there; `owner` who is at work on it; `retry_at` when
+    what failed may be tried again; `note` why it is where it is.
+    """
+
+    stored: StoredObject
+    state: ObjectState
+    since: datetime
+    sha256: str | None = None
+    copy: str | None = None
+    held: bool = False
+    owner: str | None = None
+    failures: int = 0
+    retry_at: datetime | None = None
+    note: str = ""
+
+    @property
+    def key(self) -> str:
+        """Name the object."""
+        return self.stored.key
+
+    @property
+    def bytes(self) -> int:
+        """Give its size."""
+        return self.stored.bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Count objects and their bytes."""
+
+    count: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: "Total") -> "Total":
+        return Total(self.count + other.count, self.bytes + other.bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """Report a measurement of the store; `free_files` is None where the source does not count files (inodes)."""
+
+    source: str
+    total_bytes: int
+    used_bytes: int
+    free_bytes: int
+    measured_at: datetime
+    free_files: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watermarks:
+    """Hold the marks in bytes of what is used: a sweep starts at high and ends at low; above flood nothing fits."""
+
+    low_bytes: int
+    high_bytes: int
+    flood_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Hold a lease on bytes; `owner` is the process whose end also ends it, None where only time does.
+
+    `bytes` is what the upload has, `charged_bytes` what it takes on its way (`size_factor`); `committed_at` is set
+    once it is stored: then it counts until a measurement has seen it.
+    """
+
+    id: str
+    bytes: int
+    charged_bytes: int
+    created_at: datetime
+    expires_at: datetime
+    key: str | None = None
+    owner: str | None = None
+    committed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Ask for room: `bytes` for an upload that is to be admitted, until `reservation` says that it was."""
+
+    bytes: int
+    reservation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEvent:
+    """Report what was done to an object; its fields are those of CONTRACT.md."""
+
+    at: datetime
+    key: str
+    event: str
+    bytes: int
+    sha256: str | None
+    reason: str

@@ -1,0 +1,40 @@
+"""The door to processes: who is at work on something, and whether they still are."""
+
+import os
+import socket
+from pathlib import Path
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def this_process() -> str:
+    """Name this very process: host, boot, process id and start (proc_pid_stat(5)); no later one is taken for it."""
+    pid = os.getpid()
+    return f"{socket.gethostname()} {_boot_id()} {pid} {_started(pid)}"
+
+
+def is_alive(owner: str) -> bool:
+    """Tell whether an owner may still be at work; one on another machine may be, for all we know."""
+    try:
+        host, boot_id, pid, started = owner.split(" ")
+    except ValueError:
+        return False
+    if host != socket.gethostname():
+        return True
+    return boot_id == _boot_id() and started != "" and _started(int(pid)) == started
+
+
+def _boot_id() -> str:
+    try:
+        return _BOOT_ID.read_text("ascii").strip()
+    except OSError:
+        return "unknown"
+
+
+def _started(pid: int) -> str:
+    """Give a process' start in clock ticks since boot; nothing where it is gone, or dead and not yet waited for."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZX" else fields[19]

@@ -1,0 +1,206 @@
+"""Decide what fits, what is swept, and why the rest is not: pure functions; `now` is an argument."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from exodus_storage_guard.model import Capacity, Entry, ObjectState, Reservation, Total, Watermarks
+from exodus_storage_guard.sizes import shown
+
+_FEWEST_FILES = 1000  # MinIO takes a disk with fewer free inodes for a full one, too
+
+
+class Kept(StrEnum):
+    """Say why an object is not touched."""
+
+    NOT_SELECTED = "not selected by the pattern"
+    HELD = "held"
+    UPLOADING = "being uploaded"
+    TOO_YOUNG = "younger than the minimum age"
+    BEING_MOVED = "being moved by another run"
+    FAILED = "failed, and not yet to be tried again"
+    NOT_NEEDED = "not needed: enough is freed"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Hold what may be swept: by pattern, age, and keys that are being uploaded at this moment."""
+
+    pattern: re.Pattern[str]
+    minimum_age: timedelta
+    uploading: frozenset[str] = frozenset()
+    prunes: bool = False
+
+
+def still_counts(one: Reservation, now: datetime, seen_at: datetime | None) -> bool:
+    """Tell whether a reservation is not over: by time, or since a measurement has seen what was committed.
+
+    `seen_at` is when the store was last looked at; None where it never was.
+    """
+    if one.committed_at is not None:
+        return seen_at is None or one.committed_at >= seen_at
+    return one.expires_at > now
+
+
+def reserved_bytes(reservations: Iterable[Reservation]) -> int:
+    """Add up what is promised and not yet measured: all that an upload takes on its way, or what it left."""
+    return sum(one.charged_bytes if one.committed_at is None else one.bytes for one in reservations)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Answer whether an upload fits now: `missing_bytes` is 0 where it does; `starts_sweep` above the high mark."""
+
+    missing_bytes: int
+    starts_sweep: bool
+    reason: str
+
+
+def fit(capacity: Capacity, reserved: int, charged_bytes: int, marks: Watermarks, reserve_bytes: int) -> Fit:
+    """Decide whether so many more bytes fit below the flood mark with the emergency reserve staying free."""
+    wanted = capacity.used_bytes + reserved + charged_bytes
+    over_flood = wanted - marks.flood_bytes
+    over_reserve = reserved + charged_bytes + reserve_bytes - capacity.free_bytes
+    missing = max(over_flood, over_reserve, 0)
+    if capacity.free_files is not None and capacity.free_files < _FEWEST_FILES:
+        return Fit(max(missing, 1), True, f"the store has only {capacity.free_files} free inodes")
+    if missing == 0:
+        return Fit(0, wanted > marks.high_bytes, "there is room")
+    why = "above the flood watermark" if over_flood >= over_reserve else "into the emergency reserve"
+    return Fit(missing, True, f"{shown(charged_bytes)} more would go {shown(missing)} {why}")
+
+
+def fits_never(capacity: Capacity, charged_bytes: int, marks: Watermarks, reserve_bytes: int) -> bool:
+    """Tell whether an upload would not even fit into an empty store."""
+    return charged_bytes > min(marks.flood_bytes, capacity.total_bytes - reserve_bytes)
+
+
+def is_fresh(capacity: Capacity | None, now: datetime, max_age_seconds: float) -> bool:
+    """Tell whether a measurement is one: not too old, and not from a future that a clock jumped back from."""
+    if capacity is None:
+        return False
+    age = (now - capacity.measured_at).total_seconds()
+    return -max_age_seconds <= age <= max_age_seconds
+
+
+def why_kept(entry: Entry, selection: Selection, now: datetime) -> Kept | None:
+    """Say why an object in the store may not be swept now; None where it may."""
+    if not selection.pattern.search(entry.key):
+        return Kept.NOT_SELECTED
+    if entry.held:
+        return Kept.HELD
+    if entry.key in selection.uploading:
+        return Kept.UPLOADING
+    if entry.stored.last_modified > now - selection.minimum_age:
+        return Kept.TOO_YOUNG
+    if entry.state in (ObjectState.FAILED, ObjectState.QUARANTINED):
+        return Kept.FAILED if entry.retry_at is None or entry.retry_at > now else None
+    if entry.state not in (ObjectState.RESIDENT, ObjectState.PREMIGRATED):
+        return Kept.BEING_MOVED
+    return None
+
+
+class Action(StrEnum):
+    """Say what is done to an object: archived and released, released since its copy is proven, or deleted for good."""
+
+    ARCHIVE = "archive"
+    RELEASE = "release"
+    PRUNE = "prune"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Plan one object, with the reason."""
+
+    entry: Entry
+    action: Action
+    reason: str
+
+
+@dataclass
+class Chooser:
+    """Choose from objects that come oldest first until enough is chosen; count what is kept, by reason.
+
+    Memory is flat: steps leave as they are chosen, and what is kept is only counted.
+    """
+
+    entries: Iterator[Entry]
+    selection: Selection
+    now: datetime
+    need_bytes: int
+    chosen_bytes: int = 0
+    kept: dict[Kept, Total] = field(default_factory=dict)
+
+    def take(self, most: int = 2**63, most_bytes: int = 2**63) -> list[Step]:
+        """Give the next steps, at most so many; none once enough is chosen or nothing is left."""
+        steps: list[Step] = []
+        taken_bytes = 0
+        while self.chosen_bytes < self.need_bytes and len(steps) < most and taken_bytes < most_bytes:
+            entry = next(self.entries, None)
+            if entry is None:
+                break
+            kept = why_kept(entry, self.selection, self.now)
+            if kept is not None:
+                self._keep(kept, entry)
+                continue
+            steps.append(Step(entry, self._action(entry), _age(entry, self.now)))
+            self.chosen_bytes += entry.bytes
+            taken_bytes += entry.bytes
+        return steps
+
+    def give_back(self, failed_bytes: int) -> None:
+        """Take note that what was chosen could not be freed: the next ones in line are chosen in its place."""
+        self.chosen_bytes -= failed_bytes
+
+    def count_rest(self) -> None:
+        """Count what is left as not needed, or whatever else keeps it."""
+        for entry in self.entries:
+            self._keep(why_kept(entry, self.selection, self.now) or Kept.NOT_NEEDED, entry)
+
+    def _keep(self, reason: Kept, entry: Entry) -> None:
+        self.kept[reason] = self.kept.get(reason, Total()) + Total(1, entry.bytes)
+
+    def _action(self, entry: Entry) -> Action:
+        if self.selection.prunes:
+            return Action.PRUNE
+        return Action.RELEASE if entry.state is ObjectState.PREMIGRATED else Action.ARCHIVE
+
+
+def _age(entry: Entry, now: datetime) -> str:
+    days = (now - entry.stored.last_modified).total_seconds() / 86400
+    return f"{days:.1f} days old, the oldest that is left"
+
+
+def down_to_low(capacity: Capacity, marks: Watermarks) -> int:
+    """Say how many bytes a sweep has to free without anybody waiting for it."""
+    return max(0, capacity.used_bytes - marks.low_bytes)
+
+
+def explain(chosen_bytes: int, need_bytes: int, kept: Mapping[Kept, Total]) -> str:
+    """Say in a sentence whether a plan reaches its aim, and what stands in the way where not."""
+    if chosen_bytes >= need_bytes:
+        return f"frees {shown(chosen_bytes)} of the {shown(need_bytes)} needed" if need_bytes else "nothing to do"
+    why = "; ".join(f"{shown(total.bytes)} in {total.count} {reason.value}" for reason, total in sorted(kept.items()))
+    found = f"only {shown(chosen_bytes)} of the {shown(need_bytes)} needed can be freed"
+    return f"{found}: {why}" if why else f"{found}: nothing else is in the store"
+
+
+def full_at(samples: Sequence[tuple[datetime, int]], limit_bytes: int) -> datetime | None:
+    """Foresee when the store is full, from samples of what was used, oldest first; None where it does not fill."""
+    if len(samples) < 2 or samples[-1][0] <= samples[0][0]:
+        return None
+    (first_at, first), (last_at, last) = samples[0], samples[-1]
+    rate = (last - first) / (last_at - first_at).total_seconds()
+    if rate <= 0:
+        return None
+    seconds = max(0.0, limit_bytes - last) / rate
+    return last_at + timedelta(seconds=seconds) if seconds < 100 * 365 * 86400 else None
+
+
+def retry_after_seconds(missing_bytes: int, releasable_bytes: int, bytes_per_second: float) -> int | None:
+    """Say when to come back: None where all that could be released is not enough, else what the sweep will take."""
+    if releasable_bytes < missing_bytes:
+        return None
+    return max(10, min(3600, round(missing_bytes / max(bytes_per_second, 1.0))))

@@ -1,0 +1,75 @@
+"""What one run works with: the settings and the doors they lead to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from exodus_common.clock import Clock
+from exodus_common.errors import SettingsInvalid
+from exodus_storage_guard import capacity, owners
+from exodus_storage_guard.archive import Archive
+from exodus_storage_guard.errors import NotInitialised
+from exodus_storage_guard.model import Capacity, ObjectState, Total
+from exodus_storage_guard.policy import Selection
+from exodus_storage_guard.settings import Settings
+from exodus_storage_guard.state.contract import Catalogue
+from exodus_storage_guard.state.sqlite import SqliteCatalogue
+from exodus_storage_guard.stores.contract import Store
+from exodus_storage_guard.stores.directory import DirectoryStore
+
+
+@dataclass(frozen=True)
+class Run:
+    """Hold the doors of one run; `archive` is None where objects are pruned."""
+
+    settings: Settings
+    clock: Clock
+    catalogue: Catalogue
+    store: Store
+    archive: Archive | None
+    owner: str
+
+    @classmethod
+    def begin(cls, settings: Settings, clock: Clock) -> "Run":
+        """Open the doors that the settings name."""
+        archive = Archive(DirectoryStore(settings.archive.folder)) if settings.archive else None
+        catalogue = SqliteCatalogue(settings.state.file)
+        return cls(settings, clock, catalogue, DirectoryStore(settings.store.folder), archive, owners.this_process())
+
+    @property
+    def proving_archive(self) -> Archive:
+        """Give the archive, once it bears the mark that `init` made; nothing is ever written to another place."""
+        if self.archive is None:
+            raise SettingsInvalid('there is no [archive]: select.action = "prune" deletes for good')
+        self.archive.check_mark(self.settled("archive"))
+        return self.archive
+
+    def settled(self, name: str) -> str:
+        """Give what `init` wrote down."""
+        try:
+            return self.catalogue.settled()[name]
+        except KeyError:
+            raise NotInitialised(f"{name} is not known yet; run: exodus-storage-guard init") from None
+
+    def measure(self) -> Capacity | None:
+        """Measure the store now and remember it; where that cannot be done give what was measured last."""
+        return capacity.measure(self.settings, self.catalogue, self.clock.now())
+
+    def selection(self) -> Selection:
+        """Say what may be swept now: keys under a reservation are being uploaded."""
+        uploading = frozenset(one.key for one in self.catalogue.reservations() if one.key and self.lives(one.owner))
+        return self.settings.select.selection(uploading)
+
+    def lives(self, owner: str | None) -> bool:
+        """Tell whether an owner may still be at work; what has none ends by time alone."""
+        return owner is None or owner == self.owner or owners.is_alive(owner)
+
+
+def in_store(totals: Mapping[ObjectState, Total], states: frozenset[ObjectState]) -> Total:
+    """Add up what is in some states."""
+    return sum((total for state, total in totals.items() if state in states), Total())
+
+
+def state_folder(settings: Settings) -> Path:
+    """Name the folder of the state, where locks are."""
+    return settings.state.file.parent

@@ -1,0 +1,1 @@
+"""The catalogue: what is where, what is promised to whom, and what was done."""

@@ -1,0 +1,159 @@
+"""The door to SQLite: connections, one a thread and process, and its errors in our words."""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib.resources import files
+from pathlib import Path
+from typing import TypeVar
+
+from exodus_common.errors import TryLater
+from exodus_common.terminal import printable
+from exodus_storage_guard.errors import NotInitialised, StateFailed
+from exodus_storage_guard.state.rows import Row
+
+T = TypeVar("T")
+_BUSY_SECONDS = 30.0
+_FILE_MODE, _FOLDER_MODE = 0o660, 0o2770
+_BALLAST_BYTES = 4 * 1024 * 1024
+_SCHEMA_VERSION = 1
+
+
+class Connections:
+    """Give each thread its connection: a durable one, and one whose last commits a power cut may take back.
+
+    SQLite's connections survive neither a fork nor the use by two threads.
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Name the file; nothing is opened before it is needed."""
+        self.file = file
+        self._local = threading.local()
+
+    @property
+    def ballast(self) -> Path:
+        """Name the file that is given up when the disk is full, so that the catalogue can still be written."""
+        return self.file.with_name(self.file.name + ".ballast")
+
+    def get(self, *, durable: bool = True) -> sqlite3.Connection:
+        """Give this thread's connection; raise `NotInitialised` where there is no catalogue."""
+        mine: dict[tuple[int, bool], sqlite3.Connection] = self._local.__dict__.setdefault("mine", {})
+        which = os.getpid(), durable
+        if which not in mine:
+            if not self.file.exists():
+                raise NotInitialised(f"there is no catalogue {self._shown}; run: exodus-storage-guard init")
+            mine[which] = self._open(durable=durable)
+        return mine[which]
+
+    def close(self) -> None:
+        """Close this thread's connections."""
+        for connection in self._local.__dict__.pop("mine", {}).values():
+            connection.close()
+
+    def create(self) -> None:
+        """Make the catalogue where there is none; members of the folder's group may read and write it."""
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            if not any(self.file.parent.iterdir()):
+                self.file.parent.chmod(_FOLDER_MODE)
+            descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+            # SQLite gives its -wal and -shm the mode of the file itself, whatever the umask.
+            os.fchmod(descriptor, _FILE_MODE)
+            os.close(descriptor)
+        except OSError as error:
+            raise StateFailed(f"cannot make the catalogue {self._shown}: {error.strerror}") from error
+        with self._translated(), self.transaction(self._open(durable=True)) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                script = files("exodus_storage_guard.state").joinpath("schema.sql").read_text("utf-8")
+                for statement in _statements(script):
+                    connection.execute(statement)
+            elif version != _SCHEMA_VERSION:
+                raise StateFailed(f"{self._shown} is of schema {version}, this is for {_SCHEMA_VERSION}; upgrade us")
+        self.load_ballast()
+
+    def load_ballast(self) -> None:
+        """Write the ballast anew, where there is room for it."""
+        with suppress(OSError):
+            if self.ballast.exists() and self.ballast.stat().st_size == _BALLAST_BYTES:
+                return
+            with self.ballast.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, _BALLAST_BYTES)
+            self.ballast.chmod(_FILE_MODE)
+
+    def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
+        """Do some work in one transaction; on a full disk give up the ballast and do it again."""
+        try:
+            return self._write(work, durable=durable)
+        except StateFailed as failure:
+            if not (_is_full(failure.__cause__) and self._drop_ballast()):
+                raise
+        return self._write(work, durable=durable)
+
+    def _write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool) -> T:
+        with self._translated(), self.transaction(self.get(durable=durable)) as connection:
+            return work(connection)
+
+    def read(self, sql: str, parameters: tuple[object, ...] = ()) -> list[Row]:
+        """Give all rows of a short question."""
+        with self._translated():
+            return self.get(durable=False).execute(sql, parameters).fetchall()
+
+    def _drop_ballast(self) -> bool:
+        try:
+            self.ballast.unlink()
+        except OSError:
+            return False
+        return True
+
+    @contextmanager
+    def transaction(self, connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+        """Take the write lock at once: who reads first and writes later may find that somebody else was faster."""
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+
+    def _open(self, *, durable: bool) -> sqlite3.Connection:
+        with self._translated():
+            connection = sqlite3.connect(
+                self.file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
+            )
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            return connection
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            if "locked" in str(error) or "busy" in str(error):
+                raise TryLater(f"the catalogue {self._shown} stays locked by another process: {error}") from error
+            hint = "; free some space on its disk" if _is_full(error) else ""
+            hint = "; its user or group must be able to write it" if "readonly" in str(error) else hint
+            raise StateFailed(f"the catalogue {self._shown}: {error}{hint}") from error
+
+    @property
+    def _shown(self) -> str:
+        return printable(str(self.file))
+
+
+def _is_full(error: BaseException | None) -> bool:
+    return isinstance(error, sqlite3.Error) and "full" in str(error)
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a script where SQLite says that a statement is complete."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,108 @@
+"""What every catalogue does; one suite of tests runs over all of them (tests/contracts/test_catalogue.py)."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from exodus_storage_guard.model import Capacity, Entry, HistoryEvent, ObjectState, Reservation, StoredObject, Total
+from exodus_storage_guard.transitions import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Ask for one transition of an entry, as it was read: it fails where somebody else was faster.
+
+    What is None stays as it is, except `owner` and `retry_at`, which are always set.
+    """
+
+    entry: Entry
+    event: Event
+    reason: str
+    owner: str | None = None
+    sha256: str | None = None
+    copy: str | None = None
+    retry_at: datetime | None = None
+    stored: StoredObject | None = None
+    hold: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SyncResult:
+    """Count what a listing showed: objects by what happened to them, and how many there are."""
+
+    listed: Total
+    changes: Mapping[str, int] = field(default_factory=dict)
+
+
+class Catalogue(Protocol):
+    """Keep everything that must outlive a process. Errors: `StateFailed`, `TryLater` where it stays locked."""
+
+    def settled(self) -> Mapping[str, str]:
+        """Give what `init` wrote down; nothing where it has not been run."""
+
+    def settle(self, name: str, value: str) -> None:
+        """Write down one thing that `init` found out."""
+
+    # --- admission: short transactions ---
+
+    def reserve(
+        self, wanted: Reservation, decide: Callable[[Sequence[Reservation], Mapping[ObjectState, Total]], bool]
+    ) -> bool:
+        """Write a reservation down if `decide` says so, in one transaction with what it decides from.
+
+        It is given every other reservation and the totals; one with the same id is replaced.
+        """
+
+    def reservations(self) -> Sequence[Reservation]:
+        """Give all reservations, those that ended without a word as well."""
+
+    def end_reservations(self, ids: Collection[str]) -> int:
+        """Remove reservations; give how many there were."""
+
+    def commit(self, reservation: Reservation, stored: StoredObject | None) -> bool:
+        """Write down that an upload is stored, and its object where known; False where the reservation is gone."""
+
+    def record(self, capacity: Capacity) -> None:
+        """Remember a measurement."""
+
+    def measured(self) -> Capacity | None:
+        """Give the latest measurement."""
+
+    def samples(self) -> Sequence[tuple[datetime, int]]:
+        """Give what was used over the last days, oldest first."""
+
+    # --- objects ---
+
+    def totals(self) -> Mapping[ObjectState, Total]:
+        """Count objects by state, at once however many there are."""
+
+    def get(self, key: str) -> Entry | None:
+        """Give one object."""
+
+    def candidates(self, until: datetime | None = None) -> Iterator[Entry]:
+        """Stream what is in the store and at rest, oldest first, in flat memory; changes meanwhile do no harm.
+
+        Nothing that was modified after `until`.
+        """
+
+    def premigrated(self) -> Iterator[Entry]:
+        """Stream what is premigrated, oldest first."""
+
+    def in_state(self, *states: ObjectState) -> Iterator[Entry]:
+        """Stream the objects in some states, by key."""
+
+    def change(self, changes: Iterable[Change], at: datetime) -> list[Entry]:
+        """Make transitions, durably, in one transaction; give the new entries of those that were as they were read."""
+
+    def hold(self, keys: Collection[str], at: datetime, *, held: bool) -> int:
+        """Set or lift the hold of objects; give how many there are."""
+
+    def apply_listing(self, listing: Iterable[StoredObject], at: datetime) -> SyncResult:
+        """Bring the catalogue in line with a listing that began at `at`; in short transactions and flat memory."""
+
+    def adopt(self, entry: Entry, reason: str) -> bool:
+        """Write down an object that is known from its manifest; False where the key is known already."""
+
+    def history(self, key: str | None) -> Iterator[HistoryEvent]:
+        """Stream what was done, to one object or to all, oldest first."""

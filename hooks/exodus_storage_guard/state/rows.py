@@ -1,0 +1,85 @@
+"""Turn values into rows and back: instants are whole microseconds, keys bytes."""
+
+import os
+from datetime import datetime
+from typing import Any
+
+from exodus_storage_guard.instants import datetime_of, instant
+from exodus_storage_guard.model import Capacity, Entry, HistoryEvent, ObjectState, Reservation, StoredObject
+
+Row = tuple[Any, ...]
+ENTRY = "key, bytes, etag, modified_at, state, since, sha256, copy, held, owner, failures, retry_at, note"
+RESERVATION = "id, key, bytes, charged_bytes, created_at, expires_at, owner, committed_at"
+SAMPLE = "at, source, total_bytes, used_bytes, free_bytes, free_files"
+
+
+def instant_or_none(at: datetime | None) -> int | None:
+    """Give an instant that may be missing."""
+    return None if at is None else instant(at)
+
+
+def datetime_or_none(value: int | None) -> datetime | None:
+    """Read an instant that may be missing."""
+    return None if value is None else datetime_of(value)
+
+
+def key_bytes(key: str) -> bytes:
+    """Give a key as the store has it."""
+    return os.fsencode(key)
+
+
+def entry(row: Row) -> Entry:
+    """Read the columns of `ENTRY`."""
+    key, size, etag, modified_at, state, since, sha256, copy, held, owner, failures, retry_at, note = row
+    stored = StoredObject(os.fsdecode(key), size, etag, datetime_of(modified_at))
+    return Entry(
+        stored,
+        ObjectState(state),
+        datetime_of(since),
+        sha256,
+        copy,
+        bool(held),
+        owner,
+        failures,
+        datetime_or_none(retry_at),
+        note,
+    )
+
+
+def reservation(row: Row) -> Reservation:
+    """Read the columns of `RESERVATION`."""
+    id_, key, size, charged, created_at, expires_at, owner, committed_at = row
+    return Reservation(
+        id_,
+        size,
+        charged,
+        datetime_of(created_at),
+        datetime_of(expires_at),
+        None if key is None else os.fsdecode(key),
+        owner,
+        datetime_or_none(committed_at),
+    )
+
+
+def reservation_row(one: Reservation) -> tuple[object, ...]:
+    """Give the columns of `RESERVATION`."""
+    key = None if one.key is None else key_bytes(one.key)
+    times = instant(one.created_at), instant(one.expires_at)
+    return (one.id, key, one.bytes, one.charged_bytes, *times, one.owner, instant_or_none(one.committed_at))
+
+
+def capacity(row: Row) -> Capacity:
+    """Read the columns of `SAMPLE`."""
+    at, source, total, used, free, files = row
+    return Capacity(source, total, used, free, datetime_of(at), files)
+
+
+def capacity_row(one: Capacity) -> tuple[object, ...]:
+    """Give the columns of `SAMPLE`."""
+    return instant(one.measured_at), one.source, one.total_bytes, one.used_bytes, one.free_bytes, one.free_files
+
+
+def history_event(row: Row) -> HistoryEvent:
+    """Read `at, key, event, bytes, sha256, reason`."""
+    at, key, event, size, sha256, reason = row
+    return HistoryEvent(datetime_of(at), os.fsdecode(key), event, size, sha256, reason)

@@ -1,0 +1,68 @@
+-- Instants are microseconds since 1970 in UTC; keys are bytes, as stores have them.
+CREATE TABLE settled (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE objects (
+  key BLOB PRIMARY KEY,
+  bytes INTEGER NOT NULL,
+  etag TEXT NOT NULL,
+  modified_at INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  since INTEGER NOT NULL,
+  found_at INTEGER NOT NULL,
+  sha256 TEXT,
+  copy TEXT,
+  held INTEGER NOT NULL DEFAULT 0,
+  owner TEXT,
+  failures INTEGER NOT NULL DEFAULT 0,
+  retry_at INTEGER,
+  note TEXT NOT NULL DEFAULT ''
+) STRICT, WITHOUT ROWID;
+CREATE INDEX candidates ON objects (modified_at, key)
+  WHERE state IN ('resident', 'premigrated', 'failed', 'quarantined');
+CREATE INDEX premigrated ON objects (modified_at, key) WHERE state = 'premigrated';
+CREATE INDEX at_work ON objects (state, key) WHERE state IN ('copying', 'releasing', 'recalling');
+
+-- How many there are of what, without counting a million rows.
+CREATE TABLE totals (state TEXT PRIMARY KEY, count INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TRIGGER object_added AFTER INSERT ON objects BEGIN
+  INSERT INTO totals VALUES (new.state, 1, new.bytes)
+    ON CONFLICT (state) DO UPDATE SET count = count + 1, bytes = bytes + excluded.bytes;
+END;
+CREATE TRIGGER object_moved AFTER UPDATE OF state, bytes ON objects
+WHEN old.state <> new.state OR old.bytes <> new.bytes BEGIN
+  UPDATE totals SET count = count - 1, bytes = bytes - old.bytes WHERE state = old.state;
+  INSERT INTO totals VALUES (new.state, 1, new.bytes)
+    ON CONFLICT (state) DO UPDATE SET count = count + 1, bytes = bytes + excluded.bytes;
+END;
+
+CREATE TABLE history (
+  id INTEGER PRIMARY KEY,
+  at INTEGER NOT NULL,
+  key BLOB NOT NULL,
+  event TEXT NOT NULL,
+  bytes INTEGER NOT NULL,
+  sha256 TEXT,
+  reason TEXT NOT NULL
+) STRICT;
+CREATE INDEX history_of ON history (key, id);
+
+CREATE TABLE reservations (
+  id TEXT PRIMARY KEY,
+  key BLOB,
+  bytes INTEGER NOT NULL,
+  charged_bytes INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  owner TEXT,
+  committed_at INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE samples (
+  at INTEGER PRIMARY KEY,
+  source TEXT NOT NULL,
+  total_bytes INTEGER NOT NULL,
+  used_bytes INTEGER NOT NULL,
+  free_bytes INTEGER NOT NULL,
+  free_files INTEGER
+) STRICT;
+PRAGMA user_version = 1;

@@ -1,0 +1,262 @@
+"""The catalogue in one SQLite file (WAL): the embedded default."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from exodus_storage_guard.instants import datetime_of, instant
+from exodus_storage_guard.model import Capacity, Entry, HistoryEvent, ObjectState, Reservation, StoredObject, Total
+from exodus_storage_guard.state import rows
+from exodus_storage_guard.state.connections import Connections
+from exodus_storage_guard.state.contract import Change, SyncResult
+from exodus_storage_guard.state.listing import apply_listing
+from exodus_storage_guard.transitions import Event, after
+
+_PAGE = 1000
+_SAMPLES_EVERY, _SAMPLES_FOR = timedelta(minutes=10), timedelta(days=30)
+_AT_REST = "state IN ('resident', 'premigrated', 'failed', 'quarantined')"
+_FAILURES = (Event.COPY_FAILED, Event.COPY_DIFFERED)
+_CHANGE = """UPDATE objects SET state = ?, since = ?, owner = ?, retry_at = ?, note = ?,
+  sha256 = coalesce(?, sha256), copy = coalesce(?, copy), held = coalesce(?, held), failures = ?,
+  bytes = ?, etag = ?, modified_at = ?
+WHERE key = ? AND state = ? AND bytes = ? AND etag = ? AND owner IS ? AND held = ?"""
+
+
+class SqliteCatalogue:
+    """Keep the catalogue in a file on a local filesystem."""
+
+    def __init__(self, file: Path) -> None:
+        """Name the file; `create` makes it."""
+        self._connections = Connections(file)
+
+    def create(self) -> None:
+        """Make the file and its tables where there are none."""
+        self._connections.create()
+
+    def load_ballast(self) -> None:
+        """Have a file ready that is given up when the disk is full."""
+        self._connections.load_ballast()
+
+    def settled(self) -> Mapping[str, str]:
+        """Give what `init` wrote down."""
+        return dict(self._connections.read("SELECT name, value FROM settled"))
+
+    def settle(self, name: str, value: str) -> None:
+        """Write down one thing that `init` found out."""
+        sql = "INSERT INTO settled VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        self._connections.write(lambda connection: connection.execute(sql, (name, value)))
+
+    # --- admission ---
+
+    def reserve(
+        self, wanted: Reservation, decide: Callable[[Sequence[Reservation], Mapping[ObjectState, Total]], bool]
+    ) -> bool:
+        """Write a reservation down if `decide` says so, in one transaction with what it decides from."""
+        insert = f"INSERT OR REPLACE INTO reservations ({rows.RESERVATION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+
+        def work(connection: object) -> bool:
+            others = [one for one in self.reservations() if one.id != wanted.id]
+            if not decide(others, self.totals()):
+                return False
+            self._connections.get(durable=False).execute(insert, rows.reservation_row(wanted))
+            return True
+
+        # A power cut ends the uploads as well: their reservations need not survive it.
+        return self._connections.write(work, durable=False)
+
+    def reservations(self) -> Sequence[Reservation]:
+        """Give all reservations."""
+        found = self._connections.read(f"SELECT {rows.RESERVATION} FROM reservations")
+        return [rows.reservation(row) for row in found]
+
+    def end_reservations(self, ids: Collection[str]) -> int:
+        """Remove reservations; give how many there were."""
+        sql = "DELETE FROM reservations WHERE id = ?"
+        return self._connections.write(
+            lambda connection: sum(connection.execute(sql, (id_,)).rowcount for id_ in ids), durable=False
+        )
+
+    def commit(self, reservation: Reservation, stored: StoredObject | None) -> bool:
+        """Write down that an upload is stored: its object, or else what it took until a measurement has seen it."""
+        update = (
+            "UPDATE reservations SET committed_at = ?, owner = NULL, bytes = ? WHERE id = ? AND committed_at IS NULL"
+        )
+        insert = """INSERT INTO objects (key, bytes, etag, modified_at, state, since, found_at)
+            VALUES (?, ?, '', ?, 'resident', ?, ?) ON CONFLICT (key) DO NOTHING"""
+        assert reservation.committed_at is not None
+        at = instant(reservation.committed_at)
+
+        def work(connection: object) -> bool:
+            mine = self._connections.get(durable=False)
+            if not mine.execute(update, (at, reservation.bytes, reservation.id)).rowcount:
+                return False
+            if stored is not None:
+                mine.execute(insert, (rows.key_bytes(stored.key), stored.bytes, at, at, at))
+            return True
+
+        return self._connections.write(work, durable=False)
+
+    def record(self, capacity: Capacity) -> None:
+        """Remember a measurement: the latest one, and one every ten minutes of the last thirty days."""
+        last = self._connections.read("SELECT at FROM samples ORDER BY at DESC LIMIT 1 OFFSET 1")
+        at = instant(capacity.measured_at)
+        too_close = bool(last) and at - last[0][0] < _SAMPLES_EVERY // timedelta(microseconds=1)
+
+        def work(connection: object) -> None:
+            mine = self._connections.get(durable=False)
+            if too_close:
+                mine.execute("DELETE FROM samples WHERE at = (SELECT max(at) FROM samples)")
+            # A clock that jumped back leaves samples of a future: they are of no use.
+            mine.execute(
+                "DELETE FROM samples WHERE at < ? OR at > ?", (at - _SAMPLES_FOR // timedelta(microseconds=1), at)
+            )
+            mine.execute(
+                f"INSERT OR REPLACE INTO samples ({rows.SAMPLE}) VALUES (?, ?, ?, ?, ?, ?)", rows.capacity_row(capacity)
+            )
+
+        self._connections.write(work, durable=False)
+
+    def measured(self) -> Capacity | None:
+        """Give the latest measurement."""
+        found = self._connections.read(f"SELECT {rows.SAMPLE} FROM samples ORDER BY at DESC LIMIT 1")
+        return rows.capacity(found[0]) if found else None
+
+    def samples(self) -> Sequence[tuple[datetime, int]]:
+        """Give what was used over the last days, oldest first."""
+        found = self._connections.read("SELECT at, used_bytes FROM samples ORDER BY at")
+        return [(datetime_of(at), used) for at, used in found]
+
+    # --- objects ---
+
+    def totals(self) -> Mapping[ObjectState, Total]:
+        """Count objects by state."""
+        found = self._connections.read("SELECT state, count, bytes FROM totals WHERE count > 0")
+        return {ObjectState(state): Total(count, size) for state, count, size in found}
+
+    def get(self, key: str) -> Entry | None:
+        """Give one object."""
+        found = self._connections.read(f"SELECT {rows.ENTRY} FROM objects WHERE key = ?", (rows.key_bytes(key),))
+        return rows.entry(found[0]) if found else None
+
+    def candidates(self, until: datetime | None = None) -> Iterator[Entry]:
+        """Stream what is in the store and at rest, oldest first; nothing that was modified after `until`."""
+        return self._by_age(_AT_REST, until)
+
+    def premigrated(self) -> Iterator[Entry]:
+        """Stream what is premigrated, oldest first."""
+        return self._by_age("state = 'premigrated'", None)
+
+    def _by_age(self, where: str, until: datetime | None) -> Iterator[Entry]:
+        """Read page by page: a reader that stays keeps SQLite's log from being folded in."""
+        sql = f"SELECT {rows.ENTRY} FROM objects WHERE {where} AND (modified_at, key) > (?, ?) "
+        sql += f"AND modified_at <= ? ORDER BY modified_at, key LIMIT {_PAGE}"
+        at, key = -(2**63), b""
+        last = 2**63 - 1 if until is None else instant(until)
+        while page := self._connections.read(sql, (at, key, last)):
+            yield from map(rows.entry, page)
+            at, key = page[-1][3], page[-1][0]
+
+    def in_state(self, *states: ObjectState) -> Iterator[Entry]:
+        """Stream the objects in some states, by key."""
+        for state in states:
+            sql = (
+                f"SELECT {rows.ENTRY} FROM objects WHERE state = '{state.value}' AND key > ? ORDER BY key LIMIT {_PAGE}"
+            )
+            key = b""
+            while page := self._connections.read(sql, (key,)):
+                yield from map(rows.entry, page)
+                key = page[-1][0]
+
+    def change(self, changes: Iterable[Change], at: datetime) -> list[Entry]:
+        """Make transitions, durably, in one transaction; give the new entries of those that were as they were read."""
+        asked = list(changes)
+
+        def work(connection: object) -> list[Entry]:
+            return [made for change in asked if (made := self._changed(change, at)) is not None]
+
+        return self._connections.write(work)
+
+    def _changed(self, change: Change, at: datetime) -> Entry | None:
+        entry, connection = change.entry, self._connections.get()
+        state, stored = after(entry.state, change.event), change.stored or entry.stored
+        failures = entry.failures + 1 if change.event in _FAILURES else 0
+        new = (state.value, instant(at), change.owner, rows.instant_or_none(change.retry_at), change.reason)
+        more = (change.sha256, change.copy, change.hold, failures)
+        identity = (stored.bytes, stored.etag, instant(stored.last_modified))
+        key = rows.key_bytes(entry.key)
+        as_read = (key, entry.state.value, entry.bytes, entry.stored.etag, entry.owner, entry.held)
+        if not connection.execute(_CHANGE, (*new, *more, *identity, *as_read)).rowcount:
+            return None
+        sha256 = change.sha256 or entry.sha256
+        told = "forgotten" if change.event is Event.FORGOTTEN else state.value
+        self._note(at, key, told, stored.bytes, sha256, change.reason)
+        return replace(
+            entry,
+            stored=stored,
+            state=state,
+            since=at,
+            sha256=sha256,
+            copy=change.copy or entry.copy,
+            held=entry.held if change.hold is None else change.hold,
+            owner=change.owner,
+            failures=failures,
+            retry_at=change.retry_at,
+            note=change.reason,
+        )
+
+    def _note(self, at: datetime, key: bytes, event: str, size: int, sha256: str | None, reason: str) -> None:
+        self._connections.get().execute(
+            "INSERT INTO history (at, key, event, bytes, sha256, reason) VALUES (?, ?, ?, ?, ?, ?)",
+            (instant(at), key, event, size, sha256, reason),
+        )
+
+    def hold(self, keys: Collection[str], at: datetime, *, held: bool) -> int:
+        """Set or lift the hold of objects; give how many there are."""
+
+        def work(connection: object) -> int:
+            return sum(self._held(rows.key_bytes(key), at, held=held) for key in keys)
+
+        return self._connections.write(work)
+
+    def _held(self, key: bytes, at: datetime, *, held: bool) -> bool:
+        connection = self._connections.get()
+        found = connection.execute("SELECT held, bytes, sha256 FROM objects WHERE key = ?", (key,)).fetchone()
+        if found is None:
+            return False
+        if bool(found[0]) != held:
+            connection.execute("UPDATE objects SET held = ? WHERE key = ?", (held, key))
+            self._note(at, key, "held" if held else "unheld", found[1], found[2], "by hand")
+        return True
+
+    def apply_listing(self, listing: Iterable[StoredObject], at: datetime) -> SyncResult:
+        """Bring the catalogue in line with a listing that began at `at`."""
+        return apply_listing(self._connections, listing, at)
+
+    def adopt(self, entry: Entry, reason: str) -> bool:
+        """Write down an object that is known from its manifest."""
+        insert = """INSERT INTO objects (key, bytes, etag, modified_at, state, since, found_at, sha256, copy)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"""
+        stored, key, at = entry.stored, rows.key_bytes(entry.key), instant(entry.since)
+        values = (key, stored.bytes, stored.etag, instant(stored.last_modified), entry.state.value, at, at)
+
+        def work(connection: object) -> bool:
+            if not self._connections.get().execute(insert, (*values, entry.sha256, entry.copy)).rowcount:
+                return False
+            self._note(entry.since, key, entry.state.value, stored.bytes, entry.sha256, reason)
+            return True
+
+        return self._connections.write(work)
+
+    def history(self, key: str | None) -> Iterator[HistoryEvent]:
+        """Stream what was done; that an object was found is in its own row, not a million times in the history."""
+        sql = "SELECT id, at, key, event, bytes, sha256, reason FROM history WHERE id > ? AND (? IS NULL OR key = ?) "
+        sql += f"ORDER BY id LIMIT {_PAGE}"
+        wanted, last = None if key is None else rows.key_bytes(key), 0
+        if key is not None:
+            found = """SELECT found_at, key, 'resident', bytes, NULL, 'found in the store' FROM objects
+                WHERE key = ? AND found_at < coalesce((SELECT min(at) FROM history WHERE key = ?), since + 1)"""
+            yield from map(rows.history_event, self._connections.read(found, (wanted, wanted)))
+        while page := self._connections.read(sql, (last, wanted, wanted)):
+            yield from (rows.history_event(row[1:]) for row in page)
+            last = page[-1][0]

@@ -1,0 +1,79 @@
+"""The story of `status`: how full the store is, what is promised, what is archived, and when it will be full."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from exodus_storage_guard import admission, policy
+from exodus_storage_guard.admission import Desk
+from exodus_storage_guard.model import Capacity, ObjectState, Total, Verdict, Watermarks
+from exodus_storage_guard.settings import Settings, marks
+from exodus_storage_guard.sizes import shown
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Report the store; its fields are those of CONTRACT.md. Without a measurement, capacity and marks are None."""
+
+    verdict: Verdict
+    reason: str
+    capacity: Capacity | None
+    watermarks: Watermarks | None
+    reservations: Total
+    objects: Mapping[ObjectState, Total]
+    pending_bytes: int
+    full_at: datetime | None
+
+
+def status(desk: Desk) -> Status:
+    """Look at the state and the store's filesystem; nothing is listed, and no secret read."""
+    capacity, totals = desk.measure(), desk.catalogue.totals()
+    counted = [one for one in desk.catalogue.reservations() if admission.counts(desk, one, capacity)]
+    reserved = Total(len(counted), policy.reserved_bytes(counted))
+    limits = marks(desk.settings, capacity.total_bytes) if capacity else None
+    verdict, reason = _judged(desk.settings, capacity, limits, reserved.bytes, totals)
+    samples = [*desk.catalogue.samples(), *([(capacity.measured_at, capacity.used_bytes)] if capacity else [])]
+    full_at = policy.full_at(samples, limits.flood_bytes) if limits else None
+    return Status(verdict, reason, capacity, limits, reserved, totals, 0, full_at)
+
+
+def _judged(
+    settings: Settings,
+    capacity: Capacity | None,
+    limits: Watermarks | None,
+    reserved_bytes: int,
+    totals: Mapping[ObjectState, Total],
+) -> tuple[Verdict, str]:
+    """Give the worst of what is wrong, with all of it as the reason."""
+    if capacity is None or limits is None:
+        where = settings.measured_path
+        return Verdict.CRITICAL, f"how full the store is cannot be measured ({where}): is its disk mounted?"
+    wrong = list(_wrong(capacity, limits, reserved_bytes, totals))
+    share = f"{shown(capacity.used_bytes)} of {shown(capacity.total_bytes)} used"
+    if not wrong:
+        return Verdict.OK, share
+    verdict = max((found for found, _ in wrong), key=list(Verdict).index)
+    return verdict, "; ".join([share, *(text for _, text in wrong)])
+
+
+def _wrong(
+    capacity: Capacity, limits: Watermarks, reserved_bytes: int, totals: Mapping[ObjectState, Total]
+) -> list[tuple[Verdict, str]]:
+    promised = capacity.used_bytes + reserved_bytes
+    wrong = []
+    if promised > limits.flood_bytes:
+        wrong.append((Verdict.CRITICAL, "above the flood watermark: uploads are refused"))
+    elif promised > limits.high_bytes:
+        wrong.append((Verdict.WARNING, "above the high watermark: a sweep is due"))
+    for state, verdict in _NOT_RIGHT.items():
+        count = totals.get(state, Total()).count
+        if count:
+            wrong.append((verdict, f"{count} {state}: exodus-storage-guard history says why"))
+    return wrong
+
+
+_NOT_RIGHT = {
+    ObjectState.FAILED: Verdict.WARNING,
+    ObjectState.QUARANTINED: Verdict.CRITICAL,
+    ObjectState.LOST: Verdict.CRITICAL,
+}

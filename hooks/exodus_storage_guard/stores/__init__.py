@@ -1,0 +1,1 @@
+"""Stores of objects; each serves both roles, store and archive."""

@@ -1,0 +1,55 @@
+"""What every store does; one suite of tests runs over all of them (tests/contracts/test_store.py)."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
+
+from exodus_storage_guard.model import Capacity, StoredObject
+
+Chunks = Iterator[bytes]
+
+
+class Store(Protocol):
+    """Hold objects by key. Errors: `StoreFailed` and its kinds, `KeyRefused` for a key that cannot be one here."""
+
+    @property
+    def name(self) -> str:
+        """Name the store to people, without a secret."""
+
+    def listing(self) -> Iterator[StoredObject]:
+        """Stream every object there is, in flat memory; what is being written is not one yet."""
+
+    def stat(self, key: str) -> StoredObject | None:
+        """Describe an object; None where there is none."""
+
+    def open(self, key: str) -> AbstractContextManager[tuple[StoredObject, Chunks]]:
+        """Describe an object and stream its bytes; raise `ObjectMissing`, and `StoreFailed` where it is cut short."""
+
+    def put(self, wanted: StoredObject, chunks: Iterable[bytes]) -> StoredObject:
+        """Store bytes, durably and all at once, with the times and metadata of `wanted`; an existing object stays.
+
+        Raises `ObjectChanged` where there is an object of that key or the bytes are not as many as wanted, `StoreFull`,
+        and whatever `chunks` raises; then nothing is left behind.
+        """
+
+    def sha256(self, key: str) -> str:
+        """Read an object back from where it lasts, past what memory holds of it, and give its SHA-256."""
+
+    def delete(self, stored: StoredObject) -> bool:
+        """Delete exactly this object, durably; False where there is none, `ObjectChanged` where it is another one."""
+
+    def move(self, key: str, new_key: str) -> None:
+        """Give an object another key."""
+
+    def read_small(self, key: str) -> bytes | None:
+        """Give the bytes of a small object; None where there is none."""
+
+    def write_small(self, key: str, content: bytes) -> None:
+        """Write a small object, durably; one that is there is replaced."""
+
+    def discard_unfinished(self, before: datetime) -> int:
+        """Remove what was being written, by somebody who is gone, and not touched since; give how many there were."""
+
+    def capacity(self) -> Capacity | None:
+        """Measure the space there is; None where the store cannot tell."""

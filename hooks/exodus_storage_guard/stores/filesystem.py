@@ -1,0 +1,18 @@
+"""Measure a filesystem."""
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+from exodus_storage_guard.model import Capacity
+
+
+def measure(path: Path, now: datetime) -> Capacity | None:
+    """Measure the filesystem a path is on: used is the total less what an ordinary user may still write."""
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return None
+    total, free = found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
+    files = found.f_favail if found.f_files else None  # btrfs and others count none
+    return Capacity("filesystem", total, total - free, free, now, files)

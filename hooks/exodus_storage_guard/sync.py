@@ -1,0 +1,36 @@
+"""The story of `sync`: bring the catalogue in line with the store; what others did is noticed, never guessed."""
+
+from collections.abc import Iterator
+
+from exodus_storage_guard.admission import SYNCED_AT
+from exodus_storage_guard.errors import StoreFailed
+from exodus_storage_guard.model import IN_STORE, StoredObject
+from exodus_storage_guard.run import Run, in_store
+from exodus_storage_guard.state.contract import SyncResult
+
+
+def sync(run: Run, *, emptied: bool = False) -> SyncResult:
+    """List the store and write down what is new, changed or gone.
+
+    A store that lists nothing and held objects before is taken for one whose disk is not mounted, unless `emptied`.
+    """
+    begun_at = run.clock.now()
+    before = in_store(run.catalogue.totals(), IN_STORE)
+    found = run.catalogue.apply_listing(_listing(run, expected=before.count > 0 and not emptied), begun_at)
+    run.catalogue.settle(SYNCED_AT, begun_at.isoformat())
+    run.measure()
+    return found
+
+
+def _listing(run: Run, *, expected: bool) -> Iterator[StoredObject]:
+    listing = run.store.listing()
+    first = next(listing, None)
+    if first is None:
+        if expected:
+            raise StoreFailed(
+                f"the store {run.store.name} lists nothing, and held objects before: is its disk mounted? "
+                "If it really was emptied: exodus-storage-guard sync --emptied"
+            )
+        return
+    yield first
+    yield from listing

@@ -1,0 +1,133 @@
+"""A platform's store as the guard finds it: folders, settings, our command; all of the test's own."""
+
+import hashlib
+import json
+import os
+import random
+import string
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.parts.command import ROOT, Ran
+
+DAY_SECONDS = 86400
+MIB = 1024 * 1024
+
+
+def apk_key(number: int, handle: str = "org.example.app") -> str:
+    """Give a key as Exodus makes them: sixty random letters, and the app's handle."""
+    letters = random.Random(number).choices(string.ascii_lowercase, k=60)  # noqa: S311 - no secret
+    return f"{''.join(letters)}_{handle}{number}.apk"
+
+
+def sha256_of(path: Path) -> str:
+    """Give the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A store, an archive and a state in one folder, with the settings that name them."""
+
+    folder: Path
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def archive(self) -> Path:
+        return self.folder / "archive"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state/state.db"
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "guard.toml"
+
+    def write(self, **tables: dict[str, Any] | None) -> "Guarded":
+        """Make the folders, and settings with these tables over the usual ones; None leaves a table out."""
+        for place in (self.store, self.archive, self.state.parent):
+            place.mkdir(parents=True, exist_ok=True)
+        usual: dict[str, dict[str, Any]] = {
+            "store": {"url": f"directory://{self.store}"},
+            "archive": {"url": f"directory://{self.archive}"},
+            "capacity": {"source": "budget", "total_bytes": "100 MiB"},
+            "admission": {"emergency_reserve": "1 MiB"},
+            "sweep": {"premigrate": "0%"},
+            "state": {"url": f"sqlite:///{self.state}"},
+        }
+        for name, table in tables.items():
+            if table is None:
+                usual.pop(name)
+            else:
+                usual[name] = usual.get(name, {}) | table
+        lines = [
+            line
+            for name, table in usual.items()
+            for line in (f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items()))
+        ]
+        self.config.write_text("\n".join(lines) + "\n")
+        return self
+
+    def put(self, key: str, *, size: int = MIB, days: float = 400, content: bytes | None = None) -> Path:
+        """Store an object that is so many days old."""
+        path = self.store / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(random.Random(key).randbytes(size) if content is None else content)  # noqa: S311
+        at = time.time() - days * DAY_SECONDS
+        os.utime(path, (at, at))
+        return path
+
+    def fill(self, count: int, *, size: int = MIB, oldest: float = 400, newest: float = 1) -> list[str]:
+        """Store APKs of all ages between two, oldest first; give their keys in that order."""
+        step = (oldest - newest) / max(1, count - 1)
+        keys = [apk_key(number) for number in range(count)]
+        for number, key in enumerate(keys):
+            self.put(key, size=size, days=oldest - number * step)
+        return keys
+
+    @property
+    def environment(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("EXODUS_")}
+        return inherited | {"PYTHONPATH": f"{ROOT}:{ROOT / 'hooks'}", "EXODUS_STORAGE_GUARD_CONFIG": str(self.config)}
+
+    def argv(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "exodus_storage_guard.cli", *arguments]
+
+    def __call__(self, *arguments: str, timeout: float = 60, stdin: bytes = b"") -> Ran:
+        """Run one command to its end."""
+        done = subprocess.run(
+            self.argv(*arguments), env=self.environment, input=stdin, capture_output=True, timeout=timeout, check=False
+        )
+        said, complained = done.stdout.decode("utf-8", "surrogateescape"), done.stderr.decode("utf-8", "replace")
+        return Ran(done.returncode, said, complained)
+
+    def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Start one command and leave it running."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(self.argv(*arguments), env=self.environment, stdout=pipe, stderr=pipe)
+
+    def stored(self) -> set[str]:
+        """Name what is in the store, as anybody sees it."""
+        return {str(path.relative_to(self.store)) for path in self.store.rglob("*") if path.is_file()}
+
+    def archived(self) -> dict[str, str]:
+        """Map every copy in the archive to its SHA-256, as anybody with a shell finds them."""
+        manifests = [path for path in self.archive.rglob("*.manifest.json") if ".exodus-" not in str(path)]
+        return {
+            json.loads(path.read_text())["key"]: sha256_of(path.with_name(path.name.removesuffix(".manifest.json")))
+            for path in manifests
+        }
+
+    def states(self) -> dict[str, int]:
+        """Count objects by state, as status tells."""
+        objects = self("status", "--json").json["objects"]
+        return {state: total["count"] for state, total in objects.items() if total["count"]}

@@ -1,0 +1,163 @@
+"""What was archived comes back: the very same bytes, and no other ones."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.parts.guard import MIB, Guarded, apk_key, sha256_of
+
+
+@pytest.fixture
+def archived(guarded: Guarded) -> tuple[Guarded, str, str, float]:
+    """Archive one object; give its key, SHA-256 and time."""
+    path = guarded.put(apk_key(1), size=90 * MIB // 9, days=300)
+    for number in range(2, 10):
+        guarded.put(apk_key(number), size=90 * MIB // 9, days=10)
+    key, sha256, at = path.name, sha256_of(path), path.stat().st_mtime
+    guarded("init")
+    guarded("sweep")
+    assert key in guarded.archived()
+    return guarded, key, sha256, at
+
+
+def test_restore_gives_back_bytes_and_time_under_a_hold(archived: tuple[Guarded, str, str, float]) -> None:
+    guarded, key, sha256, at = archived
+    assert key not in guarded.stored()
+
+    restored = guarded("restore", key, "--json")
+    guarded("sweep")
+
+    assert restored.exit_code == 0, restored.all_output
+    (one,) = restored.json["objects"]
+    assert (one["key"], one["sha256"], one["verdict"]) == (key, sha256, "ok")
+    assert sha256_of(guarded.store / key) == sha256
+    assert abs((guarded.store / key).stat().st_mtime - at) < 1e-5
+    guarded("unhold", key)
+    guarded("sweep")
+    assert key not in guarded.stored()
+    events = [one["event"] for one in guarded("history", key, "--json").json]
+    assert events == [
+        *("resident", "copying", "premigrated", "releasing", "archived"),
+        *("recalling", "premigrated", "unheld", "releasing", "archived"),
+    ]
+
+
+def test_fetch_writes_a_file_or_standard_output_and_does_not_refill_the_store(
+    archived: tuple[Guarded, str, str, float], tmp_path: Path
+) -> None:
+    guarded, key, sha256, _ = archived
+    target = tmp_path / "fetched.apk"
+
+    to_file = guarded("fetch", key, str(target))
+    to_output = guarded("fetch", key, "-")
+
+    assert (to_file.exit_code, to_output.exit_code) == (0, 0)
+    assert sha256_of(target) == sha256
+    assert to_output.stdout.encode("utf-8", "surrogateescape") == target.read_bytes()
+    assert key not in guarded.stored()
+
+
+def test_a_copy_that_went_bad_is_never_given_out(archived: tuple[Guarded, str, str, float], tmp_path: Path) -> None:
+    guarded, key, _, _ = archived
+    with (guarded.archive / key).open("r+b") as file:
+        file.seek(1000)
+        file.write(b"\xff\x00flipped")
+    target = tmp_path / "fetched.apk"
+
+    fetched = guarded("fetch", key, str(target))
+    restored = guarded("restore", key, "--json")
+    verified = guarded("verify", "--json")
+
+    assert (fetched.exit_code, restored.exit_code, verified.exit_code) == (1, 1, 1)
+    assert "differs from what was proven" in fetched.stderr
+    assert not target.exists()
+    assert key not in guarded.stored()
+    assert [one["verdict"] for one in verified.json["objects"]] == ["critical"]
+    assert guarded.states()["lost"] == 1
+    assert guarded("status", "--json").json["verdict"] == "critical"
+
+
+def test_a_copy_that_is_mended_is_taken_back(archived: tuple[Guarded, str, str, float]) -> None:
+    guarded, key, sha256, _ = archived
+    hidden = guarded.archive / key
+    hidden.rename(guarded.folder / "hidden")
+    lost = guarded("verify")
+    (guarded.folder / "hidden").rename(hidden)
+    found = guarded("verify", "--sample", "5", "--json")
+
+    assert (lost.exit_code, found.exit_code) == (1, 0)
+    assert found.json["objects"][0]["sha256"] == sha256
+    assert guarded.states()["archived"] == 1
+
+
+def test_forget_asks_and_then_removes_for_good(archived: tuple[Guarded, str, str, float]) -> None:
+    guarded, key, _, _ = archived
+
+    asked = guarded("forget", key, stdin=b"no\n")
+    assert (asked.exit_code, key in guarded.archived()) == (2, True)
+    forgotten = guarded("forget", key, "--yes")
+
+    assert forgotten.exit_code == 0
+    assert [path for path in guarded.archive.rglob("*") if path.is_file() and not path.name.startswith(".exodus")] == []
+    assert guarded("history", key, "--json").json[-1]["event"] == "forgotten"
+    assert guarded("restore", key).exit_code == 1
+
+
+def test_an_object_in_the_store_is_not_forgotten(guarded: Guarded) -> None:
+    key = guarded.put(apk_key(1)).name
+    guarded("init")
+
+    assert guarded("forget", key, "--yes").exit_code == 1
+    assert key in guarded.stored()
+
+
+def test_restore_never_replaces_what_others_put_there(archived: tuple[Guarded, str, str, float]) -> None:
+    guarded, key, _, _ = archived
+    guarded.put(key, content=b"another one")
+
+    restored = guarded("restore", key)
+
+    assert restored.exit_code == 1
+    assert "another" in restored.all_output
+    assert (guarded.store / key).read_bytes() == b"another one"
+    assert key in guarded.archived()
+
+
+def test_restore_does_not_overfill_the_store(archived: tuple[Guarded, str, str, float]) -> None:
+    guarded, key, _, _ = archived
+    guarded("admit", "--bytes", "14 MiB")
+
+    refused = guarded("restore", key, "--json")
+
+    assert refused.exit_code == 1
+    assert "above the flood watermark" in refused.json["objects"][0]["reason"]
+    assert key not in guarded.stored()
+
+
+def test_a_lost_catalogue_is_made_anew_from_the_manifests(archived: tuple[Guarded, str, str, float]) -> None:
+    guarded, key, sha256, _ = archived
+    states = guarded.states()
+    for path in guarded.state.parent.iterdir():
+        path.unlink()
+
+    rebuilt = guarded("rebuild", "--json")
+
+    assert rebuilt.exit_code == 0, rebuilt.all_output
+    assert rebuilt.json["archived"] == 1
+    assert guarded.states() == states
+    assert guarded("restore", key).exit_code == 0
+    assert sha256_of(guarded.store / key) == sha256
+
+
+def test_the_archive_is_read_without_us(archived: tuple[Guarded, str, str, float]) -> None:
+    guarded, key, sha256, at = archived
+    manifest = json.loads((guarded.archive / f"{key}.manifest.json").read_text())
+
+    assert sha256_of(guarded.archive / key) == sha256 == manifest["sha256"]
+    assert set(manifest) == {
+        *("key", "bytes", "sha256", "etag", "content_type", "metadata", "last_modified", "archived_at", "store"),
+    }
+    assert (manifest["key"], manifest["bytes"]) == (key, 10 * MIB)
+    assert manifest["last_modified"].endswith("Z")
+    assert abs((guarded.archive / key).stat().st_mtime - at) < 1e-5
