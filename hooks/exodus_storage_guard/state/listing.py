@@ -41,10 +41,12 @@ _ADD = f"""
 INSERT INTO main.objects (key, bytes, etag, modified_at, state, since, found_at)
 SELECT new.key, new.bytes, new.etag, new.modified_at, 'resident', :at, :at FROM listing.sorted AS new
 WHERE {_IN_RANGE.format("new")} AND NOT EXISTS (SELECT 1 FROM main.objects AS old WHERE old.key = new.key)"""
-# What an upload wrote down when it was committed: its object is now seen for the first time.
+# What an upload wrote down when it was committed is now seen for the first time. And a file that was only linked, or
+# given other rights, is what it was, as long as nothing was proven of it.
 _COMPLETE = f"""
 UPDATE main.objects AS old SET etag = new.etag, bytes = new.bytes, modified_at = new.modified_at
-FROM listing.sorted AS new WHERE new.key = old.key AND old.etag = '' AND {_IN_RANGE.format("old")}"""
+FROM listing.sorted AS new WHERE new.key = old.key AND {_IN_RANGE.format("old")} AND (old.etag = ''
+  OR (old.state = 'resident' AND old.bytes = new.bytes AND old.modified_at = new.modified_at))"""
 _SELECTS = {
     Event.FOUND: "EXISTS (SELECT 1 FROM listing.sorted AS new WHERE new.key = old.key)",
     Event.CHANGED: """old.etag <> '' AND EXISTS (SELECT 1 FROM listing.sorted AS new

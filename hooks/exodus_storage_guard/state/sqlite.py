@@ -254,8 +254,9 @@ class SqliteCatalogue:
         sql += f"ORDER BY id LIMIT {_PAGE}"
         wanted, last = None if key is None else rows.key_bytes(key), 0
         if key is not None:
-            found = """SELECT found_at, key, 'resident', bytes, NULL, 'found in the store' FROM objects
-                WHERE key = ? AND found_at < coalesce((SELECT min(at) FROM history WHERE key = ?), since + 1)"""
+            # What was adopted from its manifest was not found in the store.
+            found = """SELECT found_at, key, 'resident', bytes, NULL, 'found in the store' FROM objects WHERE key = ?
+                AND coalesce((SELECT event FROM history WHERE key = ? ORDER BY id LIMIT 1), '') <> 'archived'"""
             yield from map(rows.history_event, self._connections.read(found, (wanted, wanted)))
         while page := self._connections.read(sql, (last, wanted, wanted)):
             yield from (rows.history_event(row[1:]) for row in page)

@@ -255,8 +255,8 @@ class DirectoryStore:
 
 
 def _described(key: str, status: os.stat_result) -> StoredObject:
-    """Tell contents apart by what every write to a file changes."""
-    etag = f"{status.st_mtime_ns:x}-{status.st_ino:x}"
+    """Tell contents apart: a file's time can be set back, the time of its inode cannot (inode(7))."""
+    etag = f"{status.st_mtime_ns:x}-{status.st_ctime_ns:x}-{status.st_ino:x}"
     return StoredObject(key, status.st_size, etag, datetime_of(status.st_mtime_ns // 1000))
 
 

@@ -1,0 +1,378 @@
+"""What every catalogue does: one suite, over each of them."""
+
+import os
+import threading
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from exodus_common.errors import ExodusError
+from exodus_storage_guard.errors import NotInitialised, StateFailed
+from exodus_storage_guard.model import Capacity, Entry, ObjectState, Reservation, StoredObject, Total
+from exodus_storage_guard.state.contract import Catalogue, Change
+from exodus_storage_guard.state.sqlite import SqliteCatalogue
+from exodus_storage_guard.transitions import TRANSITIONS, Event
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(params=["sqlite"])
+def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> Catalogue:
+    """Give an empty catalogue of each kind."""
+    made = SqliteCatalogue(tmp_path / "state/state.db")
+    made.create()
+    return made
+
+
+def stored(key: str, *, size: int = 10, etag: str = "e", age: int = 0) -> StoredObject:
+    return StoredObject(key, size, etag, T0 - age * HOUR)
+
+
+def listed(catalogue: Catalogue, *objects: StoredObject, at: datetime = T0) -> dict[str, int]:
+    return dict(catalogue.apply_listing(iter(objects), at).changes)
+
+
+def got(catalogue: Catalogue, key: str) -> Entry:
+    entry = catalogue.get(key)
+    assert entry is not None
+    return entry
+
+
+def brought(catalogue: Catalogue, key: str, *events: Event, at: datetime = T0) -> Entry:
+    """Bring an object through some events."""
+    for event in events:
+        proof = {"sha256": "ab", "copy": key} if event is Event.COPY_PROVEN else {}
+        assert catalogue.change([Change(got(catalogue, key), event, "test", **proof)], at)  # type: ignore[arg-type]
+    return got(catalogue, key)
+
+
+def reservation(name: str, size: int = 10) -> Reservation:
+    return Reservation(name, size, 2 * size, T0, T0 + HOUR)
+
+
+# --- listings ---
+
+
+def test_a_first_listing_is_found_and_a_second_one_changes_nothing(catalogue: Catalogue) -> None:
+    objects = [stored(f"{number}.apk", size=number) for number in range(12_000)]
+
+    assert listed(catalogue, *objects) == {"added": 12_000}
+    assert listed(catalogue, *reversed(objects), at=T0 + HOUR) == {}
+
+    assert catalogue.totals() == {ObjectState.RESIDENT: Total(12_000, sum(range(12_000)))}
+
+
+def test_what_others_did_to_the_store_is_noticed(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("stays"), stored("goes"), stored("changes"))
+
+    changes = listed(catalogue, stored("stays"), stored("changes", etag="f", age=1), stored("new"), at=T0 + HOUR)
+
+    assert changes == {"added": 1, "vanished": 1, "changed": 1}
+    states = {key: got(catalogue, key).state for key in ("stays", "goes", "changes", "new")}
+    assert states == {
+        "stays": ObjectState.RESIDENT,
+        "goes": ObjectState.GONE,
+        "changes": ObjectState.RESIDENT,
+        "new": ObjectState.RESIDENT,
+    }
+    assert got(catalogue, "changes").stored.etag == "f"
+    assert [(one.event, one.reason) for one in catalogue.history("goes")] == [
+        ("resident", "found in the store"),
+        ("gone", "deleted by others"),
+    ]
+
+
+def test_a_changed_object_is_proven_no_more_and_one_that_was_only_touched_keeps_no_proof_either(
+    catalogue: Catalogue,
+) -> None:
+    listed(catalogue, stored("a"), stored("b"))
+    brought(catalogue, "a", Event.COPY_BEGUN, Event.COPY_PROVEN)
+
+    changes = listed(catalogue, stored("a", etag="touched"), stored("b", etag="touched"), at=T0 + HOUR)
+
+    assert changes == {"changed": 1}
+    proven, resident = got(catalogue, "a"), got(catalogue, "b")
+    assert (proven.state, proven.sha256, proven.copy) == (ObjectState.RESIDENT, None, None)
+    assert (resident.stored.etag, len(list(catalogue.history("b")))) == ("touched", 1)
+
+
+def test_a_premigrated_object_that_others_delete_is_archived(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a"), stored("b"))
+    brought(catalogue, "a", Event.COPY_BEGUN, Event.COPY_PROVEN)
+
+    listed(catalogue, stored("b"), at=T0 + HOUR)
+
+    assert (got(catalogue, "a").state, got(catalogue, "a").sha256) == (ObjectState.ARCHIVED, "ab")
+
+
+def test_what_came_while_the_listing_ran_is_not_gone(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a"))
+    one = reservation("r")
+    catalogue.reserve(one, lambda others, totals: True)
+    catalogue.commit(replace(one, committed_at=T0 + 2 * HOUR), stored("fresh"))
+
+    listed(catalogue, stored("a"), at=T0 + HOUR)
+
+    assert got(catalogue, "fresh").state is ObjectState.RESIDENT
+
+
+def test_what_an_upload_committed_is_completed_by_the_next_listing(catalogue: Catalogue) -> None:
+    one = reservation("r")
+    catalogue.reserve(one, lambda others, totals: True)
+    assert catalogue.commit(replace(one, committed_at=T0), stored("fresh", size=10, etag=""))
+
+    changes = listed(catalogue, stored("fresh", size=12, etag="real"), at=T0 + HOUR)
+
+    assert changes == {}
+    assert (got(catalogue, "fresh").stored.etag, catalogue.totals()[ObjectState.RESIDENT]) == ("real", Total(1, 12))
+
+
+def test_what_is_at_work_is_left_alone_by_a_listing(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a"), stored("b"))
+    brought(catalogue, "a", Event.COPY_BEGUN)
+    brought(catalogue, "b", Event.COPY_BEGUN, Event.COPY_PROVEN, Event.RELEASE_BEGUN)
+
+    assert listed(catalogue, at=T0 + HOUR) == {}
+    assert got(catalogue, "a").state is ObjectState.COPYING
+    assert got(catalogue, "b").state is ObjectState.RELEASING
+
+
+@pytest.mark.parametrize("key", ["line\nfeed", "-rf", "\udcff", "x" * 1024, "ü", "a/b", "'; DROP TABLE objects; --"])
+def test_every_key_that_a_store_can_have_is_kept_as_it_is(catalogue: Catalogue, key: str) -> None:
+    listed(catalogue, stored(key))
+
+    assert got(catalogue, key).key == key
+    assert [one.key for one in catalogue.candidates()] == [key]
+    assert [one.key for one in catalogue.history(key)] == [key]
+
+
+# --- transitions ---
+
+
+@pytest.mark.parametrize(
+    ("event", "before", "after"),
+    [(event, before, after) for event, table in TRANSITIONS.items() for before, after in table.items()],
+    ids=str,
+)
+def test_every_transition_of_the_table_is_made_counted_and_noted(
+    catalogue: Catalogue, event: Event, before: ObjectState, after: ObjectState
+) -> None:
+    catalogue.adopt(Entry(stored("a", size=7), before, T0, "ab", "a"), "test")
+
+    (made,) = catalogue.change([Change(got(catalogue, "a"), event, "because", owner="me")], T0 + HOUR)
+
+    assert made == got(catalogue, "a")
+    assert (made.state, made.owner, made.since, made.note) == (after, "me", T0 + HOUR, "because")
+    assert catalogue.totals() == {after: Total(1, 7)}
+    last = list(catalogue.history("a"))[-1]
+    assert (last.event, last.reason, last.bytes) == (
+        "forgotten" if event is Event.FORGOTTEN else after,
+        "because",
+        7,
+    )
+
+
+def test_a_transition_that_the_table_has_not_is_refused(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a"))
+
+    with pytest.raises(ValueError, match="cannot be released"):
+        catalogue.change([Change(got(catalogue, "a"), Event.RELEASED, "no")], T0)
+    assert got(catalogue, "a").state is ObjectState.RESIDENT
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda entry: replace(entry, owner="somebody else"),
+        lambda entry: replace(entry, held=True),
+        lambda entry: replace(entry, stored=replace(entry.stored, etag="f")),
+        lambda entry: replace(entry, stored=replace(entry.stored, bytes=1)),
+        lambda entry: replace(entry, state=ObjectState.FAILED),
+    ],
+    ids=["owner", "held", "etag", "bytes", "state"],
+)
+def test_only_what_still_is_as_it_was_read_is_changed(catalogue: Catalogue, spoil: object) -> None:
+    listed(catalogue, stored("a"), stored("b"))
+    stale = spoil(got(catalogue, "a"))  # type: ignore[operator]
+
+    made = catalogue.change([Change(entry, Event.COPY_BEGUN, "x") for entry in (stale, got(catalogue, "b"))], T0)
+
+    assert [entry.key for entry in made] == ["b"]
+    assert got(catalogue, "a").state is ObjectState.RESIDENT
+    assert len(list(catalogue.history("a"))) == 1
+
+
+def test_of_many_who_claim_an_object_one_gets_it(catalogue: Catalogue) -> None:
+    listed(catalogue, *(stored(str(number)) for number in range(50)))
+    entries, claimed = list(catalogue.candidates()), list[str]()
+
+    def claim(owner: str) -> None:
+        for entry in entries:
+            claimed.extend(made.key for made in catalogue.change([Change(entry, Event.COPY_BEGUN, "x", owner)], T0))
+
+    threads = [threading.Thread(target=claim, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(claimed) == sorted(entry.key for entry in entries)
+
+
+def test_failures_are_counted_until_a_copy_is_proven(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a"))
+    brought(catalogue, "a", Event.COPY_BEGUN, Event.COPY_FAILED)
+    assert brought(catalogue, "a", Event.COPY_BEGUN, Event.COPY_FAILED).failures == 1
+    assert brought(catalogue, "a", Event.COPY_BEGUN, Event.COPY_PROVEN).failures == 0
+
+
+# --- streams ---
+
+
+def test_candidates_come_oldest_first_and_only_what_is_at_rest(catalogue: Catalogue) -> None:
+    listed(catalogue, *(stored(str(number), age=number) for number in range(2500)))
+    brought(catalogue, "2499", Event.COPY_BEGUN)
+
+    keys = [int(entry.key) for entry in catalogue.candidates()]
+
+    assert keys == list(range(2498, -1, -1))
+    assert [int(one.key) for one in catalogue.candidates(T0 - 2490 * HOUR)] == list(range(2498, 2489, -1))
+
+
+def test_a_stream_goes_on_while_what_it_gave_is_changed(catalogue: Catalogue) -> None:
+    listed(catalogue, *(stored(str(number), age=number) for number in range(2500)))
+    seen = []
+    for entry in catalogue.candidates():
+        seen.append(entry.key)
+        catalogue.change([Change(entry, Event.COPY_BEGUN, "x")], T0)
+
+    assert len(set(seen)) == 2500
+    assert sum(1 for _ in catalogue.in_state(ObjectState.COPYING)) == 2500
+
+
+def test_a_hold_is_set_lifted_and_noted_once(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a"))
+
+    assert catalogue.hold(["a", "unknown"], T0, held=True) == 1
+    assert catalogue.hold(["a"], T0, held=True) == 1
+    assert got(catalogue, "a").held
+    catalogue.hold(["a"], T0, held=False)
+
+    assert not got(catalogue, "a").held
+    assert [one.event for one in catalogue.history("a")] == ["resident", "held", "unheld"]
+
+
+# --- admission ---
+
+
+def test_a_reservation_is_written_down_only_if_that_is_decided(catalogue: Catalogue) -> None:
+    assert not catalogue.reserve(reservation("no"), lambda others, totals: False)
+    assert catalogue.reserve(reservation("yes"), lambda others, totals: True)
+
+    assert [one.id for one in catalogue.reservations()] == ["yes"]
+    assert catalogue.end_reservations(["yes", "no"]) == 1
+    assert not catalogue.reservations()
+
+
+def test_a_decision_sees_all_others_and_never_its_own_earlier_self(catalogue: Catalogue) -> None:
+    seen: list[Iterable[str]] = []
+
+    def decide(others: Iterable[Reservation], totals: object) -> bool:
+        seen.append([one.id for one in others])
+        return True
+
+    for name in ("a", "b", "a"):
+        catalogue.reserve(reservation(name), decide)
+
+    assert seen == [[], ["a"], ["b"]]
+
+
+def test_an_error_in_the_decision_reserves_nothing(catalogue: Catalogue) -> None:
+    def decide(others: object, totals: object) -> bool:
+        raise ExodusError("no")
+
+    with pytest.raises(ExodusError, match="no"):
+        catalogue.reserve(reservation("a"), decide)
+
+    assert not catalogue.reservations()
+    assert catalogue.reserve(reservation("a"), lambda others, totals: True)
+
+
+def test_a_commit_happens_once(catalogue: Catalogue) -> None:
+    one = reservation("a")
+    catalogue.reserve(one, lambda others, totals: True)
+
+    assert catalogue.commit(replace(one, committed_at=T0), None)
+    assert not catalogue.commit(replace(one, committed_at=T0 + HOUR), None)
+    assert [each.committed_at for each in catalogue.reservations()] == [T0]
+
+
+def test_the_latest_measurement_is_given_and_samples_are_few(catalogue: Catalogue) -> None:
+    assert catalogue.measured() is None
+    for minute in range(120):
+        at = T0 + timedelta(minutes=minute)
+        catalogue.record(Capacity("filesystem", 1000, minute, 1000 - minute, at, 5))
+
+    latest = catalogue.measured()
+    assert latest is not None
+    assert (latest.used_bytes, latest.free_files) == (119, 5)
+    samples = catalogue.samples()
+    assert samples == sorted(samples)
+    assert 10 <= len(samples) <= 15
+
+
+def test_a_clock_that_jumped_back_leaves_no_measurement_of_the_future(catalogue: Catalogue) -> None:
+    catalogue.record(Capacity("filesystem", 1000, 1, 999, T0 + HOUR))
+    catalogue.record(Capacity("filesystem", 1000, 2, 998, T0))
+
+    assert [used for _, used in catalogue.samples()] == [2]
+
+
+def test_what_init_found_out_is_kept(catalogue: Catalogue) -> None:
+    catalogue.settle("archive", "one")
+    catalogue.settle("archive", "two")
+
+    assert catalogue.settled() == {"archive": "two"}
+
+
+# --- SQLite's own ---
+
+
+def test_without_init_there_is_no_catalogue(tmp_path: Path) -> None:
+    with pytest.raises(NotInitialised, match="exodus-storage-guard init"):
+        SqliteCatalogue(tmp_path / "state.db").totals()
+
+
+def test_making_it_twice_keeps_what_is_there(tmp_path: Path) -> None:
+    first = SqliteCatalogue(tmp_path / "state.db")
+    first.create()
+    first.settle("a", "b")
+    SqliteCatalogue(tmp_path / "state.db").create()
+
+    assert first.settled() == {"a": "b"}
+
+
+def test_members_of_the_group_may_write_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        made = SqliteCatalogue(tmp_path / "state/state.db")
+        made.create()
+        made.settle("a", "b")
+    finally:
+        os.umask(before)
+
+    modes = {path.name: path.stat().st_mode & 0o7777 for path in (tmp_path / "state").iterdir()}
+    assert modes == dict.fromkeys(modes, 0o660)
+    assert set(modes) == {"state.db", "state.db-wal", "state.db-shm", "state.db.ballast"}
+    assert (tmp_path / "state").stat().st_mode & 0o7777 == 0o2770
+
+
+def test_a_file_that_is_no_catalogue_is_said_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "state.db").write_bytes(b"no database " * 100)
+
+    with pytest.raises(StateFailed, match="not a database"):
+        SqliteCatalogue(tmp_path / "state.db").totals()

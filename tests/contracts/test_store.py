@@ -1,0 +1,259 @@
+"""What every store does: one suite, over each of them."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from exodus_storage_guard.errors import KeyRefused, ObjectChanged, ObjectMissing, StoreFailed
+from exodus_storage_guard.model import StoredObject
+from exodus_storage_guard.stores.contract import Store
+from exodus_storage_guard.stores.directory import DirectoryStore
+
+AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+BIG = bytes(range(256)) * 4096 * 3
+ODD_KEYS = [
+    "plain.apk",
+    "with space.apk",
+    "-rf",
+    "--config",
+    "line\nfeed",
+    "quote'\"\\",
+    "a/b/c.apk",
+    "ünïcödé",
+    "per%20cent",
+    "x" * 200,
+]
+
+
+@pytest.fixture(params=["directory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Give an empty store of each kind."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+    return DirectoryStore(folder)
+
+
+def wanted(key: str, content: bytes) -> StoredObject:
+    return StoredObject(key, len(content), "", AT)
+
+
+def put(store: Store, key: str, content: bytes = b"content") -> StoredObject:
+    return store.put(wanted(key, content), iter([content[:3], content[3:]]))
+
+
+def content_of(store: Store, key: str) -> bytes:
+    with store.open(key) as (stored, chunks):
+        content = b"".join(chunks)
+        assert len(content) == stored.bytes
+        return content
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+def test_what_was_put_is_there_under_its_key_and_no_other(store: Store, key: str) -> None:
+    stored = put(store, key)
+
+    assert content_of(store, key) == b"content"
+    assert [one.key for one in store.listing()] == [key]
+    assert store.stat(key) == stored == next(store.listing())
+    assert stored.last_modified == AT
+
+
+def test_an_empty_object_and_a_large_one_are_objects(store: Store) -> None:
+    put(store, "empty", b"")
+    put(store, "large", BIG)
+
+    assert content_of(store, "empty") == b""
+    assert content_of(store, "large") == BIG
+    assert store.sha256("empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+@pytest.mark.parametrize("key", ["", ".", "..", "../up", "a/../b", "/abs", "a//b", "a/", "nul\0byte", "a/./b"])
+def test_a_key_that_would_not_stay_in_its_place_is_refused(store: Store, key: str) -> None:
+    with pytest.raises(KeyRefused):
+        put(store, key)
+    with pytest.raises(KeyRefused):
+        store.stat(key)
+    assert list(store.listing()) == []
+
+
+def test_what_is_not_there_is_missing_and_nothing_else(store: Store) -> None:
+    assert store.stat("nothing") is None
+    assert store.read_small("nothing") is None
+    assert store.delete(wanted("nothing", b"")) is False
+    with pytest.raises(ObjectMissing), store.open("nothing"):
+        pass
+    with pytest.raises(ObjectMissing):
+        store.sha256("nothing")
+
+
+def test_put_never_replaces_an_object(store: Store) -> None:
+    put(store, "key", b"first")
+
+    with pytest.raises(ObjectChanged):
+        put(store, "key", b"second")
+
+    assert content_of(store, "key") == b"first"
+    assert len(list(store.listing())) == 1
+
+
+@pytest.mark.parametrize("size", [-1, 1])
+def test_put_of_other_than_the_wanted_bytes_leaves_nothing(store: Store, size: int) -> None:
+    short = replace(wanted("key", b"content"), bytes=7 + size)
+
+    with pytest.raises(ObjectChanged):
+        store.put(short, iter([b"content"]))
+
+    assert list(store.listing()) == []
+    assert store.stat("key") is None
+
+
+def test_put_whose_bytes_fail_leaves_nothing(store: Store) -> None:
+    def failing() -> Iterator[bytes]:
+        yield b"cont"
+        raise StoreFailed("the source is gone")
+
+    with pytest.raises(StoreFailed, match="the source is gone"):
+        store.put(wanted("key", b"content"), failing())
+
+    assert list(store.listing()) == []
+
+
+def test_exactly_the_object_that_was_looked_at_is_deleted(store: Store) -> None:
+    first = put(store, "key", b"first")
+    store.delete(first)
+    second = put(store, "key", b"other")
+
+    with pytest.raises(ObjectChanged):
+        store.delete(replace(first, etag="another"))
+    assert content_of(store, "key") == b"other"
+
+    assert store.delete(second) is True
+    assert store.stat("key") is None
+    assert store.delete(second) is False
+
+
+def test_content_that_was_replaced_is_told_from_what_was_there(store: Store) -> None:
+    first = put(store, "key", b"first")
+    store.delete(first)
+    second = put(store, "key", b"other")
+
+    assert not first.is_same_content(second)
+    assert second.is_same_content(next(store.listing()))
+
+
+def test_small_objects_are_replaced_whole(store: Store) -> None:
+    store.write_small("a/mark.json", b"one")
+    store.write_small("a/mark.json", b"two")
+
+    assert store.read_small("a/mark.json") == b"two"
+
+
+def test_an_object_is_moved_with_its_content(store: Store) -> None:
+    put(store, "a/key")
+    store.move("a/key", "b/other")
+
+    assert store.stat("a/key") is None
+    assert content_of(store, "b/other") == b"content"
+
+
+def test_the_listing_is_of_all_objects_however_many(store: Store) -> None:
+    keys = {f"{number % 7}/{number}" for number in range(1500)}
+    for key in keys:
+        put(store, key, b"")
+
+    assert {one.key for one in store.listing()} == keys
+
+
+def test_what_is_being_written_is_no_object_and_is_cleared_away_once_nobody_writes_it(
+    store: Store, tmp_path: Path
+) -> None:
+    def looking() -> Iterator[bytes]:
+        yield b"con"
+        assert list(store.listing()) == []
+        assert store.discard_unfinished(datetime.now(UTC) - timedelta(hours=1)) == 0
+        yield b"tent"
+
+    put(store, "another")
+    store.delete(store.stat("another") or pytest.fail("it was put"))
+    store.put(wanted("key", b"content"), looking())
+
+    assert content_of(store, "key") == b"content"
+
+
+# --- a folder's own ---
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "store"
+    place.mkdir()
+    return place
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda place, out: (place / "key").symlink_to(out / "secret"),
+        lambda place, out: (place / "key").symlink_to("key"),
+        lambda place, out: os.mkfifo(place / "key"),
+        lambda place, out: (place / "key").mkdir(),
+    ],
+    ids=["link", "loop", "fifo", "folder"],
+)
+def test_links_and_what_is_no_file_are_no_objects(
+    make: Callable[[Path, Path], None], folder: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("secret")
+    make(folder, outside)
+    store = DirectoryStore(folder)
+
+    assert list(store.listing()) == []
+    assert store.stat("key") is None
+    with pytest.raises((KeyRefused, StoreFailed)), store.open("key") as (_, chunks):
+        list(chunks)
+
+
+def test_a_link_to_a_folder_is_not_entered(folder: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("secret")
+    (folder / "link").symlink_to(outside)
+    store = DirectoryStore(folder)
+
+    assert list(store.listing()) == []
+    with pytest.raises(KeyRefused):
+        store.stat("link/file")
+    with pytest.raises(KeyRefused):
+        put(store, "link/new")
+    assert [path.name for path in outside.iterdir()] == ["file"]
+
+
+def test_a_name_that_is_too_long_is_a_clear_error(folder: Path) -> None:
+    with pytest.raises(KeyRefused, match="too long"):
+        put(DirectoryStore(folder), "x" * 1024)
+
+
+def test_a_folder_that_is_not_there_may_be_a_disk_that_is_not_mounted(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "nowhere")
+
+    with pytest.raises(StoreFailed, match="is its disk mounted"):
+        list(store.listing())
+    with pytest.raises(StoreFailed, match="is its disk mounted"):
+        put(store, "key")
+
+
+def test_leftovers_of_a_writer_that_was_killed_are_cleared_away(folder: Path) -> None:
+    left = folder / ".exodus-part-0123"
+    left.write_text("half")
+    os.utime(left, (0, 0))
+    store = DirectoryStore(folder)
+
+    assert list(store.listing()) == []
+    assert store.discard_unfinished(datetime.now(UTC) - timedelta(days=1)) == 1
+    assert list(folder.iterdir()) == []

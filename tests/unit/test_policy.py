@@ -1,0 +1,220 @@
+"""What fits, what is swept, what is kept and why: pure decisions, over values that hypothesis makes up."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exodus_storage_guard import policy
+from exodus_storage_guard.model import Capacity, Entry, ObjectState, Reservation, StoredObject, Total, Watermarks
+from exodus_storage_guard.policy import Action, Chooser, Kept, Selection
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+MARKS = Watermarks(750, 850, 950)
+AT_REST = [ObjectState.RESIDENT, ObjectState.PREMIGRATED, ObjectState.FAILED, ObjectState.QUARANTINED]
+SELECTION = Selection(re.compile(r"\.apk$"), timedelta(days=180), frozenset({"uploading.apk"}))
+
+
+def capacity(used: int, total: int = 1000, files: int | None = None) -> Capacity:
+    return Capacity("budget", total, used, total - used, NOW, files)
+
+
+def entry(
+    key: str = "a.apk",
+    *,
+    size: int = 10,
+    days: float = 300,
+    state: ObjectState = ObjectState.RESIDENT,
+    held: bool = False,
+    retry_at: datetime | None = None,
+) -> Entry:
+    return Entry(StoredObject(key, size, "e", NOW - timedelta(days=days)), state, NOW, held=held, retry_at=retry_at)
+
+
+def reservation(size: int, *, committed: datetime | None = None, ends: timedelta = timedelta(hours=1)) -> Reservation:
+    return Reservation("id", size, 2 * size, NOW, NOW + ends, committed_at=committed)
+
+
+ENTRIES = st.lists(
+    st.builds(
+        entry,
+        st.sampled_from(["a.apk", "b.clist", "uploading.apk", "c.apk"]),
+        size=st.integers(0, 100),
+        days=st.floats(0, 400),
+        state=st.sampled_from(list(ObjectState)),
+        held=st.booleans(),
+        retry_at=st.none() | st.sampled_from([NOW - timedelta(hours=1), NOW + timedelta(hours=1)]),
+    ),
+    max_size=30,
+)
+
+
+# --- what fits ---
+
+
+@pytest.mark.parametrize(
+    ("used", "reserved", "wanted", "missing"),
+    [(900, 0, 50, 0), (900, 0, 51, 1), (900, 50, 1, 1), (0, 0, 950, 0), (960, 0, 0, 10), (950, 0, 0, 0)],
+)
+def test_what_fits_ends_at_the_flood_mark(used: int, reserved: int, wanted: int, missing: int) -> None:
+    assert policy.fit(capacity(used), reserved, wanted, MARKS, reserve_bytes=0).missing_bytes == missing
+
+
+def test_the_emergency_reserve_stays_free() -> None:
+    assert policy.fit(capacity(800), 0, 100, MARKS, reserve_bytes=100).missing_bytes == 0
+    found = policy.fit(capacity(800), 0, 101, MARKS, reserve_bytes=100)
+    assert (found.missing_bytes, "emergency reserve" in found.reason) == (1, True)
+
+
+def test_a_sweep_is_started_above_high_and_not_below() -> None:
+    assert not policy.fit(capacity(800), 0, 50, MARKS, 0).starts_sweep
+    assert policy.fit(capacity(800), 0, 51, MARKS, 0).starts_sweep
+
+
+def test_a_store_without_inodes_is_full() -> None:
+    assert policy.fit(capacity(0, files=999), 0, 1, MARKS, 0).missing_bytes > 0
+    assert policy.fit(capacity(0, files=1000), 0, 1, MARKS, 0).missing_bytes == 0
+
+
+@given(st.integers(0, 2000), st.integers(0, 2000), st.integers(0, 2000), st.integers(0, 500))
+def test_whatever_is_admitted_stays_below_flood_and_out_of_the_reserve(
+    used: int, reserved: int, wanted: int, reserve: int
+) -> None:
+    found = policy.fit(capacity(used), reserved, wanted, MARKS, reserve)
+
+    fits = used + reserved + wanted <= 950 and 1000 - used - reserved - wanted >= reserve
+    assert (found.missing_bytes == 0) == fits
+    assert policy.fit(capacity(used - found.missing_bytes), reserved, wanted, MARKS, reserve).missing_bytes == 0
+
+
+def test_what_is_larger_than_the_store_never_fits() -> None:
+    assert policy.fits_never(capacity(0), 951, MARKS, 0)
+    assert not policy.fits_never(capacity(0), 950, MARKS, 0)
+    assert policy.fits_never(capacity(0), 901, MARKS, 100)
+
+
+def test_a_landed_upload_counts_once() -> None:
+    second = timedelta(seconds=1)
+    landed = reservation(10, committed=NOW)
+
+    assert policy.still_counts(landed, NOW, seen_at=NOW - second)
+    assert not policy.still_counts(landed, NOW, seen_at=NOW + second)
+    assert policy.still_counts(landed, NOW, seen_at=None)
+    assert policy.reserved_bytes([landed, reservation(10)]) == 10 + 20
+
+
+def test_a_lease_ends_by_itself() -> None:
+    assert policy.still_counts(reservation(1), NOW, NOW)
+    assert not policy.still_counts(reservation(1, ends=timedelta()), NOW, NOW)
+
+
+@pytest.mark.parametrize(("age", "fresh"), [(299, True), (301, False), (-299, True), (-301, False)])
+def test_a_measurement_of_long_ago_or_of_a_future_is_none(age: float, fresh: bool) -> None:
+    assert policy.is_fresh(capacity(0), NOW + timedelta(seconds=age), 300) is fresh
+    assert not policy.is_fresh(None, NOW, 300)
+
+
+# --- what is swept ---
+
+
+@pytest.mark.parametrize(
+    ("one", "kept"),
+    [
+        (entry(), None),
+        (entry(state=ObjectState.PREMIGRATED), None),
+        (entry("a.clist"), Kept.NOT_SELECTED),
+        (entry(held=True), Kept.HELD),
+        (entry("uploading.apk"), Kept.UPLOADING),
+        (entry(days=179.9), Kept.TOO_YOUNG),
+        (entry(days=180.1), None),
+        (entry(days=-1), Kept.TOO_YOUNG),
+        (entry(state=ObjectState.COPYING), Kept.BEING_MOVED),
+        (entry(state=ObjectState.FAILED), Kept.FAILED),
+        (entry(state=ObjectState.FAILED, retry_at=NOW), None),
+        (entry(state=ObjectState.QUARANTINED, retry_at=NOW + timedelta(seconds=1)), Kept.FAILED),
+    ],
+)
+def test_an_object_is_kept_for_one_reason_or_taken(one: Entry, kept: Kept | None) -> None:
+    assert policy.why_kept(one, SELECTION, NOW) is kept
+
+
+@given(ENTRIES, st.integers(0, 600))
+def test_only_what_may_go_is_chosen_oldest_first_and_no_more_than_is_needed(entries: list[Entry], need: int) -> None:
+    entries.sort(key=lambda one: one.stored.last_modified)
+    chooser = Chooser(iter(entries), SELECTION, NOW, need)
+
+    steps = chooser.take()
+    chooser.count_rest()
+
+    chosen = [step.entry for step in steps]
+    assert all(policy.why_kept(one, SELECTION, NOW) is None for one in chosen)
+    eligible = [one for one in entries if policy.why_kept(one, SELECTION, NOW) is None]
+    assert chosen == eligible[: len(chosen)]
+    assert sum(one.bytes for one in chosen[:-1]) < need or not chosen
+    assert chooser.chosen_bytes >= need or chosen == eligible
+    counted = sum(chooser.kept.values(), Total())
+    assert counted.count + len(chosen) == len(entries)
+    assert counted.bytes + chooser.chosen_bytes == sum(one.bytes for one in entries)
+
+
+@given(ENTRIES, st.integers(0, 600), st.integers(1, 5))
+def test_batches_choose_the_same_as_one_go(entries: list[Entry], need: int, most: int) -> None:
+    at_once = Chooser(iter(entries), SELECTION, NOW, need).take()
+    chooser, steps = Chooser(iter(entries), SELECTION, NOW, need), []
+    while batch := chooser.take(most, 50):
+        assert len(batch) <= most
+        steps += batch
+
+    assert steps == at_once
+
+
+def test_what_failed_is_made_up_for_by_the_next_in_line() -> None:
+    chooser = Chooser(iter([entry("a.apk"), entry("b.apk"), entry("c.apk")]), SELECTION, NOW, 20)
+    assert [step.entry.key for step in chooser.take()] == ["a.apk", "b.apk"]
+
+    chooser.give_back(10)
+
+    assert [step.entry.key for step in chooser.take()] == ["c.apk"]
+
+
+def test_what_is_proven_is_released_what_is_not_is_archived_and_prune_is_prune() -> None:
+    entries = [entry(state=ObjectState.PREMIGRATED), entry()]
+    prunes = Selection(re.compile("apk"), timedelta(), prunes=True)
+
+    actions = [step.action for step in Chooser(iter(entries), SELECTION, NOW, 99).take()]
+    assert actions == [Action.RELEASE, Action.ARCHIVE]
+    assert {step.action for step in Chooser(iter(entries), prunes, NOW, 99).take()} == {Action.PRUNE}
+
+
+def test_a_plan_that_does_not_reach_its_aim_says_why_in_bytes() -> None:
+    kept = {Kept.HELD: Total(2, 2048), Kept.TOO_YOUNG: Total(1, 1024)}
+
+    text = policy.explain(10, 100, kept)
+
+    assert "only 10 B of the 100 B needed" in text
+    assert "2.0 KiB in 2 held" in text
+    assert policy.explain(0, 100, {}).endswith("nothing else is in the store")
+    assert policy.explain(0, 0, kept) == "nothing to do"
+
+
+# --- what is foreseen ---
+
+
+def test_the_day_a_store_is_full_is_foreseen_from_its_rate() -> None:
+    day = timedelta(days=1)
+    samples = [(NOW - 10 * day, 100), (NOW, 200)]
+
+    assert policy.full_at(samples, 300) == NOW + 10 * day
+    assert policy.full_at(samples, 150) == NOW
+    assert policy.full_at(samples[:1], 300) is None
+    assert policy.full_at([(NOW - day, 200), (NOW, 200)], 300) is None
+    assert policy.full_at([(NOW, 1), (NOW, 2)], 300) is None
+
+
+def test_when_to_come_back_is_known_only_where_a_sweep_can_help() -> None:
+    assert policy.retry_after_seconds(1000, 999, 10.0) is None
+    assert policy.retry_after_seconds(1000, 1000, 10.0) == 100
+    assert policy.retry_after_seconds(1, 1, 1e9) == 10
+    assert policy.retry_after_seconds(10**12, 10**12, 0.0) == 3600
