@@ -14,12 +14,15 @@ from exodus_common.errors import ExodusError, SettingsInvalid, UsageError
 from exodus_common.render import json_text, printable
 from exodus_storage_guard import admission, options, output, settings
 from exodus_storage_guard.admission import Desk
-from exodus_storage_guard.errors import StoreFailed, UploadRefused
+from exodus_storage_guard.errors import StateFailed, StoreFailed, UploadRefused
 from exodus_storage_guard.make_room import Command
 from exodus_storage_guard.model import Need, Verdict
 from exodus_storage_guard.run import Run
 from exodus_storage_guard.sizes import shown
 from exodus_storage_guard.state.sqlite import SqliteCatalogue
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,10 @@ def _sweep(call: Call) -> int:
 
     arguments, run = call.arguments, call.run
     if arguments.need is None and not arguments.premigrated_only:
-        sync(run)
+        try:
+            sync(run)
+        except StateFailed as error:  # a full disk has no room for a listing, yet sweeping is what makes some
+            _log.warning("the store was not listed, and the sweep goes by what is known: %s", error)
     with progress.shown_on(sys.stderr, quiet=arguments.quiet) as told:
         found = sweep.sweep(
             run,

@@ -8,10 +8,13 @@ import string
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from exodus_common.clock import SystemClock
+from exodus_storage_guard import settings
+from exodus_storage_guard.run import Run
 from tests.parts.command import ROOT, Ran
 
 DAY_SECONDS = 86400
@@ -34,7 +37,6 @@ class Guarded:
     """A store, an archive and a state in one folder, with the settings that name them."""
 
     folder: Path
-    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def store(self) -> Path:
@@ -109,6 +111,10 @@ class Guarded:
         )
         said, complained = done.stdout.decode("utf-8", "surrogateescape"), done.stderr.decode("utf-8", "replace")
         return Ran(done.returncode, said, complained)
+
+    def run(self, **doors: Any) -> Run:
+        """Open the doors in this very process, with some of them replaced."""
+        return replace(Run.begin(settings.load(self.config, {}), SystemClock()), **doors)
 
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
         """Start one command and leave it running."""

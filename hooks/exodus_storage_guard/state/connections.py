@@ -19,6 +19,7 @@ _BUSY_SECONDS = 30.0
 _FILE_MODE, _FOLDER_MODE = 0o660, 0o2770
 _BALLAST_BYTES = 4 * 1024 * 1024
 _SCHEMA_VERSION = 1
+_NO_ROOM_BYTES = 1024 * 1024
 
 
 class Connections:
@@ -64,7 +65,7 @@ class Connections:
             os.close(descriptor)
         except OSError as error:
             raise StateFailed(f"cannot make the catalogue {self._shown}: {error.strerror}") from error
-        with self._translated(), self.transaction(self._open(durable=True)) as connection:
+        with self.translated(), self.transaction(self._open(durable=True)) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version == 0:
                 script = files("exodus_storage_guard.state").joinpath("schema.sql").read_text("utf-8")
@@ -84,22 +85,34 @@ class Connections:
             self.ballast.chmod(_FILE_MODE)
 
     def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
-        """Do some work in one transaction; on a full disk give up the ballast and do it again."""
-        try:
-            return self._write(work, durable=durable)
-        except StateFailed as failure:
-            if not (_is_full(failure.__cause__) and self._drop_ballast()):
-                raise
-        return self._write(work, durable=durable)
+        """Do some work in one transaction."""
 
-    def _write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool) -> T:
-        with self._translated(), self.transaction(self.get(durable=durable)) as connection:
-            return work(connection)
+        def transacted() -> T:
+            with self.transaction(self.get(durable=durable)) as connection:
+                return work(connection)
+
+        return self.guarded(transacted)
 
     def read(self, sql: str, parameters: tuple[object, ...] = ()) -> list[Row]:
         """Give all rows of a short question."""
-        with self._translated():
-            return self.get(durable=False).execute(sql, parameters).fetchall()
+        return self.guarded(lambda: self.get(durable=False).execute(sql, parameters).fetchall())
+
+    def guarded(self, work: Callable[[], T]) -> T:
+        """Do some work with SQLite's errors in our words; on a full disk give up the ballast and do it again."""
+        try:
+            with self.translated():
+                return work()
+        except StateFailed as failure:
+            if not (self._is_full(failure.__cause__) and self._drop_ballast()):
+                raise
+        with self.translated():
+            return work()
+
+    def _is_full(self, error: BaseException | None) -> bool:
+        """Tell a full disk, which SQLite calls an I/O error where it cannot make its shared memory larger."""
+        if not isinstance(error, sqlite3.Error):
+            return False
+        return "full" in str(error) or ("disk I/O" in str(error) and _free_bytes(self.file.parent) < _NO_ROOM_BYTES)
 
     def _drop_ballast(self) -> bool:
         try:
@@ -121,7 +134,7 @@ class Connections:
             raise
 
     def _open(self, *, durable: bool) -> sqlite3.Connection:
-        with self._translated():
+        with self.translated():
             connection = sqlite3.connect(
                 self.file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
             )
@@ -130,13 +143,14 @@ class Connections:
             return connection
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def translated(self) -> Iterator[None]:
+        """Turn SQLite's errors into ours."""
         try:
             yield
         except sqlite3.Error as error:
             if "locked" in str(error) or "busy" in str(error):
                 raise TryLater(f"the catalogue {self._shown} stays locked by another process: {error}") from error
-            hint = "; free some space on its disk" if _is_full(error) else ""
+            hint = "; free some space on its disk" if self._is_full(error) else ""
             hint = "; its user or group must be able to write it" if "readonly" in str(error) else hint
             raise StateFailed(f"the catalogue {self._shown}: {error}{hint}") from error
 
@@ -145,8 +159,9 @@ class Connections:
         return printable(str(self.file))
 
 
-def _is_full(error: BaseException | None) -> bool:
-    return isinstance(error, sqlite3.Error) and "full" in str(error)
+def _free_bytes(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
 
 
 def _statements(script: str) -> Iterator[str]:

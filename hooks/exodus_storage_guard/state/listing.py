@@ -66,7 +66,7 @@ _TAKE_NEW = """, sha256 = NULL, copy = NULL,
 def apply_listing(connections: Connections, listing: Iterable[StoredObject], at: datetime) -> SyncResult:
     """Do what `Catalogue.apply_listing` promises."""
     changes: Counter[str] = Counter()
-    with _side_file(connections) as connection:
+    with connections.translated(), _side_file(connections) as connection:
         listed = _write_down(connection, listing)
         for low, high in _ranges(connection):
             changes += connections.write(lambda connection: _apply(connection, low, high, at))  # noqa: B023 - called at once
