@@ -21,7 +21,6 @@ from exodus_storage_guard.run import Run
 from exodus_storage_guard.sizes import shown
 from exodus_storage_guard.state.sqlite import SqliteCatalogue
 
-
 _log = logging.getLogger(__name__)
 
 
