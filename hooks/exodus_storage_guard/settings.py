@@ -50,7 +50,10 @@ def _folder(url: str) -> Path:
     parts = urlsplit(url)
     path = Path(unquote(parts.path))
     is_folder = parts.scheme == "directory" and not parts.netloc and path.is_absolute() and path != Path("/")
-    _require(is_folder and ".." not in path.parts and "\0" not in str(path), "url: allowed: directory:///a/folder")
+    _require(
+        is_folder and ".." not in path.parts and "\0" not in str(path),
+        "url: allowed: directory:// and the path of a folder",
+    )
     return path
 
 

@@ -82,6 +82,8 @@ def test_a_key_that_would_not_stay_in_its_place_is_refused(store: Store, key: st
 
 def test_what_is_not_there_is_missing_and_nothing_else(store: Store) -> None:
     assert store.stat("nothing") is None
+    assert store.stat("no/folder/nothing") is None
+    assert store.read_small("no/folder/nothing") is None
     assert store.read_small("nothing") is None
     assert store.delete(wanted("nothing", b"")) is False
     with pytest.raises(ObjectMissing), store.open("nothing"):

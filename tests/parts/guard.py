@@ -71,11 +71,12 @@ class Guarded:
                 usual.pop(name)
             else:
                 usual[name] = usual.get(name, {}) | table
-        lines = [
-            line
-            for name, table in usual.items()
-            for line in (f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items()))
-        ]
+        lines = []
+        for name, table in usual.items():
+            lines += [
+                f"[{name}]",
+                *(f"{key} = {json.dumps(value)}" for key, value in table.items() if value is not None),
+            ]
         self.config.write_text("\n".join(lines) + "\n")
         return self
 
@@ -83,7 +84,7 @@ class Guarded:
         """Store an object that is so many days old."""
         path = self.store / key
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(random.Random(key).randbytes(size) if content is None else content)  # noqa: S311
+        path.write_bytes(random.Random(os.fsencode(key)).randbytes(size) if content is None else content)  # noqa: S311
         at = time.time() - days * DAY_SECONDS
         os.utime(path, (at, at))
         return path

@@ -28,6 +28,16 @@ def key_bytes(key: str) -> bytes:
     return os.fsencode(key)
 
 
+def key_bytes_or_none(key: str | None) -> bytes | None:
+    """Give a name that may be missing."""
+    return None if key is None else key_bytes(key)
+
+
+def text(reason: str) -> str:
+    """Give a text without what no database can hold."""
+    return reason.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def entry(row: Row) -> Entry:
     """Read the columns of `ENTRY`."""
     key, size, etag, modified_at, state, since, sha256, copy, held, owner, failures, retry_at, note = row
@@ -37,7 +47,7 @@ def entry(row: Row) -> Entry:
         ObjectState(state),
         datetime_of(since),
         sha256,
-        copy,
+        None if copy is None else os.fsdecode(copy),
         bool(held),
         owner,
         failures,

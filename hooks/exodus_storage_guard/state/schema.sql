@@ -10,7 +10,7 @@ CREATE TABLE objects (
   since INTEGER NOT NULL,
   found_at INTEGER NOT NULL,
   sha256 TEXT,
-  copy TEXT,
+  copy BLOB,
   held INTEGER NOT NULL DEFAULT 0,
   owner TEXT,
   failures INTEGER NOT NULL DEFAULT 0,

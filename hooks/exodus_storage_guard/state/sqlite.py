@@ -181,8 +181,8 @@ class SqliteCatalogue:
         entry, connection = change.entry, self._connections.get()
         state, stored = after(entry.state, change.event), change.stored or entry.stored
         failures = entry.failures + 1 if change.event in _FAILURES else 0
-        new = (state.value, instant(at), change.owner, rows.instant_or_none(change.retry_at), change.reason)
-        more = (change.sha256, change.copy, change.hold, failures)
+        new = (state.value, instant(at), change.owner, rows.instant_or_none(change.retry_at), rows.text(change.reason))
+        more = (change.sha256, rows.key_bytes_or_none(change.copy), change.hold, failures)
         identity = (stored.bytes, stored.etag, instant(stored.last_modified))
         key = rows.key_bytes(entry.key)
         as_read = (key, entry.state.value, entry.bytes, entry.stored.etag, entry.owner, entry.held)
@@ -202,13 +202,13 @@ class SqliteCatalogue:
             owner=change.owner,
             failures=failures,
             retry_at=change.retry_at,
-            note=change.reason,
+            note=rows.text(change.reason),
         )
 
     def _note(self, at: datetime, key: bytes, event: str, size: int, sha256: str | None, reason: str) -> None:
         self._connections.get().execute(
             "INSERT INTO history (at, key, event, bytes, sha256, reason) VALUES (?, ?, ?, ?, ?, ?)",
-            (instant(at), key, event, size, sha256, reason),
+            (instant(at), key, event, size, sha256, rows.text(reason)),
         )
 
     def hold(self, keys: Collection[str], at: datetime, *, held: bool) -> int:
@@ -241,7 +241,11 @@ class SqliteCatalogue:
         values = (key, stored.bytes, stored.etag, instant(stored.last_modified), entry.state.value, at, at)
 
         def work(connection: object) -> bool:
-            if not self._connections.get().execute(insert, (*values, entry.sha256, entry.copy)).rowcount:
+            if (
+                not self._connections.get()
+                .execute(insert, (*values, entry.sha256, rows.key_bytes_or_none(entry.copy)))
+                .rowcount
+            ):
                 return False
             self._note(entry.since, key, entry.state.value, stored.bytes, entry.sha256, reason)
             return True

@@ -59,12 +59,12 @@ class DirectoryStore:
 
     def stat(self, key: str) -> StoredObject | None:
         """Describe a file."""
-        with self._translated(key), self._folder_of(key) as (folder, file):
-            try:
+        try:
+            with self._translated(key), self._folder_of(key) as (folder, file):
                 status = os.stat(file, dir_fd=folder, follow_symlinks=False)
-            except FileNotFoundError:
-                return None
-            return _described(key, status) if stat.S_ISREG(status.st_mode) else None
+        except ObjectMissing:
+            return None
+        return _described(key, status) if stat.S_ISREG(status.st_mode) else None
 
     @contextmanager
     def open(self, key: str) -> Iterator[tuple[StoredObject, Chunks]]:
