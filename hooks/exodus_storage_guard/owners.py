@@ -21,7 +21,22 @@ def is_alive(owner: str) -> bool:
         return False
     if host != socket.gethostname():
         return True
-    return boot_id == _boot_id() and started != "" and _started(int(pid)) == started
+    if boot_id != _boot_id() or not started or not pid.isdecimal():
+        return False
+    return _started(int(pid)) == started or _is_hidden(int(pid))
+
+
+def _is_hidden(pid: int) -> bool:
+    """Tell whether there is a process that /proc does not show us (hidepid, ProtectProc=): it may be the one."""
+    if Path(f"/proc/{pid}").exists():
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return False
 
 
 def _boot_id() -> str:

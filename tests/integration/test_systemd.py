@@ -124,7 +124,15 @@ def test_the_units_repair_really_under_their_sandbox_and_tell_of_a_failure(tmp_p
     ]
 
 
-@pytest.mark.parametrize(("unit", "most"), [("exodus-certbot.service", 3.2), ("exodus-certbot-failed@.service", 3.2)])
+SCORES = [
+    ("exodus-certbot.service", 3.2),
+    ("exodus-certbot-failed@.service", 3.2),
+    ("exodus-storage-guard.service", 2.0),
+    ("exodus-storage-guard-failed@.service", 2.0),
+]
+
+
+@pytest.mark.parametrize(("unit", "most"), SCORES)
 def test_the_sandbox_scores_as_promised(unit: str, most: float) -> None:
     argv = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(ROOT / "packaging/systemd" / unit)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)

@@ -62,8 +62,11 @@ class Debian:
         units = self.path("/etc/systemd/system/exodus-certbot.timer").parent
         subprocess.run(["cp", "-r", f"{ROOT}/packaging/systemd/.", units], check=True)
         environment = {"PYTHONPATH": "/opt/project:/opt/project/hooks", "PYTHONDONTWRITEBYTECODE": "1"}
-        command = self.path("/usr/local/bin/exodus-certbot")
-        write_program(command, "/usr/bin/python3", "-m", "exodus_certbot.cli", **environment)
+        for name, module in (("exodus-certbot", "exodus_certbot"), ("exodus-storage-guard", "exodus_storage_guard")):
+            command = self.path(f"/usr/local/bin/{name}")
+            write_program(command, "/usr/bin/python3", "-m", f"{module}.cli", **environment)
+        users = self.path("/usr/lib/sysusers.d/exodus-storage-guard.conf")
+        subprocess.run(["cp", f"{ROOT}/packaging/sysusers/exodus-storage-guard.conf", users], check=True)
 
     def boot(self, script: str, *, timeout_seconds: float = 90) -> str:
         """Boot, run a script once nginx is up, power off; give what the script printed."""
@@ -72,8 +75,8 @@ class Debian:
         wants = self.path("/etc/systemd/system/multi-user.target.wants/lab.service")
         wants.symlink_to("/etc/systemd/system/lab.service")
         self.path("/opt/project/hooks").mkdir(parents=True)
-        for package, at in (("exodus_certbot", "exodus_certbot"), ("hooks/exodus_common", "hooks/exodus_common")):
-            subprocess.run(["cp", "-r", ROOT / package, self.path(f"/opt/project/{at}")], check=True)
+        for at in ("exodus_certbot", "hooks/exodus_common", "hooks/exodus_storage_guard"):
+            subprocess.run(["cp", "-r", ROOT / at, self.path(f"/opt/project/{at}")], check=True)
         namespaces = ("--mount", "--pid", "--fork", "--kill-child", "--cgroup", "--net", "--uts", "--ipc")
         done = subprocess.run(
             ["unshare", *namespaces, "bash", "-c", _BOOT, "boot", str(self.base), str(self.work)],

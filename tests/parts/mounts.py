@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_OWN = ["unshare", "--mount", "--map-root-user"] if os.geteuid() else ["unshare", "--mount"]
+_OWN = ["unshare", "--mount", "--propagation", "unchanged", *(["--map-root-user"] if os.geteuid() else [])]
+# In a root that was only changed to, / is no mount of its own; whoever changed to it keeps its mounts to himself.
+_PRIVATE = "mount --make-rprivate / 2>/dev/null || true"
 _READY = "ready"
 
 
@@ -20,7 +22,7 @@ class Namespace:
     def argv(self, argv: Sequence[str]) -> list[str]:
         """Give a command line that runs inside."""
         user = ["--user", "--preserve-credentials"] if os.geteuid() else []
-        return ["nsenter", "--target", str(self.pid), "--mount", *user, "--", *argv]
+        return ["nsenter", "--target", str(self.pid), "--mount", "--root", *user, "--", *argv]
 
     def path(self, inside: Path) -> Path:
         """Name a file as it is seen from outside."""
@@ -38,7 +40,7 @@ class Namespace:
 def mounted(script: str) -> Iterator[Namespace]:
     """Mount what a shell script mounts, for the time of a block."""
     keeper = subprocess.Popen(
-        [*_OWN, "sh", "-euc", f"{script}\necho {_READY}; exec cat"],
+        [*_OWN, "sh", "-euc", f"{_PRIVATE}\n{script}\necho {_READY}; exec cat"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

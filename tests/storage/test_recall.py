@@ -12,6 +12,7 @@ from tests.parts.guard import MIB, Guarded, apk_key, sha256_of
 def archived(guarded: Guarded) -> tuple[Guarded, str, str, float]:
     """Archive one object; give its key, SHA-256 and time."""
     path = guarded.put(apk_key(1), size=90 * MIB // 9, days=300)
+    path.chmod(0o644)
     for number in range(2, 10):
         guarded.put(apk_key(number), size=90 * MIB // 9, days=10)
     key, sha256, at = path.name, sha256_of(path), path.stat().st_mtime
@@ -33,6 +34,7 @@ def test_restore_gives_back_bytes_and_time_under_a_hold(archived: tuple[Guarded,
     assert (one["key"], one["sha256"], one["verdict"]) == (key, sha256, "ok")
     assert sha256_of(guarded.store / key) == sha256
     assert abs((guarded.store / key).stat().st_mtime - at) < 1e-5
+    assert (guarded.store / key).stat().st_mode & 0o777 == 0o644
     guarded("unhold", key)
     guarded("sweep")
     assert key not in guarded.stored()

@@ -62,6 +62,9 @@ class Connections:
             descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
             # SQLite gives its -wal and -shm the mode of the file itself, whatever the umask.
             os.fchmod(descriptor, _FILE_MODE)
+            if os.geteuid() == 0:  # made by root, it is still for the user whose folder it is in
+                folder = self.file.parent.stat()
+                os.fchown(descriptor, folder.st_uid, folder.st_gid)
             os.close(descriptor)
         except OSError as error:
             raise StateFailed(f"cannot make the catalogue {self._shown}: {error.strerror}") from error
@@ -82,6 +85,8 @@ class Connections:
                 return
             with self.ballast.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, _BALLAST_BYTES)
+                if os.geteuid() == 0:
+                    os.fchown(file.fileno(), self.file.stat().st_uid, self.file.stat().st_gid)
             self.ballast.chmod(_FILE_MODE)
 
     def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:

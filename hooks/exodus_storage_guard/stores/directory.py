@@ -9,7 +9,7 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from exodus_storage_guard.stores.contract import Chunks
 from exodus_storage_guard.stores.filesystem import measure
 
 PART = ".exodus-part-"
+_MODE, _USUAL_MODE = "mode", 0o640
 _MKFS = "lost+found"  # root's alone, at the top of a filesystem
 _CHUNK_BYTES = 1024 * 1024
 _MOST_SMALL_BYTES = 16 * 1024 * 1024
@@ -109,8 +110,9 @@ class DirectoryStore:
             return _described(wanted.key, os.stat(file, dir_fd=folder, follow_symlinks=False))
 
     def _fill(self, folder: int, part: str, wanted: StoredObject, chunks: Iterable[bytes]) -> None:
-        descriptor = os.open(part, _WRITE, 0o640, dir_fd=folder)
+        descriptor = os.open(part, _WRITE, 0o600, dir_fd=folder)
         try:
+            _own(descriptor, folder, wanted.metadata)
             with os.fdopen(descriptor, "wb", buffering=0, closefd=False) as file:
                 for chunk in chunks:
                     _write_all(file.fileno(), chunk)
@@ -176,8 +178,9 @@ class DirectoryStore:
         with self._translated(key), self._folder_of(key, make=True) as (folder, file):
             part = PART + secrets.token_hex(8)
             try:
-                descriptor = os.open(part, _WRITE, 0o640, dir_fd=folder)
+                descriptor = os.open(part, _WRITE, 0o600, dir_fd=folder)
                 try:
+                    _own(descriptor, folder, {})
                     _write_all(descriptor, content)
                     os.fsync(descriptor)
                 finally:
@@ -227,6 +230,7 @@ class DirectoryStore:
         if make:
             with suppress(FileExistsError):
                 os.mkdir(part, 0o750, dir_fd=folder)
+                _own_folder(part, folder)
                 os.fsync(folder)
         return os.open(part, _FOLDER, dir_fd=folder)
 
@@ -257,7 +261,23 @@ class DirectoryStore:
 def _described(key: str, status: os.stat_result) -> StoredObject:
     """Tell contents apart: a file's time can be set back, the time of its inode cannot (inode(7))."""
     etag = f"{status.st_mtime_ns:x}-{status.st_ctime_ns:x}-{status.st_ino:x}"
-    return StoredObject(key, status.st_size, etag, datetime_of(status.st_mtime_ns // 1000))
+    mode = f"{stat.S_IMODE(status.st_mode):o}"
+    return StoredObject(key, status.st_size, etag, datetime_of(status.st_mtime_ns // 1000), metadata={_MODE: mode})
+
+
+def _own(descriptor: int, folder: int, metadata: Mapping[str, str]) -> None:
+    """Give a file its mode, and where root makes it the owner of the folder it is in: others have to read it, too."""
+    mode = metadata.get(_MODE, "")
+    os.fchmod(descriptor, int(mode, 8) & 0o777 if mode.isdecimal() else _USUAL_MODE)
+    if os.geteuid() == 0:
+        above = os.fstat(folder)
+        os.fchown(descriptor, above.st_uid, above.st_gid)
+
+
+def _own_folder(part: str, folder: int) -> None:
+    if os.geteuid() == 0:
+        above = os.fstat(folder)
+        os.chown(part, above.st_uid, above.st_gid, dir_fd=folder, follow_symlinks=False)
 
 
 def _give_name(folder: int, part: str, file: str) -> None:
