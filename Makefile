@@ -12,8 +12,9 @@ PYTEST_ARGS ?=
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: provision ## the outage of January 2019, with a real nginx and certbot: as it was, and with exodus-certbot
+demo: provision ## the two outages of January 2019, with real servers: as they were, and with what is built here
 	@$(PYTHON) tests/demo/certificate_outage.py
+	@$(PYTHON) tests/demo/storage_outage.py
 
 test: provision check ## check, then the tests
 	$(PYTHON) -m pytest -m 'not full' $(PYTEST_ARGS) $(TESTS)

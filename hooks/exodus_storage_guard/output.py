@@ -24,7 +24,7 @@ from exodus_storage_guard.status import Status
 from exodus_storage_guard.sweep import Report
 
 _NAGIOS: dict[Verdict, Literal[0, 1, 2]] = {Verdict.OK: 0, Verdict.WARNING: 1, Verdict.CRITICAL: 2}
-_MOST_ROWS = 40
+_MOST_ROWS, _FEW = 40, 5
 
 
 def worst(verdicts: Sequence[Verdict]) -> Verdict:
@@ -77,7 +77,7 @@ def recalled(found: Sequence[Recalled], *, as_json: bool) -> str:
     if as_json:
         return json_text({"verdict": verdict, "objects": found})
     wrong = [one for one in found if one.verdict is not Verdict.OK]
-    lines = [printable(f"{one.verdict.value.upper()}: {one.key}: {one.reason}") for one in wrong or found[:_MOST_ROWS]]
+    lines = [printable(f"{one.verdict.value.upper()}: {one.key}: {one.reason}") for one in wrong or found[:_FEW]]
     return "\n".join([*lines, f"{verdict.value.upper()}: {len(found) - len(wrong)} of {len(found)} right"])
 
 
@@ -109,17 +109,19 @@ def _status_lines(found: Status) -> list[str]:
     if found.capacity and found.watermarks:
         marks, share = found.watermarks, 100 * found.capacity.used_bytes / max(1, found.capacity.total_bytes)
         lines.append(
-            f"store     {shown(found.capacity.used_bytes)} of {shown(found.capacity.total_bytes)} ({share:.0f}%)"
+            f"store       {shown(found.capacity.used_bytes)} of {shown(found.capacity.total_bytes)} ({share:.0f}%)"
         )
         lines.append(
-            f"marks     low {shown(marks.low_bytes)}, high {shown(marks.high_bytes)}, flood {shown(marks.flood_bytes)}"
+            f"marks       low {shown(marks.low_bytes)}, high {shown(marks.high_bytes)}, flood {shown(marks.flood_bytes)}"
         )
-    lines.append(f"promised  {shown(found.reservations.bytes)} to {found.reservations.count} uploads")
+    lines.append(f"promised    {shown(found.reservations.bytes)} to {found.reservations.count} uploads")
     for state in ObjectState:
         total = found.objects.get(state, Total())
         if total.count:
             lines.append(f"{state.value:<12}{total.count} objects, {shown(total.bytes)}")
-    when = f"full      at the present rate on {instant(found.full_at)}" if found.full_at else "full      not foreseen"
+    when = (
+        f"full        at the present rate on {instant(found.full_at)}" if found.full_at else "full        not foreseen"
+    )
     return [*lines, when, printable(f"{found.verdict.value.upper()}: {found.reason}")]
 
 
