@@ -92,7 +92,7 @@ def _introduce(stage: Stage) -> None:
     stage.teller.say(
         f"A store that may hold 100 MiB holds {_COUNT} APKs of 1 MiB each, from 400 days old to one day, an app's "
         "class list and the F-Droid index. In 2019 nobody knew before the disk was full; the cure was a find -mtime "
-        f"+180, an rsync of eight hours, and a removal of what nothing had verified. It plays in {stage.guarded.folder}."
+        f"+180, an rsync of eight hours, and a removal that nothing verified. It plays in {stage.guarded.folder}."
     )
 
 
