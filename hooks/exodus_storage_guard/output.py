@@ -107,22 +107,16 @@ def _capacity_fields(capacity: Capacity) -> Mapping[str, object]:
 def _status_lines(found: Status) -> list[str]:
     lines = []
     if found.capacity and found.watermarks:
-        marks, share = found.watermarks, 100 * found.capacity.used_bytes / max(1, found.capacity.total_bytes)
-        lines.append(
-            f"store       {shown(found.capacity.used_bytes)} of {shown(found.capacity.total_bytes)} ({share:.0f}%)"
-        )
-        lines.append(
-            f"marks       low {shown(marks.low_bytes)}, high {shown(marks.high_bytes)}, flood {shown(marks.flood_bytes)}"
-        )
+        share = 100 * found.capacity.used_bytes / max(1, found.capacity.total_bytes)
+        used, total = shown(found.capacity.used_bytes), shown(found.capacity.total_bytes)
+        marks = found.watermarks
+        low, high, flood = (shown(mark) for mark in (marks.low_bytes, marks.high_bytes, marks.flood_bytes))
+        lines += [f"store       {used} of {total} ({share:.0f}%)", f"marks       low {low}, high {high}, flood {flood}"]
     lines.append(f"promised    {shown(found.reservations.bytes)} to {found.reservations.count} uploads")
-    for state in ObjectState:
-        total = found.objects.get(state, Total())
-        if total.count:
-            lines.append(f"{state.value:<12}{total.count} objects, {shown(total.bytes)}")
-    when = (
-        f"full        at the present rate on {instant(found.full_at)}" if found.full_at else "full        not foreseen"
-    )
-    return [*lines, when, printable(f"{found.verdict.value.upper()}: {found.reason}")]
+    counted = [(state, found.objects.get(state, Total())) for state in ObjectState]
+    lines += [f"{state.value:<12}{each.count} objects, {shown(each.bytes)}" for state, each in counted if each.count]
+    when = f"at the present rate on {instant(found.full_at)}" if found.full_at else "not foreseen"
+    return [*lines, f"full        {when}", printable(f"{found.verdict.value.upper()}: {found.reason}")]
 
 
 def check(found: Status, output: str) -> tuple[str, int]:
