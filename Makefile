@@ -29,6 +29,7 @@ check: provision ## lint, format, types
 
 bench: provision ## how long it takes
 	@$(PYTHON) tests/bench/bench.py
+	@$(PYTHON) tests/bench/storage.py
 
 provision:
 	@packaging/provision
