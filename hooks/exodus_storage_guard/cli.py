@@ -5,11 +5,13 @@ import logging
 import os
 import signal
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from exodus_common.clock import SystemClock
+from exodus_common.durable import write_atomically
 from exodus_common.errors import ExodusError, SettingsInvalid, UsageError
 from exodus_common.render import json_text, printable
 from exodus_storage_guard import admission, options, output, settings
@@ -22,6 +24,7 @@ from exodus_storage_guard.sizes import shown
 from exodus_storage_guard.state.sqlite import SqliteCatalogue
 
 _log = logging.getLogger(__name__)
+_LAST_EVENTS = 50
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ def _plan(call: Call) -> int:
 
 
 def _sweep(call: Call) -> int:
-    from exodus_storage_guard import progress, sweep
+    from exodus_storage_guard import progress, sweep, telling
     from exodus_storage_guard.sync import sync
 
     arguments, run = call.arguments, call.run
@@ -167,6 +170,7 @@ def _sweep(call: Call) -> int:
             start_at_high=arguments.start_at_high,
             progress=told,
         )
+    telling.tell("storage-sweep", found.verdict, found.reason)
     return call.told(output.report(found, as_json=arguments.json), found.verdict)
 
 
@@ -181,10 +185,13 @@ def _sync(call: Call) -> int:
 
 
 def _verify(call: Call) -> int:
-    from exodus_storage_guard import verify
+    from exodus_storage_guard import telling, verify
 
     found = tuple(verify.verify(call.run, call.arguments.sample))
-    return call.told(output.recalled(found, as_json=call.arguments.json), output.worst([one.verdict for one in found]))
+    verdict = output.worst([one.verdict for one in found])
+    wrong = [one.reason for one in found if one.verdict is not Verdict.OK]
+    telling.tell("storage-archive", verdict, "; ".join(wrong[:3]))
+    return call.told(output.recalled(found, as_json=call.arguments.json), verdict)
 
 
 def _restore(call: Call) -> int:
@@ -251,6 +258,20 @@ def _history(call: Call) -> int:
     return call.told(output.history(found, as_json=call.arguments.json))
 
 
+def _report(call: Call) -> int:
+    from exodus_storage_guard import page, status
+
+    desk, target = call.desk, call.arguments.html
+    last = tuple(deque(desk.catalogue.history(None), maxlen=_LAST_EVENTS))
+    text = page.page(status.status(desk), desk.catalogue.samples(), last[::-1], desk.clock.now())
+    try:
+        write_atomically(target, text.encode("ascii"))
+    except OSError as error:
+        raise StoreFailed(f"cannot write {printable(str(target))}: {error.strerror}") from error
+    fields = {"verdict": Verdict.OK, "file": target}
+    return call.told(json_text(fields) if call.arguments.json else f"OK: wrote {printable(str(target))}")
+
+
 _FACES: dict[str, Callable[[Call], int]] = {
     "init": _init,
     "admit": _admit,
@@ -269,6 +290,7 @@ _FACES: dict[str, Callable[[Call], int]] = {
     "forget": _forget,
     "history": _history,
     "rebuild": _rebuild,
+    "report": _report,
 }
 
 

@@ -24,6 +24,7 @@ _HELP = {
     "unhold": "lift that protection",
     "forget": "remove archived objects for good",
     "history": "what was done, to one object or all",
+    "report": "a page with plots",
     "rebuild": "make a lost catalogue anew from the archive's manifests and the store",
 }
 
@@ -49,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     of["fetch"].add_argument("key", metavar="KEY")
     of["fetch"].add_argument("file", metavar="FILE")
     of["history"].add_argument("key", metavar="KEY", nargs="?")
+    of["report"].add_argument("--html", metavar="FILE", type=Path, required=True, help="where to write the page")
     of["check"].add_argument("--format", choices=("text", "json", "nagios", "prometheus"), default="text")
     return parser
 
