@@ -1,0 +1,207 @@
+"""Sizes, bounded flow, workers, progress, owners, transitions: the small pieces of the guard."""
+
+import io
+import os
+import subprocess
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exodus_common.clock import SystemClock
+from exodus_storage_guard import instants, owners, progress, sizes
+from exodus_storage_guard.archive import verified
+from exodus_storage_guard.errors import StoreFailed
+from exodus_storage_guard.flow import Flow
+from exodus_storage_guard.model import IN_STORE, ObjectState
+from exodus_storage_guard.transitions import REPLAY, TRANSITIONS, Event, after
+from exodus_storage_guard.workers import Pulse, Workers
+
+
+class Watch(SystemClock):
+    """A clock that is only moved by waiting."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def wait(self, seconds: float) -> None:
+        self.seconds += max(0.0, seconds)
+
+
+# --- sizes and instants ---
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), (7, 7), ("10 MiB", 10 * 1024**2), ("1.5GiB", 3 * 1024**3 // 2), ("2 TB", 2 * 10**12), (" 1kb ", 1000)],
+)
+def test_sizes_are_read_as_people_write_them(text: str | int, size: int) -> None:
+    assert sizes.parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5", "1 XB", "MiB", "1e3", "1 MiB extra", "9999999 PiB", "\u0661"])
+def test_what_is_no_size_is_refused_with_what_is_allowed(text: str) -> None:
+    with pytest.raises(ValueError, match="allowed"):
+        sizes.parse_bytes(text)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (150 * 1024**2, "150 MiB"), (2**50, "1.0 PiB")]
+)
+def test_sizes_are_written_short(size: int, text: str) -> None:
+    assert sizes.shown(size) == text
+
+
+@given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2200, 1, 1)))
+def test_an_instant_is_kept_to_the_microsecond(at: datetime) -> None:
+    aware = at.replace(tzinfo=UTC)
+
+    assert instants.datetime_of(instants.instant(aware)) == aware
+
+
+# --- transitions ---
+
+
+def test_every_announcement_is_replayed_and_leads_on() -> None:
+    announced = {ObjectState.COPYING, ObjectState.RELEASING, ObjectState.RECALLING}
+    assert set(REPLAY) == announced
+    for state in announced:
+        assert [event for event, table in TRANSITIONS.items() if state in table]
+
+
+def test_nothing_leaves_the_store_but_through_an_announcement_or_by_others() -> None:
+    for event, table in TRANSITIONS.items():
+        for before, then in table.items():
+            if before in IN_STORE and then not in IN_STORE and event is not Event.VANISHED:
+                assert before is ObjectState.RELEASING, event
+
+
+def test_only_what_was_proven_is_released() -> None:
+    assert set(TRANSITIONS[Event.RELEASE_BEGUN]) == {ObjectState.PREMIGRATED}
+    into = {event for event, table in TRANSITIONS.items() if ObjectState.PREMIGRATED in table.values()}
+    assert into == {Event.COPY_PROVEN, Event.RELEASE_FAILED, Event.RECALLED, Event.COPY_FOUND}
+
+
+def test_an_event_that_cannot_happen_is_an_error() -> None:
+    with pytest.raises(ValueError, match="gone cannot be released"):
+        after(ObjectState.GONE, Event.RELEASED)
+
+
+# --- flow, proof, progress ---
+
+
+@pytest.mark.parametrize(("limit", "seconds"), [(0, 0.0), (100, 9.0), (1000, 0.9)])
+def test_bytes_flow_at_the_limit_and_no_faster(limit: int, seconds: float) -> None:
+    clock, moved = Watch(), list[int]()
+    flow = Flow(limit, clock, moved.append)
+
+    assert b"".join(flow.through(iter([b"x" * 100] * 10))) == b"x" * 1000
+    assert clock.seconds == pytest.approx(seconds)
+    assert sum(moved) == 1000
+
+
+def test_bytes_that_are_not_what_was_proven_never_come_to_an_end() -> None:
+    good = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+    assert b"".join(verified(iter([b"a", b"bc"]), good, "it")) == b"abc"
+    seen = []
+    with pytest.raises(StoreFailed, match="it differs from what was proven"):
+        seen.extend(verified(iter([b"a", b"bd"]), good, "it"))
+    assert b"".join(seen) == b"a"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_sees_a_bar_and_anything_else_plain_lines() -> None:
+    assert progress.line(512 * 1024, 1024 * 1024, 1, with_bar=True).startswith("[" + "#" * 15 + "." * 15 + "]")
+    assert progress.line(512 * 1024, 1024 * 1024, 1, with_bar=False) == "512 KiB copied of 1.0 MiB, 512 KiB/s, 1 s left"
+    assert progress.line(10, 0, 0, with_bar=True) == "10 B copied, 0 B/s"
+    for stream in (Terminal(), io.StringIO()):
+        with progress.shown_on(stream, quiet=True) as told:
+            told(1, 2)
+        assert stream.getvalue() == ""
+
+
+# --- workers ---
+
+
+def test_workers_give_every_item_its_result_or_its_error() -> None:
+    def work(item: int) -> int:
+        if item == 3:
+            raise StoreFailed("no")
+        return item * item
+
+    found = dict(Workers(work, 4, Pulse(SystemClock()), 30).over(range(6)))
+
+    assert isinstance(found.pop(3), StoreFailed)
+    assert found == {0: 0, 1: 1, 2: 4, 4: 16, 5: 25}
+    assert not list(Workers(work, 4, Pulse(SystemClock()), 30).over([]))
+
+
+def test_workers_give_up_what_hangs_and_wait_for_what_is_slow() -> None:
+    pulse, clock = Pulse(SystemClock()), SystemClock()
+
+    def slow(item: int) -> int:
+        for _ in range(8):
+            clock.wait(0.1)
+            pulse.beat()
+        return item
+
+    def hangs(item: int) -> int:
+        threading.Event().wait()
+        return item
+
+    assert dict(Workers(slow, 2, pulse, 0.6).over([1])) == {1: 1}
+    with pytest.raises(StoreFailed, match=r"nothing has moved for 0.6 s"):
+        list(Workers(hangs, 2, pulse, 0.6).over([1]))
+
+
+# --- owners ---
+
+
+def test_this_process_lives_and_one_that_ended_does_not() -> None:
+    mine = owners.this_process()
+    host, boot, _, started = mine.split(" ")
+    with subprocess.Popen(["sleep", "60"]) as child:
+        theirs = f"{host} {boot} {child.pid} {_began(child.pid)}"
+        assert owners.is_alive(theirs)
+        child.kill()
+        child.wait()
+        assert not owners.is_alive(theirs)
+
+    assert owners.is_alive(mine)
+    assert not owners.is_alive(f"{host} {boot} {os.getpid()} {int(started) + 1}")
+    assert not owners.is_alive(f"{host} another-boot {os.getpid()} {started}")
+    assert owners.is_alive(f"another-host {boot} 1 1")
+    assert not owners.is_alive("nonsense")
+
+
+def test_a_zombie_is_dead() -> None:
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.read(reading, 1)
+        os._exit(0)
+    began = _began(pid)
+    host, boot = owners.this_process().split(" ")[:2]
+    os.write(writing, b"x")
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    try:
+        assert not owners.is_alive(f"{host} {boot} {pid} {began}")
+    finally:
+        os.waitpid(pid, 0)
+        os.close(reading)
+        os.close(writing)
+
+
+def _began(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
