@@ -3,8 +3,10 @@
 import errno
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 TEMPORARY_PREFIX = ".exodus-"
 """Begins the name of what a power cut may leave beside a file; safe to remove when no writer runs."""
@@ -15,11 +17,22 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
     The mode is exact, whatever the umask; a symbolic link at `path` is replaced, not followed. Raises OSError.
     """
+    with replacing(path, mode=mode) as stream:
+        stream.write(data)
+
+
+@contextmanager
+def replacing(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """Give a stream whose content replaces `path` once the block ends well, as `write_atomically` does."""
     # The file's own name is no part of the temporary one: it may already be as long as a name can be.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY_PREFIX, suffix=".tmp")
     temporary = Path(name)
     try:
-        _fill(descriptor, data, mode)
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):
@@ -39,11 +52,3 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def _fill(descriptor: int, data: bytes, mode: int) -> None:
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fchmod(descriptor, mode)
-        os.fsync(descriptor)

@@ -1,14 +1,12 @@
 """The stories of recalling: `restore` into the store, `fetch` to a file, `forget` for good."""
 
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from exodus_common.durable import sync_folder
+from exodus_common.durable import replacing
 from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
 from exodus_storage_guard import admission
@@ -120,19 +118,9 @@ def fetch(run: Run, key: str, target: str) -> Recalled:
 
 def _write(target: Path, chunks: Chunks) -> None:
     try:
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".exodus-")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                for chunk in chunks:
-                    file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(target)
-        except BaseException:
-            with suppress(OSError):
-                Path(name).unlink()
-            raise
-        sync_folder(target.parent)
+        with replacing(target, mode=0o600) as file:
+            for chunk in chunks:
+                file.write(chunk)
     except OSError as error:
         raise StoreFailed(f"cannot write {printable(str(target))}: {error.strerror}") from error
 

@@ -9,20 +9,21 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import KeyRefused, ObjectChanged, ObjectMissing, StoreFailed, StoreFull
-from exodus_storage_guard.instants import datetime_of, instant
+from exodus_storage_guard.instants import instant
 from exodus_storage_guard.model import Capacity, StoredObject
 from exodus_storage_guard.stores.contract import Chunks
+from exodus_storage_guard.stores.files import described, give_name, own, own_folder, write_all
 from exodus_storage_guard.stores.filesystem import measure
 
 PART = ".exodus-part-"
-_MODE, _USUAL_MODE = "mode", 0o640
+
 _MKFS = "lost+found"  # root's alone, at the top of a filesystem
 _CHUNK_BYTES = 1024 * 1024
 _MOST_SMALL_BYTES = 16 * 1024 * 1024
@@ -56,7 +57,7 @@ class DirectoryStore:
                             waiting.append(f"{key}/")
                     elif item.is_file(follow_symlinks=False) and not item.name.startswith(PART):
                         with suppress(FileNotFoundError):  # deleted meanwhile
-                            yield _described(key, item.stat(follow_symlinks=False))
+                            yield described(key, item.stat(follow_symlinks=False))
 
     def stat(self, key: str) -> StoredObject | None:
         """Describe a file."""
@@ -65,7 +66,7 @@ class DirectoryStore:
                 status = os.stat(file, dir_fd=folder, follow_symlinks=False)
         except ObjectMissing:
             return None
-        return _described(key, status) if stat.S_ISREG(status.st_mode) else None
+        return described(key, status) if stat.S_ISREG(status.st_mode) else None
 
     @contextmanager
     def open(self, key: str) -> Iterator[tuple[StoredObject, Chunks]]:
@@ -73,7 +74,7 @@ class DirectoryStore:
         with self._translated(key):
             descriptor = self._opened(key)
         try:
-            stored = _described(key, os.fstat(descriptor))
+            stored = described(key, os.fstat(descriptor))
             yield stored, self._chunks(descriptor, stored)
         finally:
             os.close(descriptor)
@@ -102,20 +103,20 @@ class DirectoryStore:
             part = PART + secrets.token_hex(8)
             try:
                 self._fill(folder, part, wanted, chunks)
-                _give_name(folder, part, file)
+                give_name(folder, part, file)
             finally:
                 with suppress(OSError):
                     os.unlink(part, dir_fd=folder)
             os.fsync(folder)
-            return _described(wanted.key, os.stat(file, dir_fd=folder, follow_symlinks=False))
+            return described(wanted.key, os.stat(file, dir_fd=folder, follow_symlinks=False))
 
     def _fill(self, folder: int, part: str, wanted: StoredObject, chunks: Iterable[bytes]) -> None:
         descriptor = os.open(part, _WRITE, 0o600, dir_fd=folder)
         try:
-            _own(descriptor, folder, wanted.metadata)
+            own(descriptor, folder, wanted.metadata)
             with os.fdopen(descriptor, "wb", buffering=0, closefd=False) as file:
                 for chunk in chunks:
-                    _write_all(file.fileno(), chunk)
+                    write_all(file.fileno(), chunk)
             if os.fstat(descriptor).st_size != wanted.bytes:
                 raise ObjectChanged(f"{printable(wanted.key)} has other than its {wanted.bytes} bytes")
             at = instant(wanted.last_modified) * 1000
@@ -132,7 +133,7 @@ class DirectoryStore:
         try:
             with suppress(OSError):
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-            for chunk in self._chunks(descriptor, _described(key, os.fstat(descriptor))):
+            for chunk in self._chunks(descriptor, described(key, os.fstat(descriptor))):
                 digest.update(chunk)
         finally:
             with suppress(OSError):
@@ -180,8 +181,8 @@ class DirectoryStore:
             try:
                 descriptor = os.open(part, _WRITE, 0o600, dir_fd=folder)
                 try:
-                    _own(descriptor, folder, {})
-                    _write_all(descriptor, content)
+                    own(descriptor, folder, {})
+                    write_all(descriptor, content)
                     os.fsync(descriptor)
                 finally:
                     os.close(descriptor)
@@ -230,7 +231,7 @@ class DirectoryStore:
         if make:
             with suppress(FileExistsError):
                 os.mkdir(part, 0o750, dir_fd=folder)
-                _own_folder(part, folder)
+                own_folder(part, folder)
                 os.fsync(folder)
         return os.open(part, _FOLDER, dir_fd=folder)
 
@@ -256,45 +257,3 @@ class DirectoryStore:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             return KeyRefused(f"{where}: a link or a file is in the way, and links are not followed")
         return StoreFailed(f"{where}: {error.strerror or error}")
-
-
-def _described(key: str, status: os.stat_result) -> StoredObject:
-    """Tell contents apart: a file's time can be set back, the time of its inode cannot (inode(7))."""
-    etag = f"{status.st_mtime_ns:x}-{status.st_ctime_ns:x}-{status.st_ino:x}"
-    mode = f"{stat.S_IMODE(status.st_mode):o}"
-    return StoredObject(key, status.st_size, etag, datetime_of(status.st_mtime_ns // 1000), metadata={_MODE: mode})
-
-
-def _own(descriptor: int, folder: int, metadata: Mapping[str, str]) -> None:
-    """Give a file its mode, and where root makes it the owner of the folder it is in: others have to read it, too."""
-    mode = metadata.get(_MODE, "")
-    os.fchmod(descriptor, int(mode, 8) & 0o777 if mode.isdecimal() else _USUAL_MODE)
-    if os.geteuid() == 0:
-        above = os.fstat(folder)
-        os.fchown(descriptor, above.st_uid, above.st_gid)
-
-
-def _own_folder(part: str, folder: int) -> None:
-    if os.geteuid() == 0:
-        above = os.fstat(folder)
-        os.chown(part, above.st_uid, above.st_gid, dir_fd=folder, follow_symlinks=False)
-
-
-def _give_name(folder: int, part: str, file: str) -> None:
-    """Link, and not rename: a link refuses where there is a file of that name already."""
-    try:
-        os.link(part, file, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
-            raise
-        # FAT, CIFS and some of FUSE have no links.
-        with suppress(FileNotFoundError):
-            os.stat(file, dir_fd=folder, follow_symlinks=False)
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
-        os.rename(part, file, src_dir_fd=folder, dst_dir_fd=folder)
-
-
-def _write_all(descriptor: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,47 @@
+"""What one call of the command works with."""
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from exodus_common.clock import SystemClock
+from exodus_storage_guard import output, settings
+from exodus_storage_guard.admission import Desk
+from exodus_storage_guard.make_room import Command
+from exodus_storage_guard.model import Verdict
+from exodus_storage_guard.run import Run
+from exodus_storage_guard.state.sqlite import SqliteCatalogue
+
+
+@dataclass(frozen=True)
+class Call:
+    """Hold what one call of the command works with."""
+
+    arguments: argparse.Namespace
+    settings: settings.Settings
+
+    @property
+    def run(self) -> Run:
+        """Open the doors to the store and the archive."""
+        return Run.begin(self.settings, SystemClock())
+
+    @property
+    def desk(self) -> Desk:
+        """Open the door to the state alone."""
+        config = self.arguments.config or os.environ.get(settings.VARIABLE)
+        room = Command(self.settings.admission.make_room, Path(config) if config else None)
+        return Desk(self.settings, SqliteCatalogue(self.settings.state.file), SystemClock(), room)
+
+    def told(self, text: str, verdict: Verdict = Verdict.OK) -> int:
+        """Print an outcome; give its exit code."""
+        if not (self.arguments.quiet and verdict is Verdict.OK):
+            say(text)
+        return output.exit_code(verdict)
+
+
+def say(text: str) -> None:
+    """Print on standard output, in ASCII: every terminal and pipe takes it."""
+    sys.stdout.write(text.encode("ascii", "backslashreplace").decode("ascii") + "\n")
+    sys.stdout.flush()
