@@ -17,6 +17,7 @@ from exodus_storage_guard.transitions import Event
 from exodus_storage_guard.workers import Pulse, Workers
 
 B = TypeVar("B")
+_MOST_FAILURES_IN_A_ROW = 5
 _FIRST_RETRY, _LONGEST_RETRY = timedelta(hours=1), timedelta(days=1)
 
 
@@ -40,6 +41,7 @@ class Mover:
     pulse: Pulse
     stopped: str = ""
     differing: list[str] = field(default_factory=list)
+    _failures_in_a_row: int = 0
 
     def free(self, steps: Sequence[Step]) -> list[Moved]:
         """Archive what is not yet, release all of it; or prune."""
@@ -65,12 +67,11 @@ class Mover:
             if isinstance(result, Proof):
                 reason = "copied, read back, and found to be the same"
                 changes.append(Change(entry, Event.COPY_PROVEN, reason, sha256=result.sha256, copy=result.copy))
+                self._failures_in_a_row = 0
             else:
                 changes.append(self._failure(entry, result))
                 failed.append(_failed(entry, Action.ARCHIVE, result))
         proven = [entry for entry in self._changed(changes) if entry.state is ObjectState.PREMIGRATED]
-        if failed and not proven and not self.stopped:
-            self.stopped = f"not one of {len(failed)} objects could be copied: {failed[0].reason}"
         return proven, failed
 
     def _failure(self, entry: Entry, error: Exception) -> Change:
@@ -80,6 +81,9 @@ class Mover:
         if isinstance(error, StoreFull):
             self.stopped = f"the archive is full: {error}"
             return Change(entry, Event.COPY_ABANDONED, str(error))
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
+            self.stopped = self.stopped or f"{self._failures_in_a_row} copies in a row failed: {error}"
         if isinstance(error, CopyDiffers):
             self.differing.append(str(error))
             return Change(entry, Event.COPY_DIFFERED, str(error), retry_at=now + _LONGEST_RETRY)
