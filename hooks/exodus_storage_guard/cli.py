@@ -4,14 +4,17 @@ import logging
 import os
 import signal
 import sys
+from typing import Literal
 
 from exodus_common.errors import ExodusError, SettingsInvalid, UsageError
-from exodus_common.render import json_text, printable
+from exodus_common.render import json_text, nagios, printable
 from exodus_storage_guard import options, settings
 from exodus_storage_guard.call import Call, say
 from exodus_storage_guard.commands import FACES
 from exodus_storage_guard.errors import UploadRefused
 from exodus_storage_guard.model import Verdict
+
+_UNKNOWN: Literal[3] = 3
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,6 +31,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"exodus-storage-guard: {printable(str(error))}", file=sys.stderr)
         return error.exit_code
     except ExodusError as error:
+        if getattr(arguments, "format", "") == "nagios":
+            say(nagios(_UNKNOWN, str(error), ()))
+            return _UNKNOWN
         if arguments.json:
             say(json_text({"verdict": Verdict.CRITICAL, "reason": str(error)}))
         print(f"exodus-storage-guard: {printable(str(error))}", file=sys.stderr)

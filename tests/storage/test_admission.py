@@ -117,6 +117,26 @@ def test_what_is_proven_already_is_released_at_once(guarded: Guarded) -> None:
     assert guarded.stored() == set(keys[9:])
 
 
+def test_another_command_makes_room_with_the_same_arguments(guarded: Guarded) -> None:
+    """As a wrapper does that changes the user."""
+    program = guarded.folder / "make-room"
+    program.write_text(f'#!/bin/sh\necho "$@" >> {guarded.folder}/asked\nexec {" ".join(guarded.argv())} "$@"\n')
+    program.chmod(0o755)
+    guarded.write(admission={"emergency_reserve": "1 MiB", "make_room": str(program)})
+    guarded.fill(94, oldest=400, newest=200)
+    guarded("init")
+
+    admitted = guarded("admit", "--bytes", "10 MiB", "--wait", "30", "--json")
+
+    assert admitted.exit_code == 0, admitted.all_output
+    asked = (guarded.folder / "asked").read_text()
+    expected = (
+        f"sweep --need {10 * MIB} --until-reserved {admitted.json['reservation']} --quiet --config {guarded.config}\n"
+    )
+    assert asked == expected
+    assert len(guarded.archived()) == 9
+
+
 def test_above_high_a_sweep_is_started_and_nobody_waits_for_it(guarded: Guarded) -> None:
     guarded.fill(86, oldest=400, newest=200)
     guarded("init")

@@ -72,6 +72,14 @@ def test_check_speaks_nagios_and_prometheus(guarded: Guarded) -> None:
     assert 'exodus_storage_guard_objects{state="resident"} 90' in prometheus.stdout
 
 
+def test_what_cannot_be_known_is_unknown_to_nagios_and_an_error_elsewhere(guarded: Guarded) -> None:
+    nagios = guarded("check", "--format", "nagios")
+    text = guarded("check")
+
+    assert (nagios.exit_code, text.exit_code) == (3, 1)
+    assert nagios.stdout.startswith("UNKNOWN - there is no catalogue")
+
+
 def test_plan_changes_nothing(guarded: Guarded) -> None:
     keys = guarded.fill(97, oldest=400, newest=200)
     guarded("init")
