@@ -12,7 +12,7 @@ from exodus_storage_guard.admission import Desk
 from exodus_storage_guard.make_room import Command
 from exodus_storage_guard.model import Verdict
 from exodus_storage_guard.run import Run
-from exodus_storage_guard.state.sqlite import SqliteCatalogue
+from exodus_storage_guard.state import opening as state
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Call:
         """Open the door to the state alone."""
         config = self.arguments.config or os.environ.get(settings.VARIABLE)
         room = Command(self.settings.admission.make_room, Path(config) if config else None)
-        return Desk(self.settings, SqliteCatalogue(self.settings.state.file), SystemClock(), room)
+        return Desk(self.settings, state.opened(self.settings.state), SystemClock(), room)
 
     def told(self, text: str, verdict: Verdict = Verdict.OK) -> int:
         """Print an outcome; give its exit code."""

@@ -15,7 +15,8 @@ def measure(settings: Settings, catalogue: Catalogue, now: datetime, *, remember
     """
     if settings.capacity.source == "budget":
         return _of_budget(settings, catalogue, now)
-    found = measure_filesystem(settings.measured_path, now)
+    path = settings.measured_path
+    found = None if path is None else measure_filesystem(path, now)
     if found is None:
         return catalogue.measured()
     if remember:
@@ -28,3 +29,8 @@ def _of_budget(settings: Settings, catalogue: Catalogue, now: datetime) -> Capac
     used = sum((total for state, total in catalogue.totals().items() if state in IN_STORE), Total()).bytes
     total = settings.capacity.budget_bytes
     return Capacity("budget", total, used, max(0, total - used), now)
+
+
+def unmeasured(settings: Settings) -> str:
+    """Say what stands in the way of a measurement."""
+    return f"how full the store is cannot be measured ({settings.measured_path}): is its disk mounted?"

@@ -29,6 +29,10 @@ class ObjectChanged(StoreFailed):
     """Say that an object is not the one that was looked at before."""
 
 
+class NotFreeable(StoreFailed):
+    """Say that deleting an object would not give its space back, or is forbidden: older versions, a lock, a hold."""
+
+
 class KeyRefused(UsageError):
     """Say that a key cannot be one of this store's."""
 

@@ -10,7 +10,7 @@ from exodus_storage_guard import admission, owners, settings
 from exodus_storage_guard.admission import Desk
 from exodus_storage_guard.make_room import Command
 from exodus_storage_guard.model import Reservation
-from exodus_storage_guard.state.sqlite import SqliteCatalogue
+from exodus_storage_guard.state import opening as state
 
 
 @dataclass
@@ -64,7 +64,7 @@ class StorageGuard:
         found = settings.load(named, os.environ)
         config = named or (Path(os.environ[settings.VARIABLE]) if os.environ.get(settings.VARIABLE) else None)
         room = Command(found.admission.make_room, config)
-        return cls(Desk(found, SqliteCatalogue(found.state.file), SystemClock(), room))
+        return cls(Desk(found, state.opened(found.state), SystemClock(), room))
 
     def admit(self, size_bytes: int | None, *, key: str | None = None, wait_seconds: float = 0) -> UploadReservation:
         """Reserve room, or raise `UploadRefused`; a size that is not known yet (None) is estimated, and can grow.

@@ -4,11 +4,11 @@ import uuid
 from dataclasses import dataclass
 
 from exodus_common.terminal import printable
+from exodus_storage_guard import capacity
 from exodus_storage_guard.errors import StoreFailed
 from exodus_storage_guard.model import Entry, ObjectState, Total
 from exodus_storage_guard.run import Run
 from exodus_storage_guard.settings import marks
-from exodus_storage_guard.state.sqlite import SqliteCatalogue
 from exodus_storage_guard.sync import sync
 
 
@@ -23,18 +23,18 @@ class Initialised:
 
 def initialise(run: Run) -> Initialised:
     """Try the settings against the real store and archive, mark the archive as ours, make the first catalogue."""
-    _create(run)
+    run.catalogue.create()
     _mark(run)
-    capacity = run.measure()
-    if capacity is None:
-        raise StoreFailed(f"how full the store is cannot be measured: there is no {run.settings.measured_path}")
-    marks(run.settings, capacity.total_bytes)
+    measured = run.measure()
+    if measured is None:
+        raise StoreFailed(capacity.unmeasured(run.settings))
+    marks(run.settings, measured.total_bytes)
     return Initialised(sync(run).listed)
 
 
 def rebuild(run: Run) -> Initialised:
     """Make a lost catalogue from the store and the archive's manifests; what is known already stays as it is."""
-    _create(run)
+    run.catalogue.create()
     _mark(run)
     listed = sync(run).listed
     archived, problems = 0, list[str]()
@@ -47,11 +47,6 @@ def rebuild(run: Run) -> Initialised:
         entry = Entry(manifest.stored, ObjectState.ARCHIVED, manifest.archived_at, manifest.sha256, name)
         archived += run.catalogue.adopt(entry, "known from its manifest")
     return Initialised(listed, archived, tuple(problems))
-
-
-def _create(run: Run) -> None:
-    if isinstance(run.catalogue, SqliteCatalogue):
-        run.catalogue.create()
 
 
 def _mark(run: Run) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from exodus_common.clock import Clock
 from exodus_common.errors import SettingsInvalid
@@ -12,10 +11,10 @@ from exodus_storage_guard.errors import NotInitialised
 from exodus_storage_guard.model import Capacity, ObjectState, Total
 from exodus_storage_guard.policy import Selection
 from exodus_storage_guard.settings import Settings
+from exodus_storage_guard.state import opening as state
 from exodus_storage_guard.state.contract import Catalogue
-from exodus_storage_guard.state.sqlite import SqliteCatalogue
+from exodus_storage_guard.stores import opening as stores
 from exodus_storage_guard.stores.contract import Store
-from exodus_storage_guard.stores.directory import DirectoryStore
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,10 @@ class Run:
     @classmethod
     def begin(cls, settings: Settings, clock: Clock) -> "Run":
         """Open the doors that the settings name."""
-        archive = Archive(DirectoryStore(settings.archive.folder)) if settings.archive else None
-        catalogue = SqliteCatalogue(settings.state.file)
-        return cls(settings, clock, catalogue, DirectoryStore(settings.store.folder), archive, owners.this_process())
+        seconds = settings.sweep.request_timeout_seconds
+        store = stores.opened(settings.store, seconds)
+        archive = Archive(stores.opened(settings.archive, seconds)) if settings.archive else None
+        return cls(settings, clock, state.opened(settings.state), store, archive, owners.this_process())
 
     @property
     def proving_archive(self) -> Archive:
@@ -68,8 +68,3 @@ class Run:
 def in_store(totals: Mapping[ObjectState, Total], states: frozenset[ObjectState]) -> Total:
     """Add up what is in some states."""
     return sum((total for state, total in totals.items() if state in states), Total())
-
-
-def state_folder(settings: Settings) -> Path:
-    """Name the folder of the state, where locks are."""
-    return settings.state.file.parent

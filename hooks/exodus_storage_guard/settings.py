@@ -1,23 +1,22 @@
 """What an operator can set; CONTRACT.md fixes the names."""
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
 
 from exodus_common import settings as common
 from exodus_common.errors import SettingsInvalid
 from exodus_storage_guard.model import Watermarks
 from exodus_storage_guard.policy import Selection
-from exodus_storage_guard.sizes import ALLOWED, parse_bytes
+from exodus_storage_guard.sizes import ALLOWED, parse_bytes, require
+from exodus_storage_guard.stores.locations import Folder
+from exodus_storage_guard.where import ArchiveSettings, StateSettings, StoreSettings
 
 DEFAULT_FILE = Path("/etc/exodus-storage-guard.toml")
 VARIABLE = "EXODUS_STORAGE_GUARD_CONFIG"
-DEFAULT_STATE_URL = "sqlite:////var/lib/exodus-storage-guard/state.db"
 DEFAULT_PATTERN = r"^[a-z]{60}_.+\.apk$"
 _PERCENT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*", re.ASCII)
 
@@ -40,44 +39,6 @@ def _size(name: str, text: str | int) -> int:
         raise ValueError(f"{name}: {error}") from None
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
-
-
-def _folder(url: str) -> Path:
-    """Read the folder from `directory:///a/folder`."""
-    parts = urlsplit(url)
-    path = Path(unquote(parts.path))
-    is_folder = parts.scheme == "directory" and not parts.netloc and path.is_absolute() and path != Path("/")
-    _require(
-        is_folder and ".." not in path.parts and "\0" not in str(path),
-        "url: allowed: directory:// and the path of a folder",
-    )
-    return path
-
-
-@dataclass(frozen=True)
-class StoreSettings:
-    """Say where the APKs live."""
-
-    url: str
-
-    def __post_init__(self) -> None:
-        """Refuse what is no folder."""
-        _folder(self.url)
-
-    @property
-    def folder(self) -> Path:
-        """Name the folder of a directory store."""
-        return _folder(self.url)
-
-
-@dataclass(frozen=True)
-class ArchiveSettings(StoreSettings):
-    """Say where old APKs go."""
-
-
 @dataclass(frozen=True)
 class CapacitySettings:
     """Say how the store is measured; `path` is where its disk is mounted (default: the store's own folder)."""
@@ -89,12 +50,12 @@ class CapacitySettings:
 
     def __post_init__(self) -> None:
         """Refuse a budget without a size, and a size without a budget."""
-        _require(self.max_age_seconds > 0, "max_age_seconds: allowed: more than 0")
+        require(self.max_age_seconds > 0, "max_age_seconds: allowed: more than 0")
         if self.source == "budget":
-            _require(self.total_bytes is not None, 'total_bytes: found nothing; required by source = "budget"')
-            _require(self.budget_bytes > 0, "total_bytes: allowed: more than 0")
+            require(self.total_bytes is not None, 'total_bytes: found nothing; required by source = "budget"')
+            require(self.budget_bytes > 0, "total_bytes: allowed: more than 0")
         else:
-            _require(self.total_bytes is None, 'total_bytes: allowed with source = "budget" only')
+            require(self.total_bytes is None, 'total_bytes: allowed with source = "budget" only')
 
     @property
     def budget_bytes(self) -> int:
@@ -122,7 +83,7 @@ class WatermarkSettings:
     def of(self, total_bytes: int) -> Watermarks:
         """Give the marks for a store of this size; raise `ValueError` where they are out of order."""
         low, high, flood = (_share(name, getattr(self, name), total_bytes) for name in ("low", "high", "flood"))
-        _require(low < high <= flood, f"allowed: low < high <= flood; found {self.low}, {self.high}, {self.flood}")
+        require(low < high <= flood, f"allowed: low < high <= flood; found {self.low}, {self.high}, {self.flood}")
         return Watermarks(low, high, flood)
 
 
@@ -136,12 +97,12 @@ class SelectSettings:
 
     def __post_init__(self) -> None:
         """Refuse a pattern that is none, and an age below zero."""
-        _require(bool(self.pattern), "pattern: found nothing; allowed: a regular expression ('.*' selects all)")
+        require(bool(self.pattern), "pattern: found nothing; allowed: a regular expression ('.*' selects all)")
         try:
             re.compile(self.pattern)
         except re.error as error:
             raise ValueError(f"pattern: is no regular expression: {error}") from None
-        _require(0 <= self.minimum_age_days <= 36500, "minimum_age_days: allowed: 0 to 36500")
+        require(0 <= self.minimum_age_days <= 36500, "minimum_age_days: allowed: 0 to 36500")
 
     def selection(self, uploading: frozenset[str] = frozenset()) -> Selection:
         """Say what may be swept while these keys are being uploaded."""
@@ -162,10 +123,10 @@ class AdmissionSettings:
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         _size("emergency_reserve", self.emergency_reserve)
-        _require(1 <= self.size_factor <= 10, "size_factor: allowed: 1 to 10")
-        _require(0 < self.lease_seconds <= 30 * 86400, "lease_seconds: allowed: more than 0, at most 30 days")
+        require(1 <= self.size_factor <= 10, "size_factor: allowed: 1 to 10")
+        require(0 < self.lease_seconds <= 30 * 86400, "lease_seconds: allowed: more than 0, at most 30 days")
         allowed = self.make_room == "command" or Path(self.make_room).is_absolute()
-        _require(allowed, 'make_room: allowed: "command", or the absolute path of one')
+        require(allowed, 'make_room: allowed: "command", or the absolute path of one')
 
     @property
     def reserve_bytes(self) -> int:
@@ -184,12 +145,10 @@ class SweepSettings:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        _require(1 <= self.parallel <= 64, "parallel: allowed: 1 to 64")
+        require(1 <= self.parallel <= 64, "parallel: allowed: 1 to 64")
         _size("bandwidth_limit", self.bandwidth_limit)
         _share("premigrate", self.premigrate, 10**15)
-        _require(
-            0 < self.request_timeout_seconds <= 3600, "request_timeout_seconds: allowed: more than 0, at most 3600"
-        )
+        require(0 < self.request_timeout_seconds <= 3600, "request_timeout_seconds: allowed: more than 0, at most 3600")
 
     @property
     def bandwidth_bytes_per_second(self) -> int:
@@ -199,24 +158,6 @@ class SweepSettings:
     def premigrate_bytes(self, total_bytes: int) -> int:
         """Give what is to be kept copied and proven, of a store of this size."""
         return _share("premigrate", self.premigrate, total_bytes)
-
-
-@dataclass(frozen=True)
-class StateSettings:
-    """Say where the catalogue is."""
-
-    url: str = DEFAULT_STATE_URL
-
-    def __post_init__(self) -> None:
-        """Refuse what is no file."""
-        parts = urlsplit(self.url)
-        is_file = parts.scheme == "sqlite" and not parts.netloc and parts.path.startswith("//")
-        _require(is_file and len(parts.path) > 2, "url: allowed: sqlite:////an/absolute/file.db")
-
-    @property
-    def file(self) -> Path:
-        """Name the SQLite file."""
-        return Path(unquote(urlsplit(self.url).path[1:]))
 
 
 @dataclass(frozen=True)
@@ -234,19 +175,21 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse contradictions between the tables."""
+        measurable = self.capacity.source != "filesystem" or self.measured_path is not None
+        require(measurable, "capacity.path: found nothing; required with s3:// (where the server's disk is mounted)")
         if self.select.action == "prune":
-            _require(self.archive is None, 'archive: allowed: nothing, since select.action = "prune" deletes for good')
+            require(self.archive is None, 'archive: allowed: nothing, since select.action = "prune" deletes for good')
             return
-        _require(self.archive is not None, 'archive: found nothing; required: a table (or select.action = "prune")')
+        require(self.archive is not None, 'archive: found nothing; required: a table (or select.action = "prune")')
         assert self.archive is not None
-        store, archive = (Path(os.path.realpath(one.folder)) for one in (self.store, self.archive))
-        apart = not store.is_relative_to(archive) and not archive.is_relative_to(store)
-        _require(apart, "archive: its folder and the store's lie in each other; allowed: folders apart from each other")
+        apart = not self.store.overlaps(self.archive)
+        require(apart, "archive: it and the store lie in each other; allowed: places apart from each other")
 
     @property
-    def measured_path(self) -> Path:
-        """Name the folder whose filesystem is measured."""
-        return self.capacity.path or self.store.folder
+    def measured_path(self) -> Path | None:
+        """Name the folder whose filesystem is measured; None where another source tells of the store."""
+        where = self.store.location
+        return self.capacity.path or (where.path if isinstance(where, Folder) else None)
 
 
 def load(option: Path | None, environ: Mapping[str, str]) -> Settings:

@@ -22,6 +22,12 @@ def parse_bytes(text: str | int) -> int:
     return size
 
 
+def require(condition: bool, message: str) -> None:
+    """Raise `ValueError` with a message where a setting is not as it has to be."""
+    if not condition:
+        raise ValueError(message)
+
+
 def shown(size: int) -> str:
     """Write a size for people."""
     value, units = float(size), ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]

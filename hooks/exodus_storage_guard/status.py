@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from exodus_storage_guard import admission, policy
+from exodus_storage_guard import capacity as measuring
 from exodus_storage_guard.admission import Desk
 from exodus_storage_guard.model import Capacity, ObjectState, Total, Verdict, Watermarks
 from exodus_storage_guard.settings import Settings, marks
@@ -46,8 +47,7 @@ def _judged(
 ) -> tuple[Verdict, str]:
     """Give the worst of what is wrong, with all of it as the reason."""
     if capacity is None or limits is None:
-        where = settings.measured_path
-        return Verdict.CRITICAL, f"how full the store is cannot be measured ({where}): is its disk mounted?"
+        return Verdict.CRITICAL, measuring.unmeasured(settings)
     wrong = list(_wrong(capacity, limits, reserved_bytes, totals))
     share = f"{shown(capacity.used_bytes)} of {shown(capacity.total_bytes)} used"
     if not wrong:

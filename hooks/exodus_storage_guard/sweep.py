@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from exodus_storage_guard import admission, policy
+from exodus_storage_guard import capacity as measuring
 from exodus_storage_guard.copying import Copier
 from exodus_storage_guard.errors import StoreFailed
 from exodus_storage_guard.flow import Flow
@@ -116,8 +117,7 @@ def _mover(run: Run, progress: Progress) -> tuple[Mover, _Total]:
 def _aim(run: Run, capacity: Capacity | None, need: Need | None) -> int:
     """Say how many bytes are to be freed: down to the low mark, or until an upload is, or would be, admitted."""
     if capacity is None:
-        where = run.settings.measured_path
-        raise StoreFailed(f"how full the store is cannot be measured: {where} is not there; is its disk mounted?")
+        raise StoreFailed(measuring.unmeasured(run.settings))
     limits = marks(run.settings, capacity.total_bytes)
     if need is None:
         return policy.down_to_low(capacity, limits)

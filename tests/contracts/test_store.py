@@ -10,8 +10,11 @@ import pytest
 
 from exodus_storage_guard.errors import KeyRefused, ObjectChanged, ObjectMissing, StoreFailed
 from exodus_storage_guard.model import StoredObject
+from exodus_storage_guard.stores.bucket import BucketDoor
 from exodus_storage_guard.stores.contract import Store
 from exodus_storage_guard.stores.directory import DirectoryStore
+from exodus_storage_guard.stores.s3 import S3Store
+from tests.parts.s3 import S3Server
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 BIG = bytes(range(256)) * 4096 * 3
@@ -29,9 +32,12 @@ ODD_KEYS = [
 ]
 
 
-@pytest.fixture(params=["directory"])
+@pytest.fixture(params=["directory", "minio", "versitygw"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """Give an empty store of each kind."""
+    if request.param != "directory":
+        server: S3Server = request.getfixturevalue(request.param)
+        return S3Store(BucketDoor(server.access(), server.bucket()), "below/here/")
     folder = tmp_path / "store"
     folder.mkdir()
     return DirectoryStore(folder)
@@ -58,7 +64,10 @@ def test_what_was_put_is_there_under_its_key_and_no_other(store: Store, key: str
 
     assert content_of(store, key) == b"content"
     assert [one.key for one in store.listing()] == [key]
-    assert store.stat(key) == stored == next(store.listing())
+    seen = store.stat(key)
+    assert seen is not None
+    assert stored.is_same_content(seen)
+    assert stored.is_same_content(next(store.listing()))
     assert stored.last_modified == AT
 
 

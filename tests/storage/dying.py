@@ -65,11 +65,11 @@ for each in ("put", "delete", "write_small", "move", "sha256"):
 
 def main() -> None:
     found = settings.load(None, os.environ)
-    store = DyingStore(found.store.folder)
+    store = DyingStore(found.store.location.path)
     store.role = "store"
     archive = None
     if found.archive:
-        archived = DyingStore(found.archive.folder)
+        archived = DyingStore(found.archive.location.path)
         archived.role = "archive"
         archive = Archive(archived)
     catalogue = DyingCatalogue(found.state.file)

@@ -57,7 +57,7 @@ def test_what_cannot_work_is_refused_before_anything_is_done(
 def test_a_store_and_an_archive_that_lie_in_each_other_are_refused(place: str, guarded: Guarded) -> None:
     guarded.write(archive={"url": f"directory://{guarded.folder / place}"})
 
-    assert "folders apart from each other" in guarded("init").stderr
+    assert "places apart from each other" in guarded("init").stderr
 
 
 def test_a_link_does_not_hide_that_they_do(guarded: Guarded) -> None:

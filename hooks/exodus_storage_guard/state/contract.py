@@ -38,6 +38,9 @@ class SyncResult:
 class Catalogue(Protocol):
     """Keep everything that must outlive a process. Errors: `StateFailed`, `TryLater` where it stays locked."""
 
+    def create(self) -> None:
+        """Make the catalogue where there is none."""
+
     def settled(self) -> Mapping[str, str]:
         """Give what `init` wrote down; nothing where it has not been run."""
 

@@ -1,0 +1,21 @@
+"""Servers that many tests share: started when the first asks, ended after the last."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.parts.s3 import S3Server, running_minio, running_versitygw
+
+
+@pytest.fixture(scope="session")
+def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Give a MinIO; each test makes a bucket of its own."""
+    with running_minio(tmp_path_factory.mktemp("minio")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def versitygw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Give a versitygw over a folder; each test makes a bucket of its own."""
+    with running_versitygw(tmp_path_factory.mktemp("versitygw")) as server:
+        yield server
