@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.parts.s3 import S3Server, running_minio, running_versitygw
+from tests.parts.sshd import Sshd, running_sshd
 
 
 @pytest.fixture(scope="session")
@@ -18,4 +19,11 @@ def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 def versitygw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """Give a versitygw over a folder; each test makes a bucket of its own."""
     with running_versitygw(tmp_path_factory.mktemp("versitygw")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """Give an sshd that lets the settings' key in."""
+    with running_sshd(tmp_path_factory.mktemp("sshd")) as server:
         yield server

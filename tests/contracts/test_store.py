@@ -13,8 +13,11 @@ from exodus_storage_guard.model import StoredObject
 from exodus_storage_guard.stores.bucket import BucketDoor
 from exodus_storage_guard.stores.contract import Store
 from exodus_storage_guard.stores.directory import DirectoryStore
+from exodus_storage_guard.stores.opening import opened
 from exodus_storage_guard.stores.s3 import S3Store
+from exodus_storage_guard.where import ArchiveSettings
 from tests.parts.s3 import S3Server
+from tests.parts.sshd import Sshd
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 BIG = bytes(range(256)) * 4096 * 3
@@ -32,14 +35,19 @@ ODD_KEYS = [
 ]
 
 
-@pytest.fixture(params=["directory", "minio", "versitygw"])
+@pytest.fixture(params=["directory", "minio", "versitygw", "ssh"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """Give an empty store of each kind."""
-    if request.param != "directory":
+    if request.param in ("minio", "versitygw"):
         server: S3Server = request.getfixturevalue(request.param)
         return S3Store(BucketDoor(server.access(), server.bucket()), "below/here/")
     folder = tmp_path / "store"
     folder.mkdir()
+    if request.param == "ssh":
+        sshd: Sshd = request.getfixturevalue("sshd")
+        return opened(
+            ArchiveSettings(sshd.url(folder), **{name: Path(file) for name, file in sshd.settings.items()}), 10
+        )
     return DirectoryStore(folder)
 
 
@@ -172,7 +180,7 @@ def test_an_object_is_moved_with_its_content(store: Store) -> None:
 
 
 def test_the_listing_is_of_all_objects_however_many(store: Store) -> None:
-    keys = {f"{number % 7}/{number}" for number in range(1500)}
+    keys = {f"{number % 7}/{number}" for number in range(1050)}
     for key in keys:
         put(store, key, b"")
 

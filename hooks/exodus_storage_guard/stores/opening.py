@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from exodus_common.errors import SettingsInvalid
 from exodus_storage_guard.stores.contract import Store
 from exodus_storage_guard.stores.directory import DirectoryStore
-from exodus_storage_guard.stores.locations import Bucket, Folder
-from exodus_storage_guard.where import StoreSettings, secret
+from exodus_storage_guard.stores.locations import Bucket, Folder, Remote
+from exodus_storage_guard.where import ArchiveSettings, StoreSettings, secret
 
 _KEYS = {"access_key": "AWS_ACCESS_KEY_ID", "secret_key": "AWS_SECRET_ACCESS_KEY"}
 
@@ -19,7 +19,15 @@ def opened(place: StoreSettings, timeout_seconds: float) -> Store:
         return DirectoryStore(where.path)
     if isinstance(where, Bucket):
         return _s3(place, where, timeout_seconds, os.environ)
-    raise SettingsInvalid(f"{place.url}: ssh:// is for an archive")
+    assert isinstance(place, ArchiveSettings), "only an archive is reached with ssh"
+    return _remote(place, where, timeout_seconds)
+
+
+def _remote(place: ArchiveSettings, where: Remote, timeout_seconds: float) -> Store:
+    from exodus_storage_guard.stores.remote import RemoteStore
+    from exodus_storage_guard.stores.ssh import Key, SshDoor
+
+    return RemoteStore(SshDoor(where, Key(place.identity_file, place.known_hosts_file), timeout_seconds))
 
 
 def _s3(place: StoreSettings, where: Bucket, timeout_seconds: float, environ: Mapping[str, str]) -> Store:

@@ -1,0 +1,227 @@
+"""The door to another machine: OpenSSH's client, and over there a POSIX shell that runs what we wrote, and no key.
+
+A name travels as octal escapes of its bytes, which printf(1) turns back: no shell ever reads it as anything but data.
+"""
+
+import os
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+from typing import IO
+
+from exodus_common.terminal import printable
+from exodus_storage_guard.errors import KeyRefused, ObjectChanged, ObjectMissing, StoreFailed, StoreFull
+from exodus_storage_guard.stores.contract import Chunks
+from exodus_storage_guard.stores.locations import Remote
+
+_CHUNK_BYTES = 256 * 1024
+_MOST_SESSIONS = 8  # sshd's MaxSessions is 10
+MISSING, ANOTHER = 44, 49
+"""What our scripts exit with where there is no such file, or another one."""
+_SSH_FAILED = 255
+_READY = b"exodus ready\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Say which key opens the door, and which file says whose door it is; None leaves both to ssh_config(5)."""
+
+    identity_file: Path | None = None
+    known_hosts_file: Path | None = None
+
+
+class SshDoor:
+    """Run scripts of ours in a folder of another machine, over one connection. Threads may share it."""
+
+    def __init__(self, where: Remote, key: Key, timeout_seconds: float) -> None:
+        """Name the machine and the folder; nobody is asked before something is."""
+        self._where, self._key, self._timeout_seconds = where, key, timeout_seconds
+        self._lock, self._sessions = threading.Lock(), threading.BoundedSemaphore(_MOST_SESSIONS)
+        self._master: tuple[int, subprocess.Popen[bytes], tempfile.TemporaryDirectory[str]] | None = None
+
+    @property
+    def name(self) -> str:
+        """Name the machine and the folder."""
+        user = f"{self._where.user}@" if self._where.user else ""
+        return printable(f"ssh://{user}{self._where.host}:{self._where.port}{self._where.path}")
+
+    def ask(self, script: str, *names: str, content: Iterable[bytes] = (), patience: float = 1) -> bytes:
+        """Run a script, `$a`, `$b`, … being the names, and `content` its input; give what it wrote.
+
+        `patience` is by how much more than the usual deadline it may be silent.
+        """
+        with self.session(script, *names, content=content, patience=patience) as answer:
+            return b"".join(answer)
+
+    @contextmanager
+    def session(self, script: str, *names: str, content: Iterable[bytes] = (), patience: float = 1) -> Iterator[Chunks]:
+        """Run a script and stream what it writes; what it fails with is raised once that is at its end."""
+        with self._sessions, tempfile.TemporaryFile() as errors:
+            process = self._start(self._argv(_command(self._where, script, names)), errors)
+            watch = _Watch(process, self._timeout_seconds * patience)
+            try:
+                self._feed(process, content, watch)
+                yield self._answer(process, errors, watch, names)
+            finally:
+                watch.stop()
+                process.kill()
+                process.wait()
+                for stream in (process.stdin, process.stdout):
+                    if stream is not None:
+                        with suppress(OSError):
+                            stream.close()
+
+    def _feed(self, process: "subprocess.Popen[bytes]", content: Iterable[bytes], watch: "_Watch") -> None:
+        assert process.stdin is not None
+        try:
+            for chunk in content:
+                process.stdin.write(chunk)
+                watch.beat()
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # it has ended, and says itself why
+
+    def _answer(
+        self, process: "subprocess.Popen[bytes]", errors: IO[bytes], watch: "_Watch", names: tuple[str, ...]
+    ) -> Chunks:
+        assert process.stdout is not None
+        while chunk := os.read(process.stdout.fileno(), _CHUNK_BYTES):
+            watch.beat()
+            yield chunk
+        exit_code = process.wait()
+        if watch.has_bitten:
+            raise StoreFailed(f"{self.name}: no answer for {watch.seconds:g} s (sweep.request_timeout_seconds)")
+        if exit_code != 0:
+            errors.seek(0)
+            raise self._failure(exit_code, errors.read(), printable(names[0]) if names else "")
+
+    def _failure(self, exit_code: int, said: bytes, key: str) -> Exception:
+        lines = said.decode("utf-8", "replace").split("\n")
+        last = printable(" ".join(line.strip() for line in lines if line.strip())[-300:])
+        where = f"{self.name}: {key}" if key else self.name
+        if exit_code == MISSING:
+            return ObjectMissing(f"{self.name}: there is no {key}")
+        if exit_code == ANOTHER:
+            return ObjectChanged(f"{self.name}: there is another {key}, or it has other than its bytes")
+        if exit_code == _SSH_FAILED:
+            return StoreFailed(f"{self.name}: ssh: {last or 'the connection was lost'}{_next(last)}")
+        if "No space left" in last or "quota exceeded" in last:
+            return StoreFull(f"{where}: no space left")
+        if "File name too long" in last:
+            return KeyRefused(f"{where}: the name is too long for that filesystem")
+        return StoreFailed(f"{where}: {last or f'exit status {exit_code}'}")
+
+    def _argv(self, command: str) -> list[str]:
+        return [*self._ssh(), "-o", "ControlMaster=no", "-S", str(self._socket()), *self._target(), command]
+
+    def _target(self) -> list[str]:
+        return [*(["-l", self._where.user] if self._where.user else []), "--", self._where.host]
+
+    def _ssh(self) -> list[str]:
+        seconds = max(1, round(self._timeout_seconds / 4))
+        options = ["BatchMode=yes", "StrictHostKeyChecking=yes", f"ConnectTimeout={seconds}"]
+        options += [f"ServerAliveInterval={seconds}", "ServerAliveCountMax=3", "ClearAllForwardings=yes"]
+        options += ["ForwardAgent=no", "RequestTTY=no", "LogLevel=ERROR"]
+        if self._key.identity_file:
+            options += [f"IdentityFile={_option(self._key.identity_file)}", "IdentitiesOnly=yes"]
+        if self._key.known_hosts_file:
+            options += [f"UserKnownHostsFile={_option(self._key.known_hosts_file)}", "GlobalKnownHostsFile=/dev/null"]
+        return ["ssh", "-p", str(self._where.port), *(word for one in options for word in ("-o", one))]
+
+    def _socket(self) -> Path:
+        """Give the socket of the connection that all sessions share, made when there is none (any more)."""
+        with self._lock:
+            if self._master is None or self._master[0] != os.getpid() or self._master[1].poll() is not None:
+                self._master = self._connected()
+            return Path(self._master[2].name) / "s"
+
+    def _connected(self) -> "tuple[int, subprocess.Popen[bytes], tempfile.TemporaryDirectory[str]]":
+        """Connect; the connection lasts as long as its input, which closes when this process ends, however it does."""
+        folder = tempfile.TemporaryDirectory(prefix="exodus-ssh-", ignore_cleanup_errors=True)
+        argv = [*self._ssh(), "-M", "-S", str(Path(folder.name) / "s"), *self._target()]
+        with tempfile.TemporaryFile() as errors:
+            process = self._start([*argv, f"echo {_READY.decode().strip()} && exec cat"], errors)
+            watch = _Watch(process, self._timeout_seconds)
+            assert process.stdout is not None
+            ready = process.stdout.readline()
+            watch.stop()
+            if ready.strip() != _READY.strip():
+                process.kill()
+                exit_code = process.wait()
+                errors.seek(0)
+                if watch.has_bitten:
+                    raise StoreFailed(f"{self.name}: no answer for {watch.seconds:g} s (sweep.request_timeout_seconds)")
+                raise self._failure(exit_code, errors.read(), "")
+        return os.getpid(), process, folder
+
+    def _start(self, argv: list[str], errors: IO[bytes]) -> "subprocess.Popen[bytes]":
+        pipe = subprocess.PIPE
+        try:
+            return subprocess.Popen(
+                argv, stdin=pipe, stdout=pipe, stderr=errors, env=os.environ | {"LC_ALL": "C.UTF-8"}, bufsize=0
+            )
+        except OSError as error:
+            raise StoreFailed(f"{self.name}: cannot execute {argv[0]}: {error.strerror}; install it") from error
+
+
+class _Watch:
+    """End a program that is silent for too long."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", seconds: float) -> None:
+        self.seconds, self.has_bitten = seconds, False
+        self._process = process
+        self._beat = threading.Event()
+        self._stopped = False
+        threading.Thread(target=self._look, daemon=True).start()
+
+    def beat(self) -> None:
+        self._beat.set()
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._beat.set()
+
+    def _look(self) -> None:
+        while not self._stopped:
+            if not self._beat.wait(self.seconds):
+                self.has_bitten = True
+                self._process.kill()
+                return
+            self._beat.clear()
+
+
+def _command(where: Remote, script: str, names: tuple[str, ...]) -> str:
+    """Put a script together; sh runs it, whatever shell the account has."""
+    named = "".join(
+        f"{letter}=$(printf '{_octal(name)}.'); {letter}=${{{letter}%.}}; " for letter, name in _lettered(names)
+    )
+    whole = f"LC_ALL=C; export LC_ALL; cd {quote(str(where.path))} || exit 1; {named}{script}"
+    return f"exec sh -c {quote(whole)}"
+
+
+def _lettered(names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    return zip("abcdefgh", names, strict=False)
+
+
+def _octal(name: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in os.fsencode(name))
+
+
+def _option(path: Path) -> str:
+    """Write a path for ssh_config(5), where a percent sign and quotes have a meaning."""
+    return '"' + str(path).replace("%", "%%").replace('"', '\\"') + '"'
+
+
+def _next(said: str) -> str:
+    """Say what to do about what ssh said."""
+    hints = {
+        "Host key verification failed": "; compare the key with the machine's own, then write it into known_hosts_file",
+        "Permission denied": "; is identity_file the right key, and in authorized_keys over there?",
+        "Connection refused": "; is sshd running there, on this port?",
+    }
+    return next((hint for words, hint in hints.items() if words in said), "")

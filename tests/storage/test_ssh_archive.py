@@ -1,0 +1,183 @@
+"""An archive behind ssh, as the operators had it in 2019: a port, a key, a known host; and all that can fail there."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from exodus_storage_guard.errors import StoreFailed, StoreFull
+from exodus_storage_guard.model import StoredObject
+from exodus_storage_guard.stores.contract import Store
+from exodus_storage_guard.stores.opening import opened
+from exodus_storage_guard.where import ArchiveSettings
+from tests.parts.guard import Guarded, sha256_of
+from tests.parts.mounts import mounted
+from tests.parts.sshd import Sshd, running_sshd
+
+
+@pytest.fixture
+def behind_ssh(guarded: Guarded, sshd: Sshd) -> Guarded:
+    sshd.expect_host_key()
+    return guarded.write(archive={"url": sshd.url(guarded.archive), **sshd.settings})
+
+
+def store_at(sshd: Sshd, folder: Path, seconds: float = 5) -> Store:
+    files = {name: Path(file) for name, file in sshd.settings.items()}
+    return opened(ArchiveSettings(sshd.url(folder), **files), seconds)
+
+
+def test_the_story_of_2019_with_an_archive_behind_ssh(behind_ssh: Guarded) -> None:
+    keys = behind_ssh.fill(97, newest=181)
+    before = {key: sha256_of(behind_ssh.store / key) for key in keys}
+    assert behind_ssh("init").exit_code == 0
+
+    swept = behind_ssh("sweep", "--json")
+    verified = behind_ssh("verify")
+
+    assert swept.exit_code == 0, swept.all_output
+    assert behind_ssh.archived() == {key: before[key] for key in keys[:22]}
+    assert behind_ssh.stored() == set(keys[22:])
+    assert "22 of 22 right" in verified.stdout
+
+    restored = behind_ssh("restore", keys[3])
+    assert restored.exit_code == 0, restored.all_output
+    assert sha256_of(behind_ssh.store / keys[3]) == before[keys[3]]
+
+
+def test_an_archive_behind_ssh_is_hashed_on_its_own_machine(behind_ssh: Guarded) -> None:
+    keys = behind_ssh.fill(97, newest=181)
+    behind_ssh("init")
+    behind_ssh("sweep")
+    copy = behind_ssh.archive / keys[0]
+    copy.write_bytes(b"rotten" + copy.read_bytes()[6:])
+
+    verified = behind_ssh("verify")
+
+    assert verified.exit_code == 1
+    assert f"the copy of {keys[0]}" in verified.stdout
+    assert "21 of 22 right" in verified.stdout
+
+
+def test_a_host_key_that_changed_stops_everything_and_says_what_to_compare(behind_ssh: Guarded, sshd: Sshd) -> None:
+    keys = behind_ssh.fill(97, newest=181)
+    behind_ssh("init")
+    sshd.expect_host_key("another-host")
+
+    swept = behind_ssh("sweep")
+
+    assert swept.exit_code == 1
+    assert "Host key verification failed" in swept.stderr
+    assert "compare the key with the machine's own" in swept.stderr
+    assert behind_ssh.stored() == set(keys)
+
+
+def test_a_key_that_is_not_let_in_is_named(behind_ssh: Guarded, sshd: Sshd) -> None:
+    wrong = {**sshd.settings, "identity_file": str(sshd.keys / "another-client")}
+    behind_ssh.write(archive={"url": sshd.url(behind_ssh.archive), **wrong})
+
+    tried = behind_ssh("init")
+
+    assert tried.exit_code == 1
+    assert "Permission denied" in tried.stderr
+    assert "is identity_file the right key" in tried.stderr
+    assert "PRIVATE" not in tried.all_output
+
+
+def test_a_folder_that_is_not_there_is_named(guarded: Guarded, sshd: Sshd) -> None:
+    sshd.expect_host_key()
+    guarded.write(archive={"url": sshd.url(guarded.folder / "nowhere"), **sshd.settings})
+
+    tried = guarded("init")
+
+    assert tried.exit_code == 1
+    assert "nowhere" in tried.stderr
+
+
+def test_a_connection_that_drops_in_the_middle_leaves_nothing_and_the_next_try_works(tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    with running_sshd(tmp_path / "sshd") as server:
+        store = store_at(server, folder)
+        assert store.stat("key") is None
+        content = os.urandom(3 * 1024 * 1024)
+
+        def dropping() -> Iterator[bytes]:
+            yield content[:1024]
+            _drop_connections(server)
+            yield content[1024:]
+
+        wanted = StoredObject("key", len(content), "", datetime.now(UTC))
+        with pytest.raises(StoreFailed, match="ssh"):
+            store.put(wanted, dropping())
+        assert store.stat("key") is None
+
+        store.put(wanted, [content])
+        assert store.sha256("key") == hashlib.sha256(content).hexdigest()
+
+
+def _drop_connections(server: Sshd) -> None:
+    """Kill what sshd forked for its connections, and not sshd."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True, timeout=10).stdout
+    children: dict[int, list[int]] = {}
+    for line in listed.splitlines():
+        pid, parent = map(int, line.split())
+        children.setdefault(parent, []).append(pid)
+    for child in children.get(server.process.pid, []):
+        for pid in [child, *children.get(child, [])]:
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_a_machine_that_says_nothing_is_given_up(tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    with running_sshd(tmp_path / "sshd") as server:
+        store = store_at(server, folder, seconds=1)
+        assert store.stat("key") is None
+        os.kill(server.process.pid, signal.SIGSTOP)  # whoever connects anew waits
+        fresh = store_at(server, folder, seconds=1)
+        try:
+            with pytest.raises(StoreFailed):
+                fresh.stat("key")
+        finally:
+            os.kill(server.process.pid, signal.SIGCONT)
+
+
+def test_a_remote_disk_that_is_full_is_named_as_full_and_keeps_no_half(tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    with (
+        mounted(f"mount -t tmpfs -o size=1500k tmpfs {folder}") as namespace,
+        running_sshd(tmp_path / "sshd", within=namespace) as server,
+    ):
+        store = store_at(server, folder)
+        content = os.urandom(2 * 1024 * 1024)
+        with pytest.raises(StoreFull):
+            store.put(StoredObject("key", len(content), "", datetime.now(UTC)), [content])
+
+        assert list(store.listing()) == []
+        assert not list(namespace.path(folder).glob(".exodus-part*"))
+
+
+def test_threads_share_one_connection(tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    with running_sshd(tmp_path / "sshd") as server:
+        store = store_at(server, folder, seconds=20)
+        at = datetime.now(UTC)
+        threads = [
+            threading.Thread(target=lambda n=n: store.put(StoredObject(f"{n}", 1, "", at), [b"x"])) for n in range(20)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert {one.key for one in store.listing()} == {str(number) for number in range(20)}
+        accepted = (tmp_path / "sshd/sshd.log").read_text().count("Accepted publickey")
+        assert accepted == 1
