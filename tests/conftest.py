@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.parts.postgresql import Postgresql, make_cluster, running_postgresql
 from tests.parts.s3 import S3Server, running_minio, running_versitygw
 from tests.parts.sshd import Sshd, running_sshd
 
@@ -27,3 +28,10 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     """Give an sshd that lets the settings' key in."""
     with running_sshd(tmp_path_factory.mktemp("sshd")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgresql]:
+    """Give a PostgreSQL; each test makes a database of its own."""
+    with running_postgresql(make_cluster(tmp_path_factory.mktemp("postgresql") / "cluster")) as cluster:
+        yield cluster

@@ -4,13 +4,19 @@ import os
 import socket
 from pathlib import Path
 
+_MACHINE_ID = Path("/etc/machine-id")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def this_process() -> str:
     """Name this very process: host, boot, process id and start (proc_pid_stat(5)); no later one is taken for it."""
     pid = os.getpid()
-    return f"{socket.gethostname()} {_boot_id()} {pid} {_started(pid)}"
+    return f"{_machine()} {_boot_id()} {pid} {_started(pid)}"
+
+
+def is_of_this_machine(owner: str) -> bool:
+    """Tell whether an owner runs, or ran, on this very machine."""
+    return owner.split(" ")[0] == _machine()
 
 
 def is_alive(owner: str) -> bool:
@@ -19,7 +25,7 @@ def is_alive(owner: str) -> bool:
         host, boot_id, pid, started = owner.split(" ")
     except ValueError:
         return False
-    if host != socket.gethostname():
+    if host != _machine():
         return True
     if boot_id != _boot_id() or not started or not pid.isdecimal():
         return False
@@ -37,6 +43,14 @@ def _is_hidden(pid: int) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     return False
+
+
+def _machine() -> str:
+    """Name this machine: many are called localhost, or debian (machine-id(5))."""
+    try:
+        return f"{socket.gethostname()}/{_MACHINE_ID.read_text('ascii').strip()[:12]}"
+    except (OSError, UnicodeDecodeError):
+        return socket.gethostname()
 
 
 def _boot_id() -> str:

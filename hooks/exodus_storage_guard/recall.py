@@ -60,7 +60,8 @@ def restore(run: Run, desk: Desk, key: str) -> Recalled:
     wanted = admission.request(desk, entry.bytes, key, owner=run.owner)
     admission.admit(desk, wanted)
     try:
-        return _put_back(run, entry)
+        with run.heartbeat():
+            return _put_back(run, entry)
     finally:
         admission.release(desk, wanted.id)
 

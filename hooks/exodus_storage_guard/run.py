@@ -1,6 +1,7 @@
 """What one run works with: the settings and the doors they lead to."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from exodus_common.clock import Clock
@@ -8,6 +9,7 @@ from exodus_common.errors import SettingsInvalid
 from exodus_storage_guard import capacity, owners
 from exodus_storage_guard.archive import Archive
 from exodus_storage_guard.errors import NotInitialised
+from exodus_storage_guard.heartbeat import DEAD_AFTER_SECONDS, heartbeat
 from exodus_storage_guard.model import Capacity, ObjectState, Total
 from exodus_storage_guard.policy import Selection
 from exodus_storage_guard.settings import Settings
@@ -57,12 +59,27 @@ class Run:
 
     def selection(self) -> Selection:
         """Say what may be swept now: keys under a reservation are being uploaded."""
-        uploading = frozenset(one.key for one in self.catalogue.reservations() if one.key and self.lives(one.owner))
+        reservations = self.catalogue.reservations()
+        uploading = frozenset(one.key for one in reservations if one.key and _may_upload(one.owner))
         return self.settings.select.selection(uploading)
 
-    def lives(self, owner: str | None) -> bool:
-        """Tell whether an owner may still be at work; what has none ends by time alone."""
-        return owner is None or owner == self.owner or owners.is_alive(owner)
+    def lives(self, owner: str) -> bool:
+        """Tell whether a run that claimed something may still be at work; one elsewhere shows signs of life."""
+        if owner == self.owner:
+            return True
+        if owners.is_of_this_machine(owner):
+            return owners.is_alive(owner)
+        silent_seconds = self.catalogue.silent_seconds(owner)
+        return silent_seconds is not None and silent_seconds < DEAD_AFTER_SECONDS
+
+    def heartbeat(self) -> AbstractContextManager[None]:
+        """Show signs of life for the time of a block."""
+        return heartbeat(self.catalogue, self.owner)
+
+
+def _may_upload(owner: str | None) -> bool:
+    """Tell whether an upload may still go on; what has no owner, or one elsewhere, ends by time alone."""
+    return owner is None or owners.is_alive(owner)
 
 
 def in_store(totals: Mapping[ObjectState, Total], states: frozenset[ObjectState]) -> Total:

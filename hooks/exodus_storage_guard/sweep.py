@@ -60,6 +60,11 @@ def sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high:
 
     With `start_at_high` nothing is released between the low and the high mark, as a timer wants it.
     """
+    with run.heartbeat():
+        return _sweep(run, need, premigrated_only=premigrated_only, start_at_high=start_at_high, progress=progress)
+
+
+def _sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high: bool, progress: Progress) -> Report:
     mover, flow_total = _mover(run, progress)
     replay(run)
     capacity = run.measure()

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,19 +13,25 @@ from exodus_common.errors import ExodusError
 from exodus_storage_guard.errors import NotInitialised, StateFailed
 from exodus_storage_guard.model import Capacity, Entry, ObjectState, Reservation, StoredObject, Total
 from exodus_storage_guard.state.contract import Catalogue, Change
+from exodus_storage_guard.state.postgresql import PostgresqlCatalogue
 from exodus_storage_guard.state.sqlite import SqliteCatalogue
 from exodus_storage_guard.transitions import TRANSITIONS, Event
+from tests.parts.postgresql import Postgresql
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(params=["sqlite"])
-def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> Catalogue:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Catalogue]:
     """Give an empty catalogue of each kind."""
-    made = SqliteCatalogue(tmp_path / "state/state.db")
+    made: SqliteCatalogue | PostgresqlCatalogue = SqliteCatalogue(tmp_path / "state/state.db")
+    if request.param == "postgresql":
+        server: Postgresql = request.getfixturevalue("postgresql")
+        made = PostgresqlCatalogue(server.database())
     made.create()
-    return made
+    yield made
+    made.database.close()
 
 
 def stored(key: str, *, size: int = 10, etag: str = "e", age: int = 0) -> StoredObject:
@@ -376,3 +382,20 @@ def test_a_file_that_is_no_catalogue_is_said_to_be_none(tmp_path: Path) -> None:
 
     with pytest.raises(StateFailed, match="not a database"):
         SqliteCatalogue(tmp_path / "state.db").totals()
+
+
+# --- runs ---
+
+
+def test_a_run_that_was_heard_of_is_not_silent_for_long_and_one_that_never_was_is_not_known(
+    catalogue: Catalogue,
+) -> None:
+    assert catalogue.silent_seconds("machine boot 1 2") is None
+
+    catalogue.beat("machine boot 1 2")
+    catalogue.beat("machine boot 1 2")
+    silent = catalogue.silent_seconds("machine boot 1 2")
+
+    assert silent is not None
+    assert 0 <= silent < 30
+    assert catalogue.silent_seconds("machine boot 1 3") is None

@@ -12,11 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
+import pytest
+
 from exodus_common.clock import SystemClock
 from exodus_storage_guard import settings
 from exodus_storage_guard.run import Run
 from tests.parts.command import ROOT, Ran
 
+on_sqlite = pytest.mark.parametrize("guarded", ["sqlite"], indirect=True)
+"""Marks a test of what only a catalogue in a file is or has."""
 DAY_SECONDS = 86400
 MIB = 1024 * 1024
 
@@ -37,6 +42,7 @@ class Guarded:
     """A store, an archive and a state in one folder, with the settings that name them."""
 
     folder: Path
+    state_url: str | None = None
 
     @property
     def store(self) -> Path:
@@ -64,7 +70,7 @@ class Guarded:
             "capacity": {"source": "budget", "total_bytes": "100 MiB"},
             "admission": {"emergency_reserve": "1 MiB"},
             "sweep": {"premigrate": "0%"},
-            "state": {"url": f"sqlite:///{self.state}"},
+            "state": {"url": self.state_url or f"sqlite:///{self.state}"},
         }
         for name, table in tables.items():
             if table is None:
@@ -133,6 +139,14 @@ class Guarded:
             json.loads(path.read_text())["key"]: sha256_of(path.with_name(path.name.removesuffix(".manifest.json")))
             for path in manifests
         }
+
+    def lose_catalogue(self) -> None:
+        """Lose all that the catalogue has."""
+        for path in self.state.parent.iterdir():
+            path.unlink()
+        if self.state_url is not None:
+            with psycopg.connect(self.state_url, autocommit=True) as connection:
+                connection.execute("DROP SCHEMA exodus_storage_guard CASCADE")
 
     def states(self) -> dict[str, int]:
         """Count objects by state, as status tells."""

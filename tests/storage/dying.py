@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from exodus_common.clock import SystemClock
 from exodus_storage_guard import admission, recall, settings, sweep
@@ -19,7 +19,8 @@ from exodus_storage_guard.archive import Archive
 from exodus_storage_guard.model import Entry
 from exodus_storage_guard.run import Run
 from exodus_storage_guard.state.contract import Change
-from exodus_storage_guard.state.sqlite import SqliteCatalogue
+from exodus_storage_guard.state.opening import opened
+from exodus_storage_guard.state.sql import SqlCatalogue
 from exodus_storage_guard.stores.directory import DirectoryStore
 from exodus_storage_guard.sync import sync
 
@@ -30,16 +31,19 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class DyingCatalogue(SqliteCatalogue):
-    def change(self, changes: Iterable[Change], at: datetime) -> list[Entry]:
-        asked = list(changes)
-        hit = any(change.event.value == POINT for change in asked)
-        if hit and WHEN == "before":
-            die()
-        made = super().change(asked, at)
-        if hit and WHEN == "after":
-            die()
-        return made
+def dying_catalogue(found: SqlCatalogue) -> SqlCatalogue:
+    class DyingCatalogue(SqlCatalogue):
+        def change(self, changes: Iterable[Change], at: datetime) -> list[Entry]:
+            asked = list(changes)
+            hit = any(change.event.value == POINT for change in asked)
+            if hit and WHEN == "before":
+                die()
+            made = super().change(asked, at)
+            if hit and WHEN == "after":
+                die()
+            return made
+
+    return DyingCatalogue(found._database)
 
 
 class DyingStore(DirectoryStore):
@@ -72,7 +76,7 @@ def main() -> None:
         archived = DyingStore(found.archive.location.path)
         archived.role = "archive"
         archive = Archive(archived)
-    catalogue = DyingCatalogue(found.state.file)
+    catalogue = dying_catalogue(cast(SqlCatalogue, opened(found.state)))
     run = replace(Run.begin(found, SystemClock()), catalogue=catalogue, store=store, archive=archive)
     if STORY == "sweep":
         sync(run)

@@ -15,7 +15,7 @@ import pytest
 
 from exodus_storage_guard import StorageGuard, UploadRefused
 from tests.parts.command import ROOT
-from tests.parts.guard import MIB, Guarded, apk_key
+from tests.parts.guard import MIB, Guarded, apk_key, on_sqlite
 
 
 @pytest.fixture
@@ -292,6 +292,7 @@ with guard.admit(60 * 1024 * 1024):
     assert (refused.exit_code, ready("admit", "--bytes", "60 MiB").exit_code) == (75, 0)
 
 
+@on_sqlite
 def test_the_callers_process_needs_the_standard_library_only(ready: Guarded) -> None:
     code = f"""
 import json, sys

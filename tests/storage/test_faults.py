@@ -17,7 +17,7 @@ from exodus_storage_guard.model import StoredObject, Verdict
 from exodus_storage_guard.run import Run
 from exodus_storage_guard.stores.directory import DirectoryStore
 from exodus_storage_guard.sync import sync
-from tests.parts.guard import MIB, Guarded, sha256_of
+from tests.parts.guard import MIB, Guarded, on_sqlite, sha256_of
 from tests.parts.mounts import Namespace, mounted
 
 Report = sweep.Report
@@ -272,6 +272,7 @@ def test_an_archive_that_is_read_only_is_named_and_the_sources_stay(full: tuple[
     assert guarded.stored() == set(before)
 
 
+@on_sqlite
 def test_a_state_that_is_read_only_is_named_and_nothing_is_moved(full: tuple[Guarded, dict[str, str]]) -> None:
     guarded, before = full
     state = guarded.state.parent
@@ -285,6 +286,7 @@ def test_a_state_that_is_read_only_is_named_and_nothing_is_moved(full: tuple[Gua
     assert guarded.stored() == set(before)
 
 
+@on_sqlite
 def test_a_state_on_a_full_disk_gives_up_its_ballast_and_goes_on(full: tuple[Guarded, dict[str, str]]) -> None:
     guarded, before = full
     state = guarded.state.parent

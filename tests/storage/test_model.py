@@ -56,7 +56,7 @@ class GuardedStore(RuleBasedStateMachine):
         self.held: set[str] = set()
 
     def teardown(self) -> None:
-        self.run.catalogue._connections.close()  # type: ignore[attr-defined]
+        self.run.catalogue.database.close()  # type: ignore[attr-defined]
         shutil.rmtree(self.folder)
 
     @initialize(target=keys, ages=st.lists(AGES, min_size=6, max_size=9))
@@ -128,7 +128,7 @@ class GuardedStore(RuleBasedStateMachine):
     @precondition(lambda self: self.number > 3)
     @rule()
     def lose_the_catalogue(self) -> None:
-        self.run.catalogue._connections.close()  # type: ignore[attr-defined]
+        self.run.catalogue.database.close()  # type: ignore[attr-defined]
         for path in self.guarded.state.parent.iterdir():
             path.unlink()
         rebuild.rebuild(self.run)

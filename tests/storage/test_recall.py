@@ -140,8 +140,7 @@ def test_restore_does_not_overfill_the_store(archived: tuple[Guarded, str, str, 
 def test_a_lost_catalogue_is_made_anew_from_the_manifests(archived: tuple[Guarded, str, str, float]) -> None:
     guarded, key, sha256, _ = archived
     states = guarded.states()
-    for path in guarded.state.parent.iterdir():
-        path.unlink()
+    guarded.lose_catalogue()
 
     rebuilt = guarded("rebuild", "--json")
 

@@ -109,3 +109,11 @@ class Catalogue(Protocol):
 
     def history(self, key: str | None) -> Iterator[HistoryEvent]:
         """Stream what was done, to one object or to all, oldest first."""
+
+    # --- runs, on this machine and others ---
+
+    def beat(self, owner: str) -> None:
+        """Write down that a run is at work at this moment."""
+
+    def silent_seconds(self, owner: str) -> float | None:
+        """Say for how long a run has not been heard of, by the catalogue's own clock; None where it never was."""

@@ -1,10 +1,18 @@
 """Open the catalogue that the settings name; what only one kind needs is imported for that kind only."""
 
+from exodus_common.errors import SettingsInvalid
 from exodus_storage_guard.state.contract import Catalogue
-from exodus_storage_guard.state.sqlite import SqliteCatalogue
-from exodus_storage_guard.where import StateSettings
+from exodus_storage_guard.where import StateSettings, secret
 
 
 def opened(place: StateSettings) -> Catalogue:
-    """Open the catalogue; nothing is read before something is asked."""
-    return SqliteCatalogue(place.file)
+    """Open the catalogue; nobody is asked before something is."""
+    if not place.is_postgresql:
+        from exodus_storage_guard.state.sqlite import SqliteCatalogue
+
+        return SqliteCatalogue(place.file)
+    try:
+        from exodus_storage_guard.state.postgresql import PostgresqlCatalogue
+    except ImportError as error:
+        raise SettingsInvalid(f"state.url: postgresql:// needs the package psycopg (3.1 or newer): {error}") from error
+    return PostgresqlCatalogue(place.url, secret(place.password_file) if place.password_file else None)

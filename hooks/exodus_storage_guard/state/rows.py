@@ -33,6 +33,11 @@ def key_bytes_or_none(key: str | None) -> bytes | None:
     return None if key is None else key_bytes(key)
 
 
+def flag_or_none(flag: bool | None) -> int | None:
+    """Give a flag that may be missing."""
+    return None if flag is None else int(flag)
+
+
 def text(reason: str) -> str:
     """Give a text without what no database can hold."""
     return reason.encode("utf-8", "backslashreplace").decode("utf-8")

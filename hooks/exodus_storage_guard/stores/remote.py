@@ -25,7 +25,9 @@ _FORMAT = "%s %T@ %C@ %i"
 _STAT = f"""find "$a" -maxdepth 0 -type f -printf '{_FORMAT}\\n'"""
 _SYNC = """sync -- "$d" 2>/dev/null || sync; """
 # A link refuses where there is a file of that name already; some filesystems have none.
-_GIVE_NAME = f"""ln -- "$p" "$a" 2>/dev/null || {{ [ -e "$a" ] && exit {ANOTHER}; mv -- "$p" "$a"; }}; rm -f -- "$p"; """
+_GIVE_NAME = (
+    f"""ln -- "$p" "$a" 2>/dev/null || {{ [ -e "$a" ] && exit {ANOTHER}; mv -- "$p" "$a"; }}; """ """rm -f -- "$p"; """
+)
 _WRITE = """d=${a%/*}; mkdir -p -- "$d"; umask 027; trap 'rm -f -- "$p"' EXIT
 dd of="$p" bs=256k conv=fsync status=none; """
 _PUT = (

@@ -65,4 +65,6 @@ CREATE TABLE samples (
   free_bytes INTEGER NOT NULL,
   free_files INTEGER
 ) STRICT;
-PRAGMA user_version = 1;
+-- When a run was last heard of: one that is silent for long has died, wherever it ran.
+CREATE TABLE runs (owner TEXT PRIMARY KEY, beat_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 2;

@@ -1,28 +1,33 @@
-"""The door to SQLite: connections, one a thread and process, and its errors in our words."""
+"""The door to SQLite (WAL): connections, one a thread and process, and its errors in our words."""
 
 import os
 import sqlite3
+import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from exodus_common.errors import TryLater
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import NotInitialised, StateFailed
+from exodus_storage_guard.state.database import Session, Values, Writing, wrong_schema
 from exodus_storage_guard.state.rows import Row
 
 T = TypeVar("T")
 _BUSY_SECONDS = 30.0
 _FILE_MODE, _FOLDER_MODE = 0o660, 0o2770
 _BALLAST_BYTES = 4 * 1024 * 1024
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
+_BATCH = 5_000
+_LISTED = "key BLOB, bytes INTEGER, etag TEXT, modified_at INTEGER"
 _NO_ROOM_BYTES = 1024 * 1024
 
 
-class Connections:
+class SqliteDatabase:
     """Give each thread its connection: a durable one, and one whose last commits a power cut may take back.
 
     SQLite's connections survive neither a fork nor the use by two threads.
@@ -71,11 +76,11 @@ class Connections:
         with self.translated(), self.transaction(self._open(durable=True)) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version == 0:
-                script = files("exodus_storage_guard.state").joinpath("schema.sql").read_text("utf-8")
+                script = files("exodus_storage_guard.state").joinpath("sqlite.sql").read_text("utf-8")
                 for statement in _statements(script):
                     connection.execute(statement)
             elif version != _SCHEMA_VERSION:
-                raise StateFailed(f"{self._shown} is of schema {version}, this is for {_SCHEMA_VERSION}; upgrade us")
+                raise StateFailed(wrong_schema(self._shown, version, _SCHEMA_VERSION))
         self.load_ballast()
 
     def load_ballast(self) -> None:
@@ -89,8 +94,14 @@ class Connections:
                     os.fchown(file.fileno(), self.file.stat().st_uid, self.file.stat().st_gid)
             self.ballast.chmod(_FILE_MODE)
 
-    def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
+    @property
+    def now(self) -> str:
+        """Give the SQL for this very moment in microseconds."""
+        return "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
+
+    def write(self, work: Callable[[Session], T], what: Writing = Writing.OBJECTS, /) -> T:
         """Do some work in one transaction."""
+        durable = what is Writing.OBJECTS
 
         def transacted() -> T:
             with self.transaction(self.get(durable=durable)) as connection:
@@ -98,9 +109,36 @@ class Connections:
 
         return self.guarded(transacted)
 
-    def read(self, sql: str, parameters: tuple[object, ...] = ()) -> list[Row]:
+    def read(self, sql: str, values: Values = (), /) -> list[Row]:
         """Give all rows of a short question."""
-        return self.guarded(lambda: self.get(durable=False).execute(sql, parameters).fetchall())
+        return self.guarded(lambda: self.get(durable=False).execute(sql, values).fetchall())
+
+    @contextmanager
+    def beside(self) -> Iterator[Session]:
+        """Attach a file that is gone when its last user is, beside the catalogue, whose disk is the one with room."""
+        connection = self.get()
+        with tempfile.TemporaryDirectory(dir=self.file.parent, prefix=".listing-") as folder, self.translated():
+            connection.execute("ATTACH DATABASE ? AS beside", (str(Path(folder) / "listing.db"),))
+            try:
+                for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -16000"):
+                    connection.execute(f"PRAGMA beside.{pragma}")
+                connection.execute(f"CREATE TABLE beside.heard ({_LISTED})")
+                connection.execute(f"CREATE TABLE beside.listed ({_LISTED}, PRIMARY KEY (key)) WITHOUT ROWID")
+                connection.execute("CREATE TABLE beside.differ (key BLOB PRIMARY KEY) WITHOUT ROWID")
+                yield connection
+            finally:
+                connection.execute("DETACH DATABASE beside")
+
+    def write_listing(self, session: Session, rows: Iterable[Row]) -> None:
+        """Write rows down as they come, then in the order of keys."""
+        connection = self.get()
+        waiting = iter(rows)
+        while batch := list(islice(waiting, _BATCH)):
+            connection.execute("BEGIN")
+            connection.executemany("INSERT INTO heard VALUES (?, ?, ?, ?)", batch)
+            connection.execute("COMMIT")
+        connection.execute("INSERT OR REPLACE INTO listed SELECT * FROM heard ORDER BY key")
+        connection.execute("DROP TABLE heard")
 
     def guarded(self, work: Callable[[], T]) -> T:
         """Do some work with SQLite's errors in our words; on a full disk give up the ballast and do it again."""

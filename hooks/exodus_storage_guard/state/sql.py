@@ -1,0 +1,276 @@
+"""The catalogue in SQL that SQLite and PostgreSQL both speak; each has its door, and its own way with a listing."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from exodus_storage_guard.instants import datetime_of, instant
+from exodus_storage_guard.model import Capacity, Entry, HistoryEvent, ObjectState, Reservation, StoredObject, Total
+from exodus_storage_guard.state import rows
+from exodus_storage_guard.state.contract import Change, SyncResult
+from exodus_storage_guard.state.database import Database, Session, Writing
+from exodus_storage_guard.state.listing import apply_listing
+from exodus_storage_guard.transitions import Event, after
+
+_PAGE = 1000
+_SAMPLES_EVERY, _SAMPLES_FOR = timedelta(minutes=10), timedelta(days=30)
+_RUNS_FOR = timedelta(days=1)
+_AT_REST = "state IN ('resident', 'premigrated', 'failed', 'quarantined')"
+_RESERVE = f"INSERT INTO reservations ({rows.RESERVATION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_FAILURES = (Event.COPY_FAILED, Event.COPY_DIFFERED)
+_CHANGE = """UPDATE objects SET state = ?, since = ?, owner = ?, retry_at = ?, note = ?,
+  sha256 = coalesce(?, sha256), copy = coalesce(?, copy), held = coalesce(?, held), failures = ?,
+  bytes = ?, etag = ?, modified_at = ?
+WHERE key = ? AND state = ? AND bytes = ? AND etag = ? AND owner IS NOT DISTINCT FROM ? AND held = ?"""
+
+
+class SqlCatalogue:
+    """Keep the catalogue in a database."""
+
+    def __init__(self, database: Database) -> None:
+        """Take the door to the database."""
+        self._database = database
+
+    def create(self) -> None:
+        """Make the tables where there are none."""
+        self._database.create()
+
+    def settled(self) -> Mapping[str, str]:
+        """Give what `init` wrote down."""
+        return dict(self._database.read("SELECT name, value FROM settled"))
+
+    def settle(self, name: str, value: str) -> None:
+        """Write down one thing that `init` found out."""
+        sql = "INSERT INTO settled VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        self._database.write(lambda session: session.execute(sql, (name, value)))
+
+    # --- admission ---
+
+    def reserve(
+        self, wanted: Reservation, decide: Callable[[Sequence[Reservation], Mapping[ObjectState, Total]], bool]
+    ) -> bool:
+        """Write a reservation down if `decide` says so, in one transaction with what it decides from."""
+
+        def work(session: Session) -> bool:
+            others = [one for one in self.reservations() if one.id != wanted.id]
+            if not decide(others, self.totals()):
+                return False
+            session.execute("DELETE FROM reservations WHERE id = ?", (wanted.id,))
+            session.execute(_RESERVE, rows.reservation_row(wanted))
+            return True
+
+        return self._database.write(work, Writing.ADMISSION)
+
+    def reservations(self) -> Sequence[Reservation]:
+        """Give all reservations."""
+        found = self._database.read(f"SELECT {rows.RESERVATION} FROM reservations")
+        return [rows.reservation(row) for row in found]
+
+    def end_reservations(self, ids: Collection[str]) -> int:
+        """Remove reservations; give how many there were."""
+        sql = "DELETE FROM reservations WHERE id = ?"
+        return self._database.write(
+            lambda session: sum(session.execute(sql, (id_,)).rowcount for id_ in ids), Writing.ADMISSION
+        )
+
+    def commit(self, reservation: Reservation, stored: StoredObject | None) -> bool:
+        """Write down that an upload is stored: its object, or else what it took until a measurement has seen it."""
+        update = (
+            "UPDATE reservations SET committed_at = ?, owner = NULL, bytes = ? WHERE id = ? AND committed_at IS NULL"
+        )
+        insert = """INSERT INTO objects (key, bytes, etag, modified_at, state, since, found_at)
+            VALUES (?, ?, '', ?, 'resident', ?, ?) ON CONFLICT (key) DO NOTHING"""
+        assert reservation.committed_at is not None
+        at = instant(reservation.committed_at)
+
+        def work(session: Session) -> bool:
+            if not session.execute(update, (at, reservation.bytes, reservation.id)).rowcount:
+                return False
+            if stored is not None:
+                session.execute(insert, (rows.key_bytes(stored.key), stored.bytes, at, at, at))
+            return True
+
+        return self._database.write(work, Writing.ADMISSION)
+
+    def record(self, capacity: Capacity) -> None:
+        """Remember a measurement: the latest one, and one every ten minutes of the last thirty days."""
+        last = self._database.read("SELECT at FROM samples ORDER BY at DESC LIMIT 1 OFFSET 1")
+        at = instant(capacity.measured_at)
+        too_close = bool(last) and at - last[0][0] < _SAMPLES_EVERY // timedelta(microseconds=1)
+
+        def work(session: Session) -> None:
+            if too_close:
+                session.execute("DELETE FROM samples WHERE at = (SELECT max(at) FROM samples)")
+            # A clock that jumped back leaves samples of a future: they are of no use.
+            session.execute(
+                "DELETE FROM samples WHERE at < ? OR at >= ?", (at - _SAMPLES_FOR // timedelta(microseconds=1), at)
+            )
+            session.execute(
+                f"INSERT INTO samples ({rows.SAMPLE}) VALUES (?, ?, ?, ?, ?, ?)", rows.capacity_row(capacity)
+            )
+
+        self._database.write(work, Writing.ADMISSION)
+
+    def measured(self) -> Capacity | None:
+        """Give the latest measurement."""
+        found = self._database.read(f"SELECT {rows.SAMPLE} FROM samples ORDER BY at DESC LIMIT 1")
+        return rows.capacity(found[0]) if found else None
+
+    def samples(self) -> Sequence[tuple[datetime, int]]:
+        """Give what was used over the last days, oldest first."""
+        found = self._database.read("SELECT at, used_bytes FROM samples ORDER BY at")
+        return [(datetime_of(at), used) for at, used in found]
+
+    # --- objects ---
+
+    def totals(self) -> Mapping[ObjectState, Total]:
+        """Count objects by state."""
+        found = self._database.read("SELECT state, count, bytes FROM totals WHERE count > 0")
+        return {ObjectState(state): Total(count, size) for state, count, size in found}
+
+    def get(self, key: str) -> Entry | None:
+        """Give one object."""
+        found = self._database.read(f"SELECT {rows.ENTRY} FROM objects WHERE key = ?", (rows.key_bytes(key),))
+        return rows.entry(found[0]) if found else None
+
+    def candidates(self, until: datetime | None = None) -> Iterator[Entry]:
+        """Stream what is in the store and at rest, oldest first; nothing that was modified after `until`."""
+        return self._by_age(_AT_REST, until)
+
+    def premigrated(self) -> Iterator[Entry]:
+        """Stream what is premigrated, oldest first."""
+        return self._by_age("state = 'premigrated'", None)
+
+    def _by_age(self, where: str, until: datetime | None) -> Iterator[Entry]:
+        """Read page by page: a reader that stays keeps SQLite's log from being folded in."""
+        sql = f"SELECT {rows.ENTRY} FROM objects WHERE {where} AND (modified_at, key) > (?, ?) "
+        sql += f"AND modified_at <= ? ORDER BY modified_at, key LIMIT {_PAGE}"
+        at, key = -(2**63), b""
+        last = 2**63 - 1 if until is None else instant(until)
+        while page := self._database.read(sql, (at, key, last)):
+            yield from map(rows.entry, page)
+            at, key = page[-1][3], page[-1][0]
+
+    def in_state(self, *states: ObjectState) -> Iterator[Entry]:
+        """Stream the objects in some states, by key."""
+        for state in states:
+            sql = (
+                f"SELECT {rows.ENTRY} FROM objects WHERE state = '{state.value}' AND key > ? ORDER BY key LIMIT {_PAGE}"
+            )
+            key = b""
+            while page := self._database.read(sql, (key,)):
+                yield from map(rows.entry, page)
+                key = page[-1][0]
+
+    def change(self, changes: Iterable[Change], at: datetime) -> list[Entry]:
+        """Make transitions, durably, in one transaction; give the new entries of those that were as they were read."""
+        asked = list(changes)
+
+        def work(session: Session) -> list[Entry]:
+            return [made for change in asked if (made := self._changed(session, change, at)) is not None]
+
+        return self._database.write(work)
+
+    def _changed(self, session: Session, change: Change, at: datetime) -> Entry | None:
+        entry = change.entry
+        state, stored = after(entry.state, change.event), change.stored or entry.stored
+        failures = entry.failures + 1 if change.event in _FAILURES else 0
+        new = (state.value, instant(at), change.owner, rows.instant_or_none(change.retry_at), rows.text(change.reason))
+        more = (change.sha256, rows.key_bytes_or_none(change.copy), rows.flag_or_none(change.hold), failures)
+        identity = (stored.bytes, stored.etag, instant(stored.last_modified))
+        key = rows.key_bytes(entry.key)
+        as_read = (key, entry.state.value, entry.bytes, entry.stored.etag, entry.owner, int(entry.held))
+        if not session.execute(_CHANGE, (*new, *more, *identity, *as_read)).rowcount:
+            return None
+        sha256 = change.sha256 or entry.sha256
+        told = "forgotten" if change.event is Event.FORGOTTEN else state.value
+        _note(session, at, key, told, stored.bytes, sha256, change.reason)
+        return replace(
+            entry,
+            stored=stored,
+            state=state,
+            since=at,
+            sha256=sha256,
+            copy=change.copy or entry.copy,
+            held=entry.held if change.hold is None else change.hold,
+            owner=change.owner,
+            failures=failures,
+            retry_at=change.retry_at,
+            note=rows.text(change.reason),
+        )
+
+    def hold(self, keys: Collection[str], at: datetime, *, held: bool) -> int:
+        """Set or lift the hold of objects; give how many there are."""
+
+        def work(session: Session) -> int:
+            return sum(_held(session, rows.key_bytes(key), at, held=held) for key in keys)
+
+        return self._database.write(work)
+
+    def apply_listing(self, listing: Iterable[StoredObject], at: datetime) -> SyncResult:
+        """Bring the catalogue in line with a listing that began at `at`."""
+        return apply_listing(self._database, listing, at)
+
+    def adopt(self, entry: Entry, reason: str) -> bool:
+        """Write down an object that is known from its manifest."""
+        insert = """INSERT INTO objects (key, bytes, etag, modified_at, state, since, found_at, sha256, copy)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"""
+        stored, key, at = entry.stored, rows.key_bytes(entry.key), instant(entry.since)
+        values = (key, stored.bytes, stored.etag, instant(stored.last_modified), entry.state.value, at, at)
+
+        def work(session: Session) -> bool:
+            if not session.execute(insert, (*values, entry.sha256, rows.key_bytes_or_none(entry.copy))).rowcount:
+                return False
+            _note(session, entry.since, key, entry.state.value, stored.bytes, entry.sha256, reason)
+            return True
+
+        return self._database.write(work)
+
+    def history(self, key: str | None) -> Iterator[HistoryEvent]:
+        """Stream what was done; that an object was found is in its own row, not a million times in the history."""
+        wanted, last = None if key is None else rows.key_bytes(key), 0
+        which, values = ("", ()) if wanted is None else ("AND key = ? ", (wanted,))
+        sql = "SELECT id, at, key, event, bytes, sha256, reason FROM history WHERE id > ? "
+        sql += f"{which}ORDER BY id LIMIT {_PAGE}"
+        if wanted is not None:
+            # What was adopted from its manifest was not found in the store.
+            found = """SELECT found_at, key, 'resident', bytes, NULL, 'found in the store' FROM objects WHERE key = ?
+                AND coalesce((SELECT event FROM history WHERE key = ? ORDER BY id LIMIT 1), '') <> 'archived'"""
+            yield from map(rows.history_event, self._database.read(found, (wanted, wanted)))
+        while page := self._database.read(sql, (last, *values)):
+            yield from (rows.history_event(row[1:]) for row in page)
+            last = page[-1][0]
+
+    def beat(self, owner: str) -> None:
+        """Write down that a run is at work at this moment."""
+        sql = f"INSERT INTO runs VALUES (?, {self._database.now}) "
+        sql += "ON CONFLICT (owner) DO UPDATE SET beat_at = excluded.beat_at"
+        old = f"DELETE FROM runs WHERE beat_at < {self._database.now} - {_RUNS_FOR // timedelta(microseconds=1)}"
+
+        def work(session: Session) -> None:
+            session.execute(old)
+            session.execute(sql, (owner,))
+
+        self._database.write(work, Writing.ADMISSION)
+
+    def silent_seconds(self, owner: str) -> float | None:
+        """Say for how long a run has not been heard of, by the database's own clock; None where it never was."""
+        found = self._database.read(f"SELECT {self._database.now} - beat_at FROM runs WHERE owner = ?", (owner,))
+        return found[0][0] / 1_000_000 if found else None
+
+
+def _note(session: Session, at: datetime, key: bytes, event: str, size: int, sha256: str | None, reason: str) -> None:
+    session.execute(
+        "INSERT INTO history (at, key, event, bytes, sha256, reason) VALUES (?, ?, ?, ?, ?, ?)",
+        (instant(at), key, event, size, sha256, rows.text(reason)),
+    )
+
+
+def _held(session: Session, key: bytes, at: datetime, *, held: bool) -> bool:
+    found = session.execute("SELECT held, bytes, sha256 FROM objects WHERE key = ?", (key,)).fetchone()
+    if found is None:
+        return False
+    if bool(found[0]) != held:
+        session.execute("UPDATE objects SET held = ? WHERE key = ?", (int(held), key))
+        _note(session, at, key, "held" if held else "unheld", found[1], found[2], "by hand")
+    return True
