@@ -37,6 +37,9 @@ class _Nobody:
     def start_sweep(self, need: Need | None) -> None:
         """Do nothing."""
 
+    def look(self) -> None:
+        """Do nothing."""
+
 
 NOBODY: RoomMaker = _Nobody()
 
@@ -53,7 +56,7 @@ class Desk:
     def measure(self) -> Capacity | None:
         """Measure the store; None where there is no measurement that is fresh enough."""
         now = self.clock.now()
-        found = capacity.measure(self.settings, self.catalogue, now, remember=False)
+        found = capacity.known(self.settings, self.catalogue, now)
         return found if policy.is_fresh(found, now, self.settings.capacity.max_age_seconds) else None
 
 
@@ -115,6 +118,9 @@ def _wait_for_sweep(desk: Desk, wanted: Reservation, found: Fit, wait_seconds: f
 def _try(desk: Desk, wanted: Reservation) -> Fit:
     """Decide and reserve in one transaction; raise `UploadRefused` for what can never be, or cannot be known."""
     measured = desk.measure()
+    if measured is None and desk.settings.capacity.source == "minio":
+        desk.room.look()
+        measured = desk.measure()
     if measured is None:
         return _without_measurement(desk, wanted)
     limits, reserve = marks(desk.settings, measured.total_bytes), desk.settings.admission.reserve_bytes

@@ -1,27 +1,87 @@
-"""Measure the store: its filesystem, or a budget."""
+"""Measure the store: its filesystem, what MinIO tells Prometheus, or a budget; and what is on its way back."""
 
+import logging
 from datetime import datetime
 
+from exodus_storage_guard.errors import StoreFailed
 from exodus_storage_guard.model import IN_STORE, Capacity, Total
+from exodus_storage_guard.pending import Pending, looked_at, released
 from exodus_storage_guard.settings import Settings
 from exodus_storage_guard.state.contract import Catalogue
 from exodus_storage_guard.stores.filesystem import measure as measure_filesystem
+from exodus_storage_guard.stores.locations import Folder
+from exodus_storage_guard.where import secret
+
+_log = logging.getLogger(__name__)
+_PENDING = "pending"
 
 
-def measure(settings: Settings, catalogue: Catalogue, now: datetime, *, remember: bool = True) -> Capacity | None:
+def known(settings: Settings, catalogue: Catalogue, now: datetime) -> Capacity | None:
+    """Say how full the store is without asking it: by its filesystem or budget, or by what was measured last."""
+    if settings.capacity.source == "budget":
+        return _of_budget(settings, catalogue, now)
+    return _of_filesystem(settings, now) or catalogue.measured()
+
+
+def measure(settings: Settings, catalogue: Catalogue, now: datetime) -> Capacity | None:
     """Measure now and remember it; where nothing can be measured from here, give what somebody else measured last.
 
     A worker on another machine than the store's disk lives by the measurements that the sweep's machine takes.
     """
     if settings.capacity.source == "budget":
         return _of_budget(settings, catalogue, now)
-    path = settings.measured_path
-    found = None if path is None else measure_filesystem(path, now)
+    found = _of_minio(settings, now) if settings.capacity.source == "minio" else _of_filesystem(settings, now)
     if found is None:
         return catalogue.measured()
-    if remember:
-        catalogue.record(found)
+    catalogue.record(found)
+    present = pending(catalogue)
+    if present is not None:
+        _write_pending(catalogue, looked_at(present, found.used_bytes, now))
     return found
+
+
+def pending(catalogue: Catalogue) -> Pending | None:
+    """Give what was released and has not come back yet."""
+    words = catalogue.settled().get(_PENDING, "").split()
+    return Pending(int(words[0]), int(words[1]), datetime.fromisoformat(words[2])) if words else None
+
+
+def note_released(
+    settings: Settings, catalogue: Catalogue, before: Capacity | None, freed_bytes: int, now: datetime
+) -> None:
+    """Measure what was just released, and write down what the store has not given back: a budget and a folder have."""
+    at_once = settings.capacity.source == "budget" or isinstance(settings.store.location, Folder)
+    if at_once or before is None or not freed_bytes:
+        return
+    present, after = pending(catalogue), measure(settings, catalogue, now)
+    if after is not None:
+        _write_pending(catalogue, released(present, freed_bytes, before.used_bytes, after.used_bytes, now))
+
+
+def _write_pending(catalogue: Catalogue, found: Pending | None) -> None:
+    """Write down what is on its way."""
+    text = f"{found.bytes} {found.used_bytes} {found.since.isoformat()}" if found and found.bytes else ""
+    catalogue.settle(_PENDING, text)
+
+
+def _of_filesystem(settings: Settings, now: datetime) -> Capacity | None:
+    path = settings.measured_path
+    if settings.capacity.source != "filesystem" or path is None:
+        return None
+    return measure_filesystem(path, now)
+
+
+def _of_minio(settings: Settings, now: datetime) -> Capacity | None:
+    from exodus_storage_guard.stores import minio_metrics
+
+    wanted = settings.capacity
+    token = secret(wanted.token_file) if wanted.token_file else None
+    seconds = settings.sweep.request_timeout_seconds
+    try:
+        return minio_metrics.measure(wanted.url or "", token, settings.store.ca_file, now, timeout_seconds=seconds)
+    except StoreFailed as error:
+        _log.warning("%s", error)
+        return None
 
 
 def _of_budget(settings: Settings, catalogue: Catalogue, now: datetime) -> Capacity:
@@ -33,4 +93,6 @@ def _of_budget(settings: Settings, catalogue: Catalogue, now: datetime) -> Capac
 
 def unmeasured(settings: Settings) -> str:
     """Say what stands in the way of a measurement."""
+    if settings.capacity.source == "minio":
+        return f"how full the store is cannot be measured ({settings.capacity.url}): does it answer?"
     return f"how full the store is cannot be measured ({settings.measured_path}): is its disk mounted?"

@@ -23,6 +23,9 @@ class RoomMaker(Protocol):
     def release(self, need: Need) -> None:
         """Release what is premigrated until there is so much room, and come back."""
 
+    def look(self) -> None:
+        """Have the store measured, which takes a secret that the caller need not have, and come back."""
+
     def start_sweep(self, need: Need | None) -> None:
         """Start a sweep that goes on by itself: until there is so much room, or down to the low watermark."""
 
@@ -37,8 +40,15 @@ class Command:
 
     def release(self, need: Need) -> None:
         """Run `sweep --need N --premigrated-only` to its end."""
+        self._run(self._argv(*_options(need), "--premigrated-only"))
+
+    def look(self) -> None:
+        """Run a sweep that needs nothing: it measures."""
+        self._run(self._argv("--need", "0", "--premigrated-only"))
+
+    def _run(self, argv: Sequence[str]) -> None:
         try:
-            done = run(self._argv(*_options(need), "--premigrated-only"), timeout_seconds=_RELEASE_SECONDS)
+            done = run(argv, timeout_seconds=_RELEASE_SECONDS)
         except ExodusError as error:
             _log.warning("no room was made: %s", error)
             return

@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
+from exodus_storage_guard import capacity
 from exodus_storage_guard.copying import Copier, CopyDiffers, Proof
-from exodus_storage_guard.errors import ObjectChanged, ObjectMissing, StoreFailed, StoreFull
+from exodus_storage_guard.errors import NotFreeable, ObjectChanged, ObjectMissing, StoreFailed, StoreFull
 from exodus_storage_guard.model import Entry, ObjectState, Verdict
 from exodus_storage_guard.policy import Action, Step
 from exodus_storage_guard.run import Run
@@ -50,9 +51,13 @@ class Mover:
         ready = [step.entry for step in steps if step.action is Action.RELEASE]
         proven, moved = self.prove(archiving)
         reasons = {step.entry.key: step for step in steps}
+        before, kept = self.run.measure(), len(moved)
         moved += self._delete(pruning, Action.PRUNE, reasons)
         for action, entries in ((Action.RELEASE, ready), (Action.ARCHIVE, proven)):
             moved += self._delete(entries, action, reasons)
+        capacity.note_released(
+            self.run.settings, self.run.catalogue, before, _freed(moved[kept:]), self.run.clock.now()
+        )
         order = {key: number for number, key in enumerate(reasons)}
         return sorted(moved, key=lambda one: order[one.key])
 
@@ -98,13 +103,22 @@ class Mover:
         changes, moved = list[Change](), list[Moved]()
         for entry, result in self._workers(self._confirmed).over(claimed):
             if isinstance(result, Exception):
-                changes.append(Change(entry, undone, str(result)))
+                changes.append(self._undeleted(entry, undone, result))
                 moved.append(_failed(entry, action, result))
             else:
                 changes.append(Change(entry, done, steps[entry.key].reason))
                 moved.append(Moved(entry.key, entry.bytes, action, steps[entry.key].reason, Verdict.OK))
         self._changed(changes)
         return moved
+
+    def _undeleted(self, entry: Entry, undone: Event, error: Exception) -> Change:
+        """Leave what the store does not give up for a day: more of the same kind would free no more."""
+        if not isinstance(error, NotFreeable):
+            return Change(entry, undone, str(error))
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
+            self.stopped = self.stopped or f"{self._failures_in_a_row} objects in a row are not freeable: {error}"
+        return Change(entry, undone, str(error), retry_at=self.run.clock.now() + _LONGEST_RETRY)
 
     def _confirmed(self, entry: Entry) -> bool:
         """Delete an object and see that it is gone; one that others deleted is gone as well."""
@@ -119,6 +133,10 @@ class Mover:
     def _workers(self, work: Callable[[Entry], B]) -> Workers[Entry, B]:
         sweep = self.run.settings.sweep
         return Workers(work, sweep.parallel, self.pulse, sweep.request_timeout_seconds)
+
+
+def _freed(moved: Sequence[Moved]) -> int:
+    return sum(one.bytes for one in moved if one.verdict is Verdict.OK)
 
 
 _DELETIONS = {

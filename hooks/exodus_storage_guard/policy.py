@@ -21,6 +21,7 @@ class Kept(StrEnum):
     TOO_YOUNG = "younger than the minimum age"
     BEING_MOVED = "being moved by another run"
     FAILED = "failed, and not yet to be tried again"
+    NOT_FREEABLE = "not freeable: older versions, a lock or a hold of the store's own"
     NOT_NEEDED = "not needed: enough is freed"
 
 
@@ -97,6 +98,8 @@ def why_kept(entry: Entry, selection: Selection, now: datetime) -> Kept | None:
         return Kept.TOO_YOUNG
     if entry.state in (ObjectState.FAILED, ObjectState.QUARANTINED):
         return Kept.FAILED if entry.retry_at is None or entry.retry_at > now else None
+    if entry.retry_at is not None and entry.retry_at > now:
+        return Kept.NOT_FREEABLE
     if entry.state not in (ObjectState.RESIDENT, ObjectState.PREMIGRATED):
         return Kept.BEING_MOVED
     return None

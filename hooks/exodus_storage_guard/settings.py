@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from exodus_common import settings as common
 from exodus_common.errors import SettingsInvalid
@@ -41,21 +42,28 @@ def _size(name: str, text: str | int) -> int:
 
 @dataclass(frozen=True)
 class CapacitySettings:
-    """Say how the store is measured; `path` is where its disk is mounted (default: the store's own folder)."""
+    """Say how the store is measured: `path` is where its disk is mounted, `url` where MinIO's metrics are."""
 
-    source: Literal["filesystem", "budget"] = "filesystem"
+    source: Literal["filesystem", "minio", "budget"] = "filesystem"
     path: Path | None = None
     max_age_seconds: float = 300
     total_bytes: str | int | None = None
+    url: str | None = None
+    token_file: Path | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a budget without a size, and a size without a budget."""
+        """Refuse what does not go with the source, and a source without what it needs."""
         require(self.max_age_seconds > 0, "max_age_seconds: allowed: more than 0")
-        if self.source == "budget":
-            require(self.total_bytes is not None, 'total_bytes: found nothing; required by source = "budget"')
-            require(self.budget_bytes > 0, "total_bytes: allowed: more than 0")
-        else:
-            require(self.total_bytes is None, 'total_bytes: allowed with source = "budget" only')
+        needs = {"budget": "total_bytes", "minio": "url"}
+        for source, name in needs.items():
+            given = getattr(self, name) is not None
+            require(given or self.source != source, f'{name}: found nothing; required by source = "{source}"')
+            require(not given or self.source == source, f'{name}: allowed with source = "{source}" only')
+        require(self.token_file is None or self.source == "minio", 'token_file: allowed with source = "minio" only')
+        require(self.total_bytes is None or self.budget_bytes > 0, "total_bytes: allowed: more than 0")
+        parts = urlsplit(self.url or "http://localhost")
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.password
+        require(is_url, "url: allowed: the address of MinIO's metrics, http:// or https://")
 
     @property
     def budget_bytes(self) -> int:

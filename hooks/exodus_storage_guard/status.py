@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from exodus_storage_guard import admission, policy
+from exodus_common.render import instant
+from exodus_storage_guard import admission, pending, policy
 from exodus_storage_guard import capacity as measuring
 from exodus_storage_guard.admission import Desk
 from exodus_storage_guard.model import Capacity, ObjectState, Total, Verdict, Watermarks
@@ -33,9 +34,15 @@ def status(desk: Desk) -> Status:
     reserved = Total(len(counted), policy.reserved_bytes(counted))
     limits = marks(desk.settings, capacity.total_bytes) if capacity else None
     verdict, reason = _judged(desk.settings, capacity, limits, reserved.bytes, totals)
+    on_its_way = measuring.pending(desk.catalogue)
+    if on_its_way and pending.is_late(on_its_way, desk.clock.now()):
+        late = f"{shown(on_its_way.bytes)} were released and have not come back since {instant(on_its_way.since)}: "
+        late += "does the store keep versions, snapshots or a trash?"
+        verdict, reason = max(verdict, Verdict.WARNING, key=list(Verdict).index), f"{reason}; {late}"
     samples = [*desk.catalogue.samples(), *([(capacity.measured_at, capacity.used_bytes)] if capacity else [])]
     full_at = policy.full_at(samples, limits.flood_bytes) if limits else None
-    return Status(verdict, reason, capacity, limits, reserved, totals, 0, full_at)
+    on_its_way_bytes = on_its_way.bytes if on_its_way else 0
+    return Status(verdict, reason, capacity, limits, reserved, totals, on_its_way_bytes, full_at)
 
 
 def _judged(

@@ -43,7 +43,7 @@ class Report:
 
 def plan(run: Run, need: Need | None) -> Report:
     """Say what a sweep would do, object by object, and why the rest would stay; change nothing."""
-    aim = _aim(run, run.measure(), need)
+    aim = max(0, _aim(run, run.measure(), need) - _on_its_way(run))
     chooser = Chooser(run.catalogue.candidates(), run.selection(), run.clock.now(), aim)
     steps = chooser.take()
     chooser.count_rest()
@@ -68,7 +68,7 @@ def _sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high
     mover, flow_total = _mover(run, progress)
     replay(run)
     capacity = run.measure()
-    aim = max(0, _aim(run, capacity, need) - _freed_by_others(run))
+    aim = max(0, _aim(run, capacity, need) - _freed_by_others(run) - _on_its_way(run))
     if start_at_high and capacity and capacity.used_bytes <= marks(run.settings, capacity.total_bytes).high_bytes:
         aim = 0
     flow_total.aim = aim
@@ -80,7 +80,7 @@ def _sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high
         chooser.give_back(sum(step.entry.bytes for step in steps) - _freed(done))
         moved += done
         # Less where others free as well; never more, for what is freed may not be measured yet.
-        left = _aim(run, run.measure(), need) - _freed_by_others(run)
+        left = _aim(run, run.measure(), need) - _freed_by_others(run) - _on_its_way(run)
         chooser.need_bytes = min(chooser.need_bytes, chooser.chosen_bytes + max(0, left))
     _remember_rate(run, moved, run.clock.monotonic() - begin)
     run.measure()
@@ -139,6 +139,12 @@ def _freed_by_others(run: Run) -> int:
     """Add up what other runs are about to free at this moment."""
     at_work = run.catalogue.in_state(ObjectState.COPYING, ObjectState.RELEASING)
     return sum(entry.bytes for entry in at_work if entry.owner != run.owner and entry.note != AHEAD)
+
+
+def _on_its_way(run: Run) -> int:
+    """Give what was released before and is not measured back yet: deleting more would not bring it any sooner."""
+    present = measuring.pending(run.catalogue)
+    return present.bytes if present else 0
 
 
 def _premigrate(run: Run, mover: Mover, entries: Iterator[Entry]) -> None:

@@ -104,7 +104,7 @@ def test_a_postgresql_that_is_restarted_in_the_middle_is_asked_again(tmp_path: P
     cluster = make_cluster(tmp_path / "cluster")
     guarded = Guarded(tmp_path, cluster.url())
     with running_postgresql(cluster):
-        guarded.write(watermarks={"low": "20%", "high": "30%"})
+        guarded.write(watermarks={"low": "20%", "high": "90%"})
         guarded.fill(40)
         before = everything(guarded)
         assert guarded("init").exit_code == 0

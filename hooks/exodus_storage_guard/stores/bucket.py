@@ -5,6 +5,7 @@ urllib3's, those of the XML parser, `ValueError`); all are turned into ours here
 """
 
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -55,6 +56,8 @@ _KINDS: Mapping[str, type[StoreFailed] | type[KeyRefused]] = {
     "ObjectLocked": NotFreeable,
     "InvalidRequestObjectLocked": NotFreeable,
 }
+# MinIO and S3 have no code of their own for what a lock forbids.
+_LOCKED = re.compile(r"\bWORM\b|object ?lock|retention|legal hold", re.IGNORECASE)
 _INSUFFICIENT_STORAGE = 507
 _REMEDIES = {
     "AccessDenied": "its user lacks a right for this (docs/minio.md has the policy that suffices)",
@@ -310,6 +313,8 @@ def _meaning(where: str, error: S3Error) -> Exception:
     code = error.code or ""
     status = getattr(error.response, "status", None)
     kind = StoreFull if status == _INSUFFICIENT_STORAGE else _KINDS.get(code, StoreFailed)
+    if _LOCKED.search(error.message or ""):
+        kind = NotFreeable
     remedy = _REMEDIES.get(code, error.message or "no reason given")
     return kind(f"{where}: {code}: {printable(remedy)}")
 

@@ -1,0 +1,221 @@
+"""Space on a MinIO: how it is measured, what does not come back, and what can never be freed."""
+
+import io
+import os
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from minio.commonconfig import ENABLED
+from minio.retention import COMPLIANCE, Retention
+from minio.versioningconfig import VersioningConfig
+
+from exodus_common.clock import SystemClock
+from exodus_storage_guard import admission
+from exodus_storage_guard.admission import Desk
+from exodus_storage_guard.errors import UploadRefused
+from exodus_storage_guard.make_room import RoomMaker
+from exodus_storage_guard.model import Need, Reservation
+from exodus_storage_guard.run import Run
+from tests.parts.guard import MIB, Guarded, apk_key
+from tests.parts.s3 import ACCESS_KEY, SECRET_KEY, S3Server, running_minio
+
+
+def tables(server: S3Server, bucket: str, folder: Path, **store: Any) -> dict[str, Any]:
+    """Give the settings of a store in a bucket, with the keys in files."""
+    (folder / "access-key").write_text(f"{ACCESS_KEY}\n")
+    (folder / "secret-key").write_text(SECRET_KEY)
+    keys = {"access_key_file": str(folder / "access-key"), "secret_key_file": str(folder / "secret-key")}
+    usual = {"url": f"s3://{bucket}", "endpoint": server.endpoint, **keys, **store}
+    return {"store": usual, "select": {"minimum_age_days": 0}}
+
+
+def put(server: S3Server, bucket: str, key: str, size: int = MIB) -> None:
+    server.client.put_object(bucket, key, io.BytesIO(os.urandom(size)), size)
+
+
+def in_bucket(server: S3Server, bucket: str, *, versions: bool = False) -> list[str]:
+    found = server.client.list_objects(bucket, recursive=True, include_version=versions)
+    return [one.object_name or "" for one in found]
+
+
+def test_capacity_comes_from_what_minio_tells_prometheus(tmp_path: Path, minio: S3Server) -> None:
+    guarded = Guarded(tmp_path)
+    metrics = f"{minio.endpoint}/minio/v2/metrics/cluster"
+    guarded.write(
+        **tables(minio, minio.bucket(), tmp_path), capacity={"source": "minio", "url": metrics, "total_bytes": None}
+    )
+    assert guarded("init").exit_code == 0
+
+    found = guarded("status", "--json").json["capacity"]
+    disk = os.statvfs(minio.folder)
+
+    assert found["source"] == "minio"
+    kept_for_root = disk.f_bfree - disk.f_bavail  # is no capacity, says MinIO
+    assert found["total_bytes"] == (disk.f_blocks - kept_for_root) * disk.f_frsize
+    assert abs(found["free_bytes"] - disk.f_bavail * disk.f_frsize) < 1024 * MIB
+
+
+def test_an_admission_with_an_old_measurement_has_minio_asked_again_by_whoever_may(
+    tmp_path: Path, minio: S3Server
+) -> None:
+    guarded = Guarded(tmp_path)
+    capacity = {"source": "minio", "url": f"{minio.endpoint}/minio/v2/metrics/cluster", "total_bytes": None}
+    guarded.write(**tables(minio, minio.bucket(), tmp_path), capacity=capacity, watermarks=NEVER_FULL)
+    guarded("init")
+    later = Later()
+    run = guarded.run(clock=later)
+
+    with pytest.raises(UploadRefused, match="no measurement of the last 300 s"):
+        admission.admit(*_wanted(run, later, admission.NOBODY))
+    admission.admit(*_wanted(run, later, Looks(run)))
+
+
+NEVER_FULL = {"low": "97%", "high": "98%", "flood": "99%"}
+
+
+class Later(SystemClock):
+    """A clock ten minutes from now."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(minutes=10)
+
+
+@dataclass
+class Looks:
+    """Measure for others, as the command does."""
+
+    run: Run
+
+    def look(self) -> None:
+        self.run.measure()
+
+    def release(self, need: Need) -> None:
+        raise AssertionError("there is room")
+
+    def start_sweep(self, need: Need | None) -> None:
+        raise AssertionError("there is room")
+
+
+def _wanted(run: Run, clock: SystemClock, room: RoomMaker) -> tuple[Desk, Reservation]:
+    desk = Desk(run.settings, run.catalogue, clock, room)
+    return desk, admission.request(desk, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [("http://127.0.0.1:1/metrics", "does it answer?"), ("{endpoint}/minio/health/live", "are they the cluster's?")],
+)
+def test_metrics_that_cannot_be_had_are_named(url: str, said: str, tmp_path: Path, minio: S3Server) -> None:
+    guarded = Guarded(tmp_path)
+    capacity = {"source": "minio", "url": url.format(endpoint=minio.endpoint), "total_bytes": None}
+    guarded.write(**tables(minio, minio.bucket(), tmp_path), capacity=capacity)
+
+    tried = guarded("init")
+
+    assert tried.exit_code == 1
+    assert said in tried.stderr
+
+
+def test_what_lies_in_minios_trash_is_on_its_way_and_nothing_more_is_deleted_for_it(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    with running_minio(disk, MINIO_API_DELETE_CLEANUP_INTERVAL="1h") as server:
+        bucket = server.bucket()
+        for number in range(12):
+            put(server, bucket, apk_key(number), 8 * MIB)
+        guarded = Guarded(tmp_path / "guard")
+        guarded.folder.mkdir()
+        used = _used(disk)
+        guarded.write(
+            store=tables(server, bucket, guarded.folder)["store"],
+            archive=None,  # it would lie on the same disk
+            select={"action": "prune", "minimum_age_days": 0},
+            capacity={"source": "filesystem", "path": str(disk), "total_bytes": None},
+            watermarks={"low": used - 24 * MIB, "high": used - 8 * MIB, "flood": used + 1024 * MIB},
+        )
+        assert guarded("init").exit_code == 0
+
+        first = guarded("sweep", "--json").json
+        again = guarded("sweep", "--json").json
+
+        assert 16 * MIB <= first["freed_bytes"] <= 48 * MIB
+        assert again["freed_bytes"] <= 16 * MIB  # what others wrote to this disk meanwhile, no more
+        pending = guarded("status", "--json").json["pending_bytes"]
+        assert pending >= first["freed_bytes"] // 2
+
+
+def _used(path: Path) -> int:
+    found = os.statvfs(path)
+    return (found.f_blocks - found.f_bavail) * found.f_frsize
+
+
+def test_in_a_versioned_bucket_exactly_the_version_that_was_proven_goes(tmp_path: Path, minio: S3Server) -> None:
+    bucket = minio.bucket()
+    minio.client.set_bucket_versioning(bucket, VersioningConfig(ENABLED))
+    keys = [apk_key(number) for number in range(97)]
+    for key in keys:
+        put(minio, bucket, key, 1024)
+    guarded = Guarded(tmp_path)
+    guarded.write(
+        **tables(minio, bucket, tmp_path), capacity={"total_bytes": "100 KiB"}, admission={"emergency_reserve": 0}
+    )
+    guarded("init")
+
+    swept = guarded("sweep", "--json")
+
+    assert swept.exit_code == 0, swept.all_output
+    assert len(in_bucket(minio, bucket)) == 75
+    assert len(in_bucket(minio, bucket, versions=True)) == 75  # nor does a marker stay
+    assert len(guarded.archived()) == 22
+
+
+def test_an_object_with_older_versions_is_not_freeable_and_that_is_said(tmp_path: Path, minio: S3Server) -> None:
+    bucket = minio.bucket()
+    minio.client.set_bucket_versioning(bucket, VersioningConfig(ENABLED))
+    keys = [apk_key(number) for number in range(4)]
+    for key in keys:
+        put(minio, bucket, key)
+        put(minio, bucket, key)
+    guarded = Guarded(tmp_path)
+    guarded.write(
+        **tables(minio, bucket, tmp_path), capacity={"total_bytes": "4 MiB"}, admission={"emergency_reserve": 0}
+    )
+    guarded("init")
+
+    swept = guarded("sweep", "--json")
+    planned = guarded("plan", "--json")
+
+    assert swept.exit_code == 1
+    assert "has 2 versions" in swept.json["reason"]
+    assert sorted(in_bucket(minio, bucket)) == sorted(keys)
+    assert len(in_bucket(minio, bucket, versions=True)) == 8
+    assert planned.json["objects"] == []
+    assert [one["reason"] for one in planned.json["kept"]] == [
+        "not freeable: older versions, a lock or a hold of the store's own"
+    ]
+
+
+def test_a_locked_object_is_not_freeable_and_that_is_said(tmp_path: Path, minio: S3Server) -> None:
+    bucket = minio.bucket()
+    minio.client.remove_bucket(bucket)
+    minio.client.make_bucket(bucket, object_lock=True)
+    keys = [apk_key(number) for number in range(4)]
+    until = SystemClock().now().replace(year=2030)
+    for key in keys:
+        content = io.BytesIO(os.urandom(MIB))
+        minio.client.put_object(bucket, key, content, MIB, retention=Retention(COMPLIANCE, until))
+    guarded = Guarded(tmp_path)
+    guarded.write(
+        **tables(minio, bucket, tmp_path), capacity={"total_bytes": "4 MiB"}, admission={"emergency_reserve": 0}
+    )
+    guarded("init")
+
+    swept = guarded("sweep", "--json")
+
+    assert swept.exit_code == 1
+    assert "lock" in swept.json["reason"].lower() or "WORM" in swept.json["reason"]
+    assert sorted(in_bucket(minio, bucket)) == sorted(keys)
+    assert guarded("plan", "--json").json["objects"] == []
