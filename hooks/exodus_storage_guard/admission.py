@@ -168,7 +168,7 @@ def _without_measurement(desk: Desk, wanted: Reservation) -> Fit:
 
 def _retry_after(desk: Desk, missing_bytes: int) -> int | None:
     """Foresee how long a sweep takes: None where all that is old enough does not suffice."""
-    now, selection = desk.clock.now(), desk.settings.select.selection()
+    now, selection = desk.clock.now(), desk.settings.selection()
     entries = desk.catalogue.candidates(now - selection.minimum_age)
     chooser = policy.Chooser(entries, selection, now, missing_bytes)
     while chooser.take(1000):

@@ -12,7 +12,7 @@ from exodus_common.errors import UsageError
 from exodus_common.render import json_text, printable
 from exodus_storage_guard import admission, output
 from exodus_storage_guard.call import Call, say
-from exodus_storage_guard.errors import StateFailed, StoreFailed
+from exodus_storage_guard.errors import RecordsFailed, StateFailed, StoreFailed
 from exodus_storage_guard.model import Need, Verdict
 from exodus_storage_guard.sizes import shown
 
@@ -96,7 +96,7 @@ def _sweep(call: Call) -> int:
     if arguments.need is None and not arguments.premigrated_only:
         try:
             sync(run)
-        except StateFailed as error:  # a full disk has no room for a listing, yet sweeping is what makes some
+        except (StateFailed, RecordsFailed) as error:  # a full disk has no room for a listing: sweeping makes some
             _log.warning("the store was not listed, and the sweep goes by what is known: %s", error)
     with progress.shown_on(sys.stderr, quiet=arguments.quiet) as told:
         found = sweep.sweep(

@@ -44,6 +44,12 @@ class Copier:
                 f"the copy of {printable(entry.key)} in {self.archive.name} reads back as {read_back}, "
                 f"and {copy.sha256} was sent; it is put aside, and the object stays where it is"
             )
+        if entry.recorded_sha256 and entry.recorded_sha256 != copy.sha256:
+            self.archive.quarantine(copy.name)
+            raise CopyDiffers(
+                f"{printable(entry.key)} is not what the platform recorded: its SHA-256 is {copy.sha256}, "
+                f"the record has {entry.recorded_sha256}; it stays where it is, and its copy is put aside"
+            )
         stored = self._unchanged(entry)
         self.archive.describe(copy.name, _manifest(stored, copy.sha256, self.clock, self.store.name))
         return Proof(copy.name, copy.sha256)

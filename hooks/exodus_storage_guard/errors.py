@@ -41,5 +41,9 @@ class StateFailed(ExodusError):
     """Say that the catalogue cannot be read or written."""
 
 
+class RecordsFailed(ExodusError):
+    """Say that what the platform recorded cannot be read, or makes no sense."""
+
+
 class NotInitialised(ExodusError):
     """Say that `init` has not been run, or that the archive is not the one it marked."""

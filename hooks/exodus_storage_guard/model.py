@@ -62,11 +62,21 @@ class StoredObject:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """Hold what the platform itself recorded of an object; `sha256` in lower-case hex, None where it has none."""
+
+    key: str
+    created_at: datetime
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """Describe one object as the catalogue knows it.
 
     `copy` is its name in the archive; `sha256` what was proven there; `owner` who is at work on it; `retry_at` when
-    what failed may be tried again; `note` why it is where it is.
+    what failed may be tried again; `note` why it is where it is; `recorded_at` and `recorded_sha256` what the
+    platform's own records say.
     """
 
     stored: StoredObject
@@ -79,6 +89,13 @@ class Entry:
     failures: int = 0
     retry_at: datetime | None = None
     note: str = ""
+    recorded_at: datetime | None = None
+    recorded_sha256: str | None = None
+
+    @property
+    def aged_from(self) -> datetime:
+        """Say since when it ages: a migration makes every object of a store young, and no record."""
+        return self.recorded_at or self.stored.last_modified
 
     @property
     def key(self) -> str:

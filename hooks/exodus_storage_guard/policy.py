@@ -18,6 +18,8 @@ class Kept(StrEnum):
     NOT_SELECTED = "not selected by the pattern"
     HELD = "held"
     UPLOADING = "being uploaded"
+    NOT_RECORDED = "in no record of the platform's"
+    DIFFERS = "other than what the platform recorded"
     TOO_YOUNG = "younger than the minimum age"
     BEING_MOVED = "being moved by another run"
     FAILED = "failed, and not yet to be tried again"
@@ -33,6 +35,7 @@ class Selection:
     minimum_age: timedelta
     uploading: frozenset[str] = frozenset()
     prunes: bool = False
+    only_recorded: bool = False
 
 
 def still_counts(one: Reservation, now: datetime, seen_at: datetime | None) -> bool:
@@ -94,7 +97,11 @@ def why_kept(entry: Entry, selection: Selection, now: datetime) -> Kept | None:
         return Kept.HELD
     if entry.key in selection.uploading:
         return Kept.UPLOADING
-    if entry.stored.last_modified > now - selection.minimum_age:
+    if selection.only_recorded and entry.recorded_at is None:
+        return Kept.NOT_RECORDED
+    if entry.sha256 and entry.recorded_sha256 and entry.sha256 != entry.recorded_sha256:
+        return Kept.DIFFERS
+    if entry.aged_from > now - selection.minimum_age:
         return Kept.TOO_YOUNG
     if entry.state in (ObjectState.FAILED, ObjectState.QUARANTINED):
         return Kept.FAILED if entry.retry_at is None or entry.retry_at > now else None
@@ -172,7 +179,7 @@ class Chooser:
 
 
 def _age(entry: Entry, now: datetime) -> str:
-    days = (now - entry.stored.last_modified).total_seconds() / 86400
+    days = (now - entry.aged_from).total_seconds() / 86400
     return f"{days:.1f} days old, the oldest that is left"
 
 

@@ -61,7 +61,7 @@ class Run:
         """Say what may be swept now: keys under a reservation are being uploaded."""
         reservations = self.catalogue.reservations()
         uploading = frozenset(one.key for one in reservations if one.key and _may_upload(one.owner))
-        return self.settings.select.selection(uploading)
+        return self.settings.selection(uploading)
 
     def lives(self, owner: str) -> bool:
         """Tell whether a run that claimed something may still be at work; one elsewhere shows signs of life."""

@@ -14,7 +14,7 @@ from exodus_storage_guard.model import Watermarks
 from exodus_storage_guard.policy import Selection
 from exodus_storage_guard.sizes import ALLOWED, parse_bytes, require
 from exodus_storage_guard.stores.locations import Folder
-from exodus_storage_guard.where import ArchiveSettings, StateSettings, StoreSettings
+from exodus_storage_guard.where import ArchiveSettings, RecordsSettings, StateSettings, StoreSettings
 
 DEFAULT_FILE = Path("/etc/exodus-storage-guard.toml")
 VARIABLE = "EXODUS_STORAGE_GUARD_CONFIG"
@@ -112,11 +112,6 @@ class SelectSettings:
             raise ValueError(f"pattern: is no regular expression: {error}") from None
         require(0 <= self.minimum_age_days <= 36500, "minimum_age_days: allowed: 0 to 36500")
 
-    def selection(self, uploading: frozenset[str] = frozenset()) -> Selection:
-        """Say what may be swept while these keys are being uploaded."""
-        minimum_age = timedelta(days=self.minimum_age_days)
-        return Selection(re.compile(self.pattern), minimum_age, uploading, prunes=self.action == "prune")
-
 
 @dataclass(frozen=True)
 class AdmissionSettings:
@@ -180,6 +175,7 @@ class Settings:
     admission: AdmissionSettings = field(default_factory=AdmissionSettings)
     sweep: SweepSettings = field(default_factory=SweepSettings)
     state: StateSettings = field(default_factory=StateSettings)
+    records: RecordsSettings | None = None
 
     def __post_init__(self) -> None:
         """Refuse contradictions between the tables."""
@@ -192,6 +188,13 @@ class Settings:
         assert self.archive is not None
         apart = not self.store.overlaps(self.archive)
         require(apart, "archive: it and the store lie in each other; allowed: places apart from each other")
+
+    def selection(self, uploading: frozenset[str] = frozenset()) -> Selection:
+        """Say what may be swept while these keys are being uploaded."""
+        select = self.select
+        minimum_age = timedelta(days=select.minimum_age_days)
+        prunes, recorded = select.action == "prune", self.records is not None
+        return Selection(re.compile(select.pattern), minimum_age, uploading, prunes=prunes, only_recorded=recorded)
 
     @property
     def measured_path(self) -> Path | None:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from exodus_storage_guard.admission import SYNCED_AT
 from exodus_storage_guard.errors import StoreFailed
-from exodus_storage_guard.model import IN_STORE, StoredObject
+from exodus_storage_guard.model import IN_STORE, Record, StoredObject
+from exodus_storage_guard.records import records
 from exodus_storage_guard.run import Run, in_store
 from exodus_storage_guard.state.contract import SyncResult
 
@@ -16,10 +17,16 @@ def sync(run: Run, *, emptied: bool = False) -> SyncResult:
     """
     begun_at = run.clock.now()
     before = in_store(run.catalogue.totals(), IN_STORE)
-    found = run.catalogue.apply_listing(_listing(run, expected=before.count > 0 and not emptied), begun_at)
+    found = run.catalogue.apply_listing(
+        _listing(run, expected=before.count > 0 and not emptied), begun_at, _records(run)
+    )
     run.catalogue.settle(SYNCED_AT, begun_at.isoformat())
     run.measure()
     return found
+
+
+def _records(run: Run) -> Iterator[Record] | None:
+    return None if run.settings.records is None else records(run.settings.records)
 
 
 def _listing(run: Run, *, expected: bool) -> Iterator[StoredObject]:

@@ -99,6 +99,32 @@ class StateSettings:
         return Path(unquote(urlsplit(self.url).path[1:]))
 
 
+@dataclass(frozen=True)
+class RecordsSettings:
+    """Say where the platform's own database is, and which query gives `key`, `created_at` and `sha256` of its APKs."""
+
+    url: str
+    query: str
+    password_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is neither a file nor a database."""
+        StateSettings(self.url, self.password_file)
+        require(
+            bool(self.query.strip()), "query: found nothing; allowed: SELECT … AS key, … AS created_at, … AS sha256"
+        )
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Tell whether the records are in PostgreSQL."""
+        return StateSettings(self.url).is_postgresql
+
+    @property
+    def file(self) -> Path:
+        """Name the SQLite file."""
+        return StateSettings(self.url).file
+
+
 def secret(file: Path) -> str:
     """Read a secret from its file; raise `SettingsInvalid` that names the file, never what is in it."""
     try:

@@ -11,7 +11,7 @@ import pytest
 
 from exodus_common.errors import ExodusError
 from exodus_storage_guard.errors import NotInitialised, StateFailed
-from exodus_storage_guard.model import Capacity, Entry, ObjectState, Reservation, StoredObject, Total
+from exodus_storage_guard.model import Capacity, Entry, ObjectState, Record, Reservation, StoredObject, Total
 from exodus_storage_guard.state.contract import Catalogue, Change
 from exodus_storage_guard.state.postgresql import PostgresqlCatalogue
 from exodus_storage_guard.state.sqlite import SqliteCatalogue
@@ -399,3 +399,39 @@ def test_a_run_that_was_heard_of_is_not_silent_for_long_and_one_that_never_was_i
     assert silent is not None
     assert 0 <= silent < 30
     assert catalogue.silent_seconds("machine boot 1 3") is None
+
+
+# --- what the platform recorded ---
+
+
+def recorded(catalogue: Catalogue, *records: Record, at: datetime = T0) -> dict[str, int]:
+    objects = [stored("one.apk", age=1), stored("two.apk", age=2), stored("three.apk", age=3)]
+    return dict(catalogue.apply_listing(iter(objects), at, iter(records)).changes)
+
+
+def test_objects_age_from_what_the_platform_recorded(catalogue: Catalogue) -> None:
+    counted = recorded(
+        catalogue, Record("one.apk", T0 - 9 * HOUR, "ab" * 32), Record("two.apk", T0 + HOUR), Record("gone.apk", T0)
+    )
+
+    assert counted == {"added": 3, "recorded": 2, "recorded, and not there": 1}
+    assert [entry.key for entry in catalogue.candidates()] == ["one.apk", "three.apk", "two.apk"]
+    assert [entry.key for entry in catalogue.candidates(T0 - 3 * HOUR)] == ["one.apk", "three.apk"]
+    one, three = got(catalogue, "one.apk"), got(catalogue, "three.apk")
+    assert (one.recorded_at, one.recorded_sha256, one.aged_from) == (T0 - 9 * HOUR, "ab" * 32, T0 - 9 * HOUR)
+    assert (three.recorded_at, three.recorded_sha256, three.aged_from) == (None, None, T0 - 3 * HOUR)
+
+
+def test_records_that_are_the_same_change_nothing_and_one_that_is_gone_is_forgotten(catalogue: Catalogue) -> None:
+    record = Record("one.apk", T0 - 9 * HOUR, "ab" * 32)
+    recorded(catalogue, record)
+
+    assert recorded(catalogue, record, at=T0 + HOUR) == {}
+    assert recorded(catalogue, at=T0 + 2 * HOUR) == {"recorded": 1}
+    assert got(catalogue, "one.apk").recorded_at is None
+
+
+def test_of_a_key_that_is_recorded_twice_the_oldest_counts(catalogue: Catalogue) -> None:
+    recorded(catalogue, Record("one.apk", T0), Record("one.apk", T0 - 5 * HOUR), Record("one.apk", T0 - HOUR))
+
+    assert got(catalogue, "one.apk").recorded_at == T0 - 5 * HOUR

@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from exodus_storage_guard.model import Capacity, Entry, HistoryEvent, ObjectState, Reservation, StoredObject, Total
+from exodus_storage_guard.model import (
+    Capacity,
+    Entry,
+    HistoryEvent,
+    ObjectState,
+    Record,
+    Reservation,
+    StoredObject,
+    Total,
+)
 from exodus_storage_guard.transitions import Event
 
 
@@ -101,8 +110,14 @@ class Catalogue(Protocol):
     def hold(self, keys: Collection[str], at: datetime, *, held: bool) -> int:
         """Set or lift the hold of objects; give how many there are."""
 
-    def apply_listing(self, listing: Iterable[StoredObject], at: datetime) -> SyncResult:
-        """Bring the catalogue in line with a listing that began at `at`; in short transactions and flat memory."""
+    def apply_listing(
+        self, listing: Iterable[StoredObject], at: datetime, records: Iterable[Record] | None = None
+    ) -> SyncResult:
+        """Bring the catalogue in line with a listing that began at `at`; in short transactions and flat memory.
+
+        Where the platform keeps records, each object has what its record says; `changes` counts rows whose object is
+        neither in the store nor archived as `recorded, and not there`.
+        """
 
     def adopt(self, entry: Entry, reason: str) -> bool:
         """Write down an object that is known from its manifest; False where the key is known already."""

@@ -59,10 +59,13 @@ class Database(Protocol):
         """Do some work in one transaction."""
 
     def beside(self) -> AbstractContextManager[Session]:
-        """Have tables for a listing, for the time of a block: `listed`, and `differ`, which has keys alone."""
+        """Have tables for the time of a block: `listed`, `recorded`, and `differ`, which has keys alone."""
 
     def write_listing(self, session: Session, rows: Iterable[Row]) -> None:
         """Fill `listed` from keys, bytes, etags and instants in any order."""
+
+    def write_records(self, session: Session, rows: Iterable[Row]) -> None:
+        """Fill `recorded` from keys, instants and checksums in any order; of a key twice the oldest counts."""
 
 
 def wrong_schema(name: str, version: int, ours: int) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from exodus_storage_guard.instants import instant
-from exodus_storage_guard.model import IN_STORE, ObjectState, StoredObject, Total
+from exodus_storage_guard.model import IN_STORE, ObjectState, Record, StoredObject, Total
 from exodus_storage_guard.state.contract import SyncResult
 from exodus_storage_guard.state.database import Database, Session
 from exodus_storage_guard.state.rows import key_bytes
@@ -42,6 +42,17 @@ _COMPLETE = f"""
 UPDATE objects AS old SET etag = new.etag, bytes = new.bytes, modified_at = new.modified_at
 FROM listed AS new WHERE new.key = old.key AND {_IN_RANGE.format("old")} AND (old.etag = ''
   OR (old.state = 'resident' AND old.bytes = new.bytes AND old.modified_at = new.modified_at))"""
+_RECORDS_DIFFER = """
+INSERT INTO differ
+SELECT old.key FROM objects AS old LEFT JOIN recorded AS new ON new.key = old.key
+WHERE old.recorded_at IS DISTINCT FROM new.created_at OR old.recorded_sha256 IS DISTINCT FROM new.sha256"""
+_RECORD = f"""
+UPDATE objects AS old SET (recorded_at, recorded_sha256) =
+  (SELECT new.created_at, new.sha256 FROM recorded AS new WHERE new.key = old.key)
+WHERE {_IN_RANGE.format("old")}"""
+_NOT_THERE = """
+SELECT count(*) FROM recorded AS new LEFT JOIN objects AS old ON old.key = new.key
+WHERE old.key IS NULL OR old.state IN ('gone', 'lost')"""
 _SELECTS = {
     Event.FOUND: "EXISTS (SELECT 1 FROM listed AS new WHERE new.key = old.key)",
     Event.CHANGED: """old.etag <> '' AND EXISTS (SELECT 1 FROM listed AS new
@@ -58,14 +69,30 @@ _TAKE_NEW = """, sha256 = NULL, copy = NULL,
   (bytes, etag, modified_at) = (SELECT bytes, etag, modified_at FROM listed AS new WHERE new.key = old.key)"""
 
 
-def apply_listing(database: Database, listing: Iterable[StoredObject], at: datetime) -> SyncResult:
+def apply_listing(
+    database: Database, listing: Iterable[StoredObject], at: datetime, records: Iterable[Record] | None = None
+) -> SyncResult:
     """Do what `Catalogue.apply_listing` promises."""
     changes: Counter[str] = Counter()
     with database.beside() as session:
         listed = _write_down(database, session, listing)
         for low, high in _ranges(session):
             changes += database.write(lambda session: _apply(session, low, high, at))  # noqa: B023 - called at once
+        if records is not None:
+            changes += _apply_records(database, session, records)
     return SyncResult(listed, dict(changes))
+
+
+def _apply_records(database: Database, session: Session, records: Iterable[Record]) -> Counter[str]:
+    """Have each object know what its record says; give how many changed, and how many records have no object."""
+    rows = ((key_bytes(one.key), instant(one.created_at), one.sha256) for one in records)
+    database.write_records(session, rows)
+    counted: Counter[str] = Counter()
+    for low, high in _ranges(session, _RECORDS_DIFFER):
+        scope = {"low": low, "high": high}
+        counted["recorded"] += database.write(lambda session: session.execute(_RECORD, scope).rowcount)  # noqa: B023
+    counted["recorded, and not there"] = session.execute(_NOT_THERE).fetchone()[0]
+    return +counted
 
 
 def _write_down(database: Database, session: Session, listing: Iterable[StoredObject]) -> Total:
@@ -76,9 +103,10 @@ def _write_down(database: Database, session: Session, listing: Iterable[StoredOb
     return Total(count, int(size))
 
 
-def _ranges(session: Session) -> Iterator[tuple[bytes, bytes]]:
+def _ranges(session: Session, differ: str = _DIFFER) -> Iterator[tuple[bytes, bytes]]:
     """Cut the keys that differ into ranges that a short transaction can do."""
-    session.execute(_DIFFER)
+    session.execute("DELETE FROM differ")
+    session.execute(differ)
     low = b""
     few = f"SELECT key FROM differ WHERE key > ? ORDER BY key LIMIT {_RANGE}"
     highest = f"SELECT key FROM ({few}) AS few ORDER BY key DESC LIMIT 1"

@@ -28,6 +28,7 @@ _CONNECT_SECONDS = 10
 _NAMED = re.compile(r":([a-z_]+)")
 _OPTIONS = f"-c search_path={_SCHEMA} -c statement_timeout=600s -c lock_timeout=60s"
 _KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+_RECORDED = "key BYTEA, created_at BIGINT, sha256 TEXT"
 _LISTED = "key BYTEA, bytes BIGINT, etag TEXT, modified_at BIGINT"
 
 
@@ -109,14 +110,31 @@ class PostgresqlDatabase:
         """Have temporary tables, which nobody else sees."""
         with self._translated():
             connection = self._get()
-            tables = {"heard": _LISTED, "listed": f"{_LISTED}, PRIMARY KEY (key)", "differ": "key BYTEA PRIMARY KEY"}
+            tables = {
+                "heard": _LISTED,
+                "listed": f"{_LISTED}, PRIMARY KEY (key)",
+                "recorded": _RECORDED,
+                "differ": "key BYTEA PRIMARY KEY",
+            }
             for name, columns in tables.items():
                 connection.execute(f"CREATE TEMPORARY TABLE {name} ({columns})".encode())
             try:
                 yield _Session(connection)
             finally:
                 with suppress(psycopg.Error):
-                    connection.execute("DROP TABLE heard, listed, differ")
+                    connection.execute("DROP TABLE heard, listed, recorded, differ")
+
+    def write_records(self, session: Session, rows: Iterable[Row]) -> None:
+        """Write rows down as they come."""
+        connection = self._get()
+        with connection.cursor().copy("COPY recorded FROM STDIN (FORMAT BINARY)") as copy:
+            copy.set_types(["bytea", "int8", "text"])
+            for row in rows:
+                copy.write_row(row)
+        connection.execute("""DELETE FROM recorded AS one USING recorded AS other WHERE one.key = other.key
+            AND (one.created_at, one.ctid) > (other.created_at, other.ctid)""")
+        connection.execute("CREATE INDEX ON recorded (key)")
+        connection.execute("ANALYZE recorded")
 
     def write_listing(self, session: Session, rows: Iterable[Row]) -> None:
         """Write rows down as they come, then in the order of keys."""

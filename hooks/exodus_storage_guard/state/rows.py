@@ -9,6 +9,7 @@ from exodus_storage_guard.model import Capacity, Entry, HistoryEvent, ObjectStat
 
 Row = tuple[Any, ...]
 ENTRY = "key, bytes, etag, modified_at, state, since, sha256, copy, held, owner, failures, retry_at, note"
+ENTRY += ", recorded_at, recorded_sha256"
 RESERVATION = "id, key, bytes, charged_bytes, created_at, expires_at, owner, committed_at"
 SAMPLE = "at, source, total_bytes, used_bytes, free_bytes, free_files"
 
@@ -45,7 +46,23 @@ def text(reason: str) -> str:
 
 def entry(row: Row) -> Entry:
     """Read the columns of `ENTRY`."""
-    key, size, etag, modified_at, state, since, sha256, copy, held, owner, failures, retry_at, note = row
+    (
+        key,
+        size,
+        etag,
+        modified_at,
+        state,
+        since,
+        sha256,
+        copy,
+        held,
+        owner,
+        failures,
+        retry_at,
+        note,
+        recorded_at,
+        recorded,
+    ) = row
     stored = StoredObject(os.fsdecode(key), size, etag, datetime_of(modified_at))
     return Entry(
         stored,
@@ -58,6 +75,8 @@ def entry(row: Row) -> Entry:
         failures,
         datetime_or_none(retry_at),
         note,
+        datetime_or_none(recorded_at),
+        recorded,
     )
 
 

@@ -5,7 +5,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from exodus_storage_guard.instants import datetime_of, instant
-from exodus_storage_guard.model import Capacity, Entry, HistoryEvent, ObjectState, Reservation, StoredObject, Total
+from exodus_storage_guard.model import (
+    Capacity,
+    Entry,
+    HistoryEvent,
+    ObjectState,
+    Record,
+    Reservation,
+    StoredObject,
+    Total,
+)
 from exodus_storage_guard.state import rows
 from exodus_storage_guard.state.contract import Change, SyncResult
 from exodus_storage_guard.state.database import Database, Session, Writing
@@ -143,13 +152,14 @@ class SqlCatalogue:
 
     def _by_age(self, where: str, until: datetime | None) -> Iterator[Entry]:
         """Read page by page: a reader that stays keeps SQLite's log from being folded in."""
-        sql = f"SELECT {rows.ENTRY} FROM objects WHERE {where} AND (modified_at, key) > (?, ?) "
-        sql += f"AND modified_at <= ? ORDER BY modified_at, key LIMIT {_PAGE}"
+        sql = f"SELECT {rows.ENTRY} FROM objects WHERE {where} AND (aged_at, key) > (?, ?) "
+        sql += f"AND aged_at <= ? ORDER BY aged_at, key LIMIT {_PAGE}"
         at, key = -(2**63), b""
         last = 2**63 - 1 if until is None else instant(until)
         while page := self._database.read(sql, (at, key, last)):
             yield from map(rows.entry, page)
-            at, key = page[-1][3], page[-1][0]
+            last_one = rows.entry(page[-1])
+            at, key = instant(last_one.aged_from), rows.key_bytes(last_one.key)
 
     def in_state(self, *states: ObjectState) -> Iterator[Entry]:
         """Stream the objects in some states, by key."""
@@ -207,9 +217,11 @@ class SqlCatalogue:
 
         return self._database.write(work)
 
-    def apply_listing(self, listing: Iterable[StoredObject], at: datetime) -> SyncResult:
-        """Bring the catalogue in line with a listing that began at `at`."""
-        return apply_listing(self._database, listing, at)
+    def apply_listing(
+        self, listing: Iterable[StoredObject], at: datetime, records: Iterable[Record] | None = None
+    ) -> SyncResult:
+        """Bring the catalogue in line with a listing that began at `at`, and with the platform's records."""
+        return apply_listing(self._database, listing, at, records)
 
     def adopt(self, entry: Entry, reason: str) -> bool:
         """Write down an object that is known from its manifest."""

@@ -15,11 +15,14 @@ CREATE TABLE objects (
   owner TEXT,
   failures INTEGER NOT NULL DEFAULT 0,
   retry_at INTEGER,
-  note TEXT NOT NULL DEFAULT ''
+  note TEXT NOT NULL DEFAULT '',
+  recorded_at INTEGER,
+  recorded_sha256 TEXT,
+  aged_at INTEGER GENERATED ALWAYS AS (coalesce(recorded_at, modified_at)) STORED
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX candidates ON objects (modified_at, key)
+CREATE INDEX candidates ON objects (aged_at, key)
   WHERE state IN ('resident', 'premigrated', 'failed', 'quarantined');
-CREATE INDEX premigrated ON objects (modified_at, key) WHERE state = 'premigrated';
+CREATE INDEX premigrated ON objects (aged_at, key) WHERE state = 'premigrated';
 CREATE INDEX at_work ON objects (state, key) WHERE state IN ('copying', 'releasing', 'recalling');
 
 -- How many there are of what, without counting a million rows.

@@ -23,6 +23,7 @@ _FILE_MODE, _FOLDER_MODE = 0o660, 0o2770
 _BALLAST_BYTES = 4 * 1024 * 1024
 _SCHEMA_VERSION = 2
 _BATCH = 5_000
+_RECORDED = "key BLOB, created_at INTEGER, sha256 TEXT"
 _LISTED = "key BLOB, bytes INTEGER, etag TEXT, modified_at INTEGER"
 _NO_ROOM_BYTES = 1024 * 1024
 
@@ -124,10 +125,22 @@ class SqliteDatabase:
                     connection.execute(f"PRAGMA beside.{pragma}")
                 connection.execute(f"CREATE TABLE beside.heard ({_LISTED})")
                 connection.execute(f"CREATE TABLE beside.listed ({_LISTED}, PRIMARY KEY (key)) WITHOUT ROWID")
+                connection.execute(f"CREATE TABLE beside.recorded ({_RECORDED}, PRIMARY KEY (key)) WITHOUT ROWID")
                 connection.execute("CREATE TABLE beside.differ (key BLOB PRIMARY KEY) WITHOUT ROWID")
                 yield connection
             finally:
                 connection.execute("DETACH DATABASE beside")
+
+    def write_records(self, session: Session, rows: Iterable[Row]) -> None:
+        """Write rows down as they come."""
+        connection = self.get()
+        insert = "INSERT INTO recorded VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET created_at = "
+        insert += "min(created_at, excluded.created_at)"
+        waiting = iter(rows)
+        while batch := list(islice(waiting, _BATCH)):
+            connection.execute("BEGIN")
+            connection.executemany(insert, batch)
+            connection.execute("COMMIT")
 
     def write_listing(self, session: Session, rows: Iterable[Row]) -> None:
         """Write rows down as they come, then in the order of keys."""
