@@ -155,6 +155,19 @@ def test_exactly_the_object_that_was_looked_at_is_deleted(store: Store) -> None:
     assert store.delete(second) is False
 
 
+def test_a_batch_is_deleted_but_for_what_is_not_what_it_was(store: Store) -> None:
+    kept = put(store, "kept")
+    first, second, changed = (put(store, key, key.encode()) for key in ("a/first", "second", "changed"))
+    others = replace(changed, etag="another")
+
+    failed = store.delete_all([first, others, second, wanted("never-there", b"")])
+
+    assert list(failed) == ["changed"]
+    assert isinstance(failed["changed"], ObjectChanged)
+    assert {one.key for one in store.listing()} == {kept.key, "changed"}
+    assert store.delete_all([]) == {}
+
+
 def test_content_that_was_replaced_is_told_from_what_was_there(store: Store) -> None:
     first = put(store, "key", b"first")
     store.delete(first)

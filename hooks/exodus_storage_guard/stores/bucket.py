@@ -20,7 +20,7 @@ import certifi
 import urllib3
 from minio import Minio, S3Error
 from minio.commonconfig import CopySource
-from minio.deleteobjects import DeleteObject
+from minio.deleteobjects import DeleteError, DeleteObject
 from minio.error import MinioException
 from urllib3.exceptions import HTTPError
 
@@ -183,10 +183,11 @@ class BucketDoor:
         with self._translated("a batch of deletions"):
             wanted = [DeleteObject(name, version) for name, version in names]
             failed = list(self._client.remove_objects(self._bucket, wanted))  # nothing happens before it is iterated
-        return {
-            one.name or "": StoreFailed(f"{self.name}: {printable(one.name or '')}: {one.code}: {one.message}")
-            for one in failed
-        }
+        return {one.name or "": self._refused(one) for one in failed}
+
+    def _refused(self, one: DeleteError) -> StoreFailed:
+        kind = NotFreeable if _LOCKED.search(one.message or "") else StoreFailed
+        return kind(f"{self.name}: {printable(one.name or '')}: {one.code}: {printable(one.message or '')}")
 
     def unfinished(self, prefix: str) -> Iterator[tuple[str, str, datetime]]:
         """Stream uploads in parts that nobody has finished: name, id, and when they began."""

@@ -1,10 +1,11 @@
 """What every store does; one suite of tests runs over all of them (tests/contracts/test_store.py)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
+from exodus_common.errors import ExodusError
 from exodus_storage_guard.model import Capacity, StoredObject
 
 Chunks = Iterator[bytes]
@@ -38,6 +39,9 @@ class Store(Protocol):
 
     def delete(self, stored: StoredObject) -> bool:
         """Delete exactly this object, durably; False where there is none, `ObjectChanged` where it is another one."""
+
+    def delete_all(self, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
+        """Delete exactly these objects and see that they are gone; give the key of each that is not, and why."""
 
     def move(self, key: str, new_key: str) -> None:
         """Give an object another key."""

@@ -9,11 +9,12 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import KeyRefused, ObjectChanged, ObjectMissing, StoreFailed, StoreFull
 from exodus_storage_guard.instants import instant
@@ -21,6 +22,7 @@ from exodus_storage_guard.model import Capacity, StoredObject
 from exodus_storage_guard.stores.contract import Chunks
 from exodus_storage_guard.stores.files import described, give_name, own, own_folder, write_all
 from exodus_storage_guard.stores.filesystem import measure
+from exodus_storage_guard.stores.one_by_one import delete_one_by_one
 
 PART = ".exodus-part-"
 
@@ -152,6 +154,10 @@ class DirectoryStore:
             os.unlink(file, dir_fd=folder)
             os.fsync(folder)
         return True
+
+    def delete_all(self, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
+        """Delete files one after the other, and see that they are gone."""
+        return delete_one_by_one(self, batch)
 
     def move(self, key: str, new_key: str) -> None:
         """Rename a file."""

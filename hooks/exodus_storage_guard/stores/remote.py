@@ -5,16 +5,18 @@ What is asked of that machine: sshd, a POSIX shell, and GNU's coreutils and find
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
+from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import KeyRefused, ObjectChanged, ObjectMissing, StoreFailed
 from exodus_storage_guard.instants import datetime_of
 from exodus_storage_guard.model import Capacity, StoredObject
 from exodus_storage_guard.stores.contract import Chunks
+from exodus_storage_guard.stores.one_by_one import delete_one_by_one
 from exodus_storage_guard.stores.ssh import ANOTHER, MISSING, SshDoor
 
 PART = ".exodus-part-"
@@ -121,6 +123,10 @@ class RemoteStore:
         if not present.is_same_content(stored):
             raise ObjectChanged(f"{self.name}: {printable(stored.key)} is not the object that was looked at before")
         return self._door.ask(_DELETE, self._named(stored.key), f"{stored.bytes} {stored.etag}").strip() == b"gone"
+
+    def delete_all(self, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
+        """Delete files one after the other, and see that they are gone."""
+        return delete_one_by_one(self, batch)
 
     def move(self, key: str, new_key: str) -> None:
         """Rename a file."""

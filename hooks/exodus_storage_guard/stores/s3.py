@@ -3,17 +3,19 @@
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import BinaryIO, cast
 
+from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import KeyRefused, NotFreeable, ObjectChanged, ObjectMissing
 from exodus_storage_guard.model import Capacity, StoredObject
-from exodus_storage_guard.stores.bucket import BucketDoor
+from exodus_storage_guard.stores.bucket import BucketDoor, Found
 from exodus_storage_guard.stores.contract import Chunks
+from exodus_storage_guard.stores.one_by_one import still_there
 
 _MIB = 1024 * 1024
 _LONGEST_KEY_BYTES = 1024
@@ -71,10 +73,37 @@ class S3Store:
 
     def delete(self, stored: StoredObject) -> bool:
         """Delete exactly the version that is seen to be this object; refuse where an older one would come back."""
+        found = self._to_delete(stored)
+        if found is None:
+            return False
+        self._door.remove(found.stored.key, found.version)
+        return True
+
+    def delete_all(self, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
+        """Look at each, delete them in one request, and look at each again."""
+        failed: dict[str, ExodusError] = {}
+        wanted: dict[str, tuple[str, str | None]] = {}
+        for stored in batch:
+            try:
+                found = self._to_delete(stored)
+                if found is not None:
+                    wanted[stored.key] = found.stored.key, found.version
+            except ExodusError as error:
+                failed[stored.key] = error
+        refused = self._door.remove_many(list(wanted.values())) if wanted else {}
+        for key, (name, _) in wanted.items():
+            if name in refused:
+                failed[key] = refused[name]
+            elif self._door.head(name) is not None:
+                failed[key] = still_there(self.name, key)
+        return failed
+
+    def _to_delete(self, stored: StoredObject) -> Found | None:
+        """Look at an object once more: it is the one that was proven, and nothing comes back when it goes."""
         name = self._named(stored.key)
         found = self._door.head(name)
         if found is None:
-            return False
+            return None
         if not self._without_prefix(found.stored).is_same_content(stored):
             raise ObjectChanged(f"{self.name}: {printable(stored.key)} is not the object that was looked at before")
         if found.version is not None and (versions := self._door.versions(name)) > 1:
@@ -82,8 +111,7 @@ class S3Store:
                 f"{self.name}: {printable(stored.key)} has {versions} versions: deleting the newest would bring back "
                 "the one before it; remove the others, or have the bucket's lifecycle expire them"
             )
-        self._door.remove(name, found.version)
-        return True
+        return found
 
     def move(self, key: str, new_key: str) -> None:
         """Copy within the server, and delete what was copied."""
