@@ -1,0 +1,217 @@
+"""The story of 2019 and the faults of servers, on MinIO and versitygw, with archives and catalogues of every kind."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.parts.bucketed import Bucketed, keys_in
+from tests.parts.guard import MIB, apk_key
+from tests.parts.postgresql import Postgresql
+from tests.parts.proxy import MODES, Proxy, proxy_to
+from tests.parts.s3 import S3Server
+from tests.parts.sshd import Sshd
+
+PAIRS = {("minio", "s3", "sqlite"), ("versitygw", "directory", "postgresql"), ("minio", "ssh", "postgresql")}
+ALL = [
+    (store, archive, state)
+    for store in ("minio", "versitygw")
+    for archive in ("directory", "s3", "ssh")
+    for state in ("sqlite", "postgresql")
+]
+
+
+@pytest.fixture(
+    params=[pytest.param(one, marks=() if one in PAIRS else pytest.mark.full, id="-".join(one)) for one in ALL]
+)
+def bucketed(request: pytest.FixtureRequest, tmp_path: Path) -> Bucketed:
+    """Give a store in a bucket with an archive of each kind and a catalogue of each."""
+    store, archive, state = request.param
+    server: S3Server = request.getfixturevalue(store)
+    postgresql: Postgresql | None = request.getfixturevalue("postgresql") if state == "postgresql" else None
+    settings: dict[str, str] = {}
+    archive_server: S3Server | None = None
+    if archive == "s3":
+        archive_server = request.getfixturevalue("versitygw" if store == "minio" else "minio")
+        assert archive_server is not None
+        settings = {"url": f"s3://{archive_server.bucket()}", "endpoint": archive_server.endpoint, **keys_in(tmp_path)}
+    elif archive == "ssh":
+        sshd: Sshd = request.getfixturevalue("sshd")
+        sshd.expect_host_key()
+        settings = {"url": sshd.url(tmp_path / "archive"), **sshd.settings}
+    return Bucketed(
+        tmp_path,
+        postgresql.database() if postgresql else None,
+        server=server,
+        bucket=server.bucket(),
+        archive_settings=settings,
+        archive_server=archive_server,
+    ).write()
+
+
+def test_the_story_of_2019(bucketed: Bucketed) -> None:
+    bucketed.write(watermarks={"high": "95%"}, select={"minimum_age_days": 0.5})
+    keys = bucketed.fill(97)
+    for name in ("fdroid_index.xml", f"{keys[0]}.clist", "upload.apk"):
+        bucketed.put(name, size=10)
+    before = bucketed.contents()
+    assert bucketed("init").exit_code == 0
+
+    full = bucketed("admit", "--bytes", "5 MiB", "--json")
+    admitted = bucketed("admit", "--bytes", "5 MiB", "--wait", "60", "--json")
+
+    assert full.exit_code == 75
+    assert full.json["retry_after_seconds"] >= 1
+    assert admitted.exit_code == 0, admitted.all_output
+    archived = bucketed.archived()
+    assert 7 <= len(archived) <= 8
+    assert archived == {key: before[key] for key in keys[: len(archived)]}
+    assert bucketed.stored() == set(before) - set(archived)
+
+    bucketed("release", admitted.json["reservation"])
+    bucketed.write(capacity={"total_bytes": "200 MiB"})
+    restored = bucketed("restore", *archived, "--json")
+
+    assert restored.exit_code == 0, restored.all_output
+    assert bucketed.contents() == before
+    found = bucketed.server.client.stat_object(bucketed.bucket, keys[0])
+    assert found.content_type == "application/vnd.android.package-archive"
+    assert found.metadata is not None
+    assert found.metadata["x-amz-meta-handle"] == "org.example"
+    assert bucketed("verify").exit_code == 0
+    assert bucketed("sync", "--json").json["changes"] == {}
+
+
+def test_a_catalogue_that_was_lost_is_made_anew(bucketed: Bucketed) -> None:
+    bucketed.fill(97, newest=181)
+    assert bucketed("init").exit_code == 0
+    assert bucketed("sweep").exit_code == 0
+    states = bucketed.states()
+    bucketed.lose_catalogue()
+
+    rebuilt = bucketed("rebuild")
+
+    assert rebuilt.exit_code == 0, rebuilt.all_output
+    assert bucketed.states() == states == {"resident": 75, "archived": 22}
+
+
+def test_an_etag_of_several_parts_comes_back_with_the_object(tmp_path: Path, minio: S3Server) -> None:
+    bucketed = Bucketed(tmp_path, server=minio, bucket=minio.bucket())
+    bucketed.write(capacity={"total_bytes": "40 MiB"}, admission={"emergency_reserve": 0})
+    keys = [apk_key(1), apk_key(2)]
+    bucketed.put(keys[0], size=23 * MIB)
+    bucketed.put(keys[1], size=12 * MIB)
+    before = {key: minio.client.stat_object(bucketed.bucket, key).etag for key in keys}
+    bucketed("init")
+    assert bucketed("sweep", "--need", "39 MiB").exit_code == 1  # not all of it is there
+    assert bucketed.stored() == set()
+
+    bucketed.write(capacity={"total_bytes": "100 MiB"})
+    assert bucketed("restore", *keys).exit_code == 0
+
+    assert {key: minio.client.stat_object(bucketed.bucket, key).etag for key in keys} == before
+    assert before[keys[0]] is not None
+    assert before[keys[0]].endswith("-5")
+
+
+# --- servers that misbehave ---
+
+
+@pytest.fixture
+def proxy(minio: S3Server) -> Iterator[Proxy]:
+    with proxy_to(minio.port) as found:
+        yield found
+
+
+@pytest.fixture
+def behind_proxy(tmp_path: Path, minio: S3Server, proxy: Proxy) -> Bucketed:
+    """Give a full store behind a proxy."""
+    bucketed = Bucketed(tmp_path, server=minio, bucket=minio.bucket(), endpoint=proxy.endpoint)
+    bucketed.write(
+        capacity={"total_bytes": "10 MiB"},
+        admission={"emergency_reserve": 0},
+        sweep={"request_timeout_seconds": 2},
+    )
+    bucketed.fill(9, oldest=400, newest=200)
+    assert bucketed("init").exit_code == 0
+    return bucketed
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_store_that_misbehaves_is_named_loses_nothing_and_is_swept_once_it_is_well(
+    mode: str, behind_proxy: Bucketed, proxy: Proxy
+) -> None:
+    before = behind_proxy.contents()
+    proxy.mode = mode
+
+    ill = behind_proxy("sweep", "--need", "3 MiB", "--json")
+    proxy.mode = "pass"
+
+    assert ill.exit_code == 1, ill.all_output
+    assert "127.0.0.1" in ill.all_output
+    assert "Traceback" not in ill.all_output
+    assert "exodus-secret" not in ill.all_output
+    assert behind_proxy.contents() == before
+
+    for _ in range(2):  # what failed waits for its retry, others go first
+        well = behind_proxy("sweep", "--json")
+    assert well.exit_code == 0, well.all_output
+    assert behind_proxy.contents() | behind_proxy.archived() == before
+
+
+@pytest.mark.parametrize("mode", [*MODES, "507"])
+def test_an_archive_that_misbehaves_is_named_and_the_sources_stay(
+    mode: str, tmp_path: Path, minio: S3Server, proxy: Proxy
+) -> None:
+    archive = {"url": f"s3://{minio.bucket()}", "endpoint": proxy.endpoint, **keys_in(tmp_path)}
+    bucketed = Bucketed(tmp_path, server=minio, bucket=minio.bucket(), archive_settings=archive, archive_server=minio)
+    bucketed.write(
+        capacity={"total_bytes": "10 MiB"}, admission={"emergency_reserve": 0}, sweep={"request_timeout_seconds": 2}
+    )
+    bucketed.fill(9, oldest=400, newest=200)
+    before = bucketed.contents()
+    assert bucketed("init").exit_code == 0
+    proxy.mode = mode
+
+    ill = bucketed("sweep", "--json")
+    proxy.mode = "pass"
+
+    assert ill.exit_code == 1, ill.all_output
+    assert "Traceback" not in ill.all_output
+    assert bucketed.contents() | bucketed.archived() == before
+    assert len(bucketed.stored()) == 9
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("access-key", "nobody", "the access key is wrong"),
+        ("secret-key", "not-the-secret", "the secret key is wrong"),
+    ],
+)
+def test_a_wrong_key_is_named_and_shown_to_nobody(
+    name: str, value: str, said: str, tmp_path: Path, minio: S3Server
+) -> None:
+    bucketed = Bucketed(tmp_path, server=minio, bucket=minio.bucket()).write()
+    (tmp_path / name).write_text(value)
+
+    tried = bucketed("init")
+
+    assert tried.exit_code == 1
+    assert said in tried.stderr
+    assert "not-the-secret" not in tried.all_output
+
+
+def test_a_bucket_that_is_not_there_is_named(tmp_path: Path, minio: S3Server) -> None:
+    tried = Bucketed(tmp_path, server=minio, bucket="not-there").write()("init")
+
+    assert tried.exit_code == 1
+    assert "there is no such bucket" in tried.stderr
+
+
+def test_a_server_that_is_not_there_is_named(tmp_path: Path, minio: S3Server) -> None:
+    tried = Bucketed(tmp_path, server=minio, bucket="any", endpoint="http://127.0.0.1:1").write()("init")
+
+    assert tried.exit_code == 1
+    assert "127.0.0.1:1" in tried.stderr
+    assert "refused" in tried.stderr
