@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ from exodus_common.terminal import printable
 from exodus_storage_guard.errors import NotInitialised, ObjectMissing, StoreFailed
 from exodus_storage_guard.model import StoredObject
 from exodus_storage_guard.stores.contract import Chunks, Store
-from exodus_storage_guard.stores.places import MANIFEST, OURS, copy_name, manifest_name, other_copy_name
+from exodus_storage_guard.stores.places import copy_name, manifest_name, other_copy_name
 
 MARK = ".exodus-storage-guard.json"
 _QUARANTINE = ".exodus-quarantine"
@@ -125,15 +125,6 @@ class Archive:
         """Read a copy's manifest; None where it has none."""
         content = self.store.read_small(manifest_name(name))
         return None if content is None else _parsed(content, f"{self.name}: {printable(manifest_name(name))}")
-
-    def manifests(self) -> Iterator[tuple[str, Manifest]]:
-        """Stream every copy's name with its manifest."""
-        for stored in self.store.listing():
-            if stored.key.endswith(MANIFEST) and not stored.key.startswith(OURS):
-                name = stored.key.removesuffix(MANIFEST)
-                found = self.manifest(name)
-                if found is not None:
-                    yield name, found
 
     def remove(self, name: str) -> None:
         """Delete a copy and its manifest, for good; what is gone already is no fault."""

@@ -35,9 +35,12 @@ def _rebuild(call: Call) -> int:
     found = rebuild.rebuild(call.run)
     verdict = Verdict.WARNING if found.problems else Verdict.OK
     if call.arguments.json:
-        fields = {"verdict": verdict, "objects": found.listed, "archived": found.archived, "problems": found.problems}
+        fields = {"verdict": verdict, "objects": found.listed, "archived": found.archived}
+        fields |= {"adopted": found.adopted, "problems": found.problems}
         return call.told(json_text(fields), verdict)
     text = f"{verdict.value.upper()}: {found.listed.count} objects in the store, {found.archived} known from manifests"
+    if found.adopted:
+        text += f", {found.adopted} of them plain files that were adopted"
     return call.told("\n".join([*map(printable, found.problems), text]), verdict)
 
 

@@ -162,3 +162,39 @@ def test_the_archive_is_read_without_us(archived: tuple[Guarded, str, str, float
     assert (manifest["key"], manifest["bytes"]) == (key, 10 * MIB)
     assert manifest["last_modified"].endswith("Z")
     assert abs((guarded.archive / key).stat().st_mtime - at) < 1e-5
+
+
+def test_an_archive_that_was_made_by_hand_is_adopted(guarded: Guarded) -> None:
+    keys = [apk_key(number) for number in range(3)]
+    for key in keys:
+        path = guarded.put(key, days=500)
+        path.rename(guarded.archive / key)  # as an rsync and an `mc rm` left it
+    (guarded.archive / "README").write_text("of the backup machine")
+    resident = guarded.put(apk_key(9))
+    (guarded.archive / resident.name).write_bytes(resident.read_bytes())  # copied, and not yet removed
+    before = {key: sha256_of(guarded.archive / key) for key in keys}
+    guarded("init")
+
+    rebuilt = guarded("rebuild", "--json")
+    again = guarded("rebuild", "--json")
+
+    assert rebuilt.exit_code == 0, rebuilt.all_output
+    assert (rebuilt.json["archived"], rebuilt.json["adopted"]) == (3, 4)
+    assert (again.json["archived"], again.json["adopted"]) == (0, 0)
+    assert guarded.archived() == before | {resident.name: sha256_of(resident)}
+    assert guarded.states() == {"resident": 1, "archived": 3}
+    assert not (guarded.archive / "README.manifest.json").exists()
+    restored = guarded("restore", keys[0])
+    assert restored.exit_code == 0, restored.all_output
+    assert sha256_of(guarded.store / keys[0]) == before[keys[0]]
+
+
+def test_what_is_wrong_in_an_archive_is_said_when_it_is_rebuilt(archived: tuple[Guarded, str, str, float]) -> None:
+    guarded, key, _, _ = archived
+    (guarded.archive / key).unlink()
+    guarded.lose_catalogue()
+
+    rebuilt = guarded("rebuild")
+
+    assert f"{key}: its manifest is there, and it is not" in rebuilt.stdout
+    assert "archived" not in guarded.states()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exodus_storage_guard.stores.places import MANIFEST, copy_name, manifest_name
+from exodus_storage_guard.stores.places import MANIFEST, copy_name, key_of, manifest_name
 
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), max_size=300) | st.text("./%~a\n\0", max_size=12)
 
@@ -50,3 +50,19 @@ def test_no_two_keys_share_a_name(one: str, other: str) -> None:
 
 def test_long_keys_that_begin_alike_are_told_apart() -> None:
     assert copy_name("x" * 1023 + "a") != copy_name("x" * 1023 + "b")
+
+
+@pytest.mark.parametrize(
+    "key", ["plain.apk", "a/b", "per%20cent", ".exodus-odd", "line\nfeed", "x.manifest.json", "a\udcff"]
+)
+def test_the_key_of_a_copy_is_told_from_its_name(key: str) -> None:
+    assert key_of(copy_name(key)) == key
+
+
+@pytest.mark.parametrize("name", ["50%", "a//b", "%41", "x" * 300])
+def test_a_name_that_no_copy_has_is_no_keys(name: str) -> None:
+    assert key_of(name) is None
+
+
+def test_a_key_that_is_not_utf_8_has_a_name_that_every_archive_can_hold() -> None:
+    assert copy_name("\udcffx%") == "%FFx%25"

@@ -2,17 +2,25 @@
 
 import hashlib
 import os
+from urllib.parse import unquote_to_bytes
 
 MANIFEST = ".manifest.json"
 OURS = ".exodus-"
 """Begins the names of what is ours in an archive and no copy: the mark, the quarantine, what is being written."""
 _MOST_BYTES = 255 - len(MANIFEST) - len("~0123456789ab")
 _KEPT_BYTES = 150
+_NOT_UTF_8 = range(0xDC80, 0xDD00)  # as os.fsdecode has them (PEP 383)
 
 
 def copy_name(key: str) -> str:
     """Give the name of a key's copy: the key itself, unless it would be mistaken or not fit."""
     return "/".join(map(_segment, key.split("/")))
+
+
+def key_of(name: str) -> str | None:
+    """Give the key whose copy has this name; None where it cannot be told, or no key is called so."""
+    key = os.fsdecode(unquote_to_bytes(os.fsencode(name)))
+    return key if copy_name(key) == name else None
 
 
 def other_copy_name(name: str, sha256: str) -> str:
@@ -28,7 +36,7 @@ def manifest_name(name: str) -> str:
 def _segment(segment: str) -> str:
     if segment in ("", ".", ".."):
         return segment.replace(".", "%2E") or "%"
-    escaped = "".join(f"%{ord(one):02X}" if ord(one) < 0x20 or one in "%\x7f" else one for one in segment)
+    escaped = "".join(map(_escaped, segment))
     if escaped.startswith(OURS):
         escaped = "%2E" + escaped[1:]
     if escaped.endswith(MANIFEST):
@@ -37,3 +45,13 @@ def _segment(segment: str) -> str:
     if len(content) <= _MOST_BYTES:
         return escaped
     return os.fsdecode(content[:_KEPT_BYTES]) + "~" + hashlib.sha256(os.fsencode(segment)).hexdigest()
+
+
+def _escaped(one: str) -> str:
+    """Escape what steers a terminal or separates lines, and bytes that are not UTF-8, which no bucket has in a key."""
+    number = ord(one)
+    if number in _NOT_UTF_8:
+        number -= 0xDC00
+    elif number >= 0x20 and one not in "%\x7f":
+        return one
+    return f"%{number:02X}"
