@@ -1,11 +1,19 @@
 """The story of 2019 and the faults of servers, on MinIO and versitygw, with archives and catalogues of every kind."""
 
+import json
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from minio import MinioAdmin
+from minio.commonconfig import ENABLED
+from minio.credentials import StaticProvider
+from minio.versioningconfig import VersioningConfig
 
 from tests.parts.bucketed import Bucketed, keys_in
+from tests.parts.command import ROOT
 from tests.parts.guard import MIB, apk_key
 from tests.parts.postgresql import Postgresql
 from tests.parts.proxy import MODES, Proxy, proxy_to
@@ -215,3 +223,86 @@ def test_a_server_that_is_not_there_is_named(tmp_path: Path, minio: S3Server) ->
     assert tried.exit_code == 1
     assert "127.0.0.1:1" in tried.stderr
     assert "refused" in tried.stderr
+
+
+# --- rights ---
+
+
+def test_the_policy_of_the_docs_is_enough_for_all_the_guard_does(tmp_path: Path, minio: S3Server) -> None:
+    store, archive = minio.bucket(), minio.bucket()
+    keys = {name: str(tmp_path / name) for name in ("access_key_file", "secret_key_file")}
+    user = add_user(minio, tmp_path, [policy(store), policy(archive)])
+    bucketed = Bucketed(
+        tmp_path,
+        server=minio,
+        bucket=store,
+        archive_settings={"url": f"s3://{archive}", "endpoint": minio.endpoint, **keys},
+        archive_server=minio,
+    )
+    bucketed.write(store=keys)
+    bucketed.fill(96, newest=181)
+    bucketed.put(apk_key(200), size=40 * MIB, days=500)
+    minio.client.set_bucket_versioning(store, VersioningConfig(ENABLED))
+    bucketed.write(store=keys, capacity={"total_bytes": "120 MiB"})
+
+    def done(*arguments: str) -> None:
+        ran = bucketed(*arguments)
+        assert ran.exit_code == 0, (arguments, ran.all_output)
+
+    done("init")
+    done("sweep")
+    done("verify")
+    done("hold", apk_key(50))
+    bucketed.write(store=keys, capacity={"total_bytes": "200 MiB"})
+    done("restore", apk_key(200))
+    done("fetch", apk_key(0), str(tmp_path / "fetched"))
+    done("forget", "--yes", apk_key(0))
+    bucketed.lose_catalogue()
+    done("rebuild")
+    assert user in (tmp_path / "access_key_file").read_text()
+
+
+@pytest.mark.parametrize("missing", ["s3:ListBucket", "s3:GetObject", "s3:DeleteObject"])
+def test_a_right_that_is_missing_is_named_and_nothing_is_lost(missing: str, tmp_path: Path, minio: S3Server) -> None:
+    bucket = minio.bucket()
+    lacking = policy(bucket)
+    for statement in lacking["Statement"]:
+        statement["Action"] = [action for action in statement["Action"] if not action.startswith(missing)]
+    add_user(minio, tmp_path, [lacking])
+    bucketed = Bucketed(tmp_path, server=minio, bucket=bucket)
+    keys = {name: str(tmp_path / name) for name in ("access_key_file", "secret_key_file")}
+    bucketed.write(capacity={"total_bytes": "10 MiB"}, admission={"emergency_reserve": 0})
+    bucketed.fill(9, oldest=400, newest=200)
+    before = bucketed.contents()
+    assert bucketed("init").exit_code == 0
+    bucketed.write(store=keys, capacity={"total_bytes": "10 MiB"}, admission={"emergency_reserve": 0})
+
+    swept = bucketed("sweep")
+
+    assert swept.exit_code == 1
+    assert "lacks a right" in swept.all_output or "AccessDenied" in swept.all_output, swept.all_output
+    assert bucketed.contents() == before
+
+
+def policy(bucket: str) -> dict[str, Any]:
+    """Read the policy that docs/minio.md tells operators to use."""
+    text = (ROOT / "docs/minio.md").read_text()
+    found: dict[str, Any] = json.loads(text.split("```json")[1].split("```")[0].replace("BUCKET", bucket))
+    return found
+
+
+def add_user(server: S3Server, folder: Path, policies: list[dict[str, Any]]) -> str:
+    """Add a user with these rights; write the keys into files."""
+    admin = MinioAdmin(
+        endpoint=f"127.0.0.1:{server.port}",
+        credentials=StaticProvider(server.access_key, server.secret_key),
+        secure=False,
+    )
+    name, secret = f"guard-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex
+    whole = {**policies[0], "Statement": [one for each in policies for one in each["Statement"]]}
+    admin.policy_add(f"policy-of-{name}", policy=whole)
+    admin.user_add(name, secret)
+    admin.attach_policy([f"policy-of-{name}"], user=name)
+    (folder / "access_key_file").write_text(name)
+    (folder / "secret_key_file").write_text(secret)
+    return name
