@@ -30,6 +30,7 @@ check: provision ## lint, format, types
 bench: provision ## how long it takes
 	@$(PYTHON) tests/bench/bench.py
 	@$(PYTHON) tests/bench/storage.py
+	@$(PYTHON) tests/bench/buckets.py
 
 provision:
 	@packaging/provision

@@ -1,0 +1,166 @@
+"""Measure the storage half on MinIO, side by side in one run: moving, releasing, listing, admitting by PostgreSQL.
+
+Run as `make bench`, or `tests/bench/buckets.py --quick` for a tenth of everything. What moves is compared with
+`mc mirror` and `mc rm`, and with `rclone move`; neither of them proves a copy by its hash.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "hooks")]
+
+from minio.deleteobjects import DeleteObject  # noqa: E402 - after the path is set
+
+from tests.bench.storage import high_water, shown, timed  # noqa: E402
+from tests.parts.bucketed import keys_in  # noqa: E402
+from tests.parts.guard import Guarded, apk_key  # noqa: E402
+from tests.parts.s3 import S3Server, running_minio  # noqa: E402
+
+_SCALE = 10 if "--quick" in sys.argv else 1
+_ROUNDS = 3
+_MC = str(ROOT / ".go/bin/mc")
+_RCLONE = str(ROOT / ".venv/bin/rclone")
+Targets = dict[str, Callable[[], Any]]
+
+
+def main() -> None:
+    """Print every figure."""
+    with tempfile.TemporaryDirectory(prefix="exodus-bench-", dir="/var/tmp") as folder:
+        place = Path(folder)
+        with running_minio(place / "minio", MINIO_API_DELETE_CLEANUP_INTERVAL="1s") as server:
+            print("archive + verify + delete, seconds (median of 3, spread), from a bucket of MinIO:")
+            for count, size in ((200 // _SCALE, 20_000_000), (5_000 // _SCALE, 20_000)):
+                for kind in ("bucket", "directory"):
+                    moving(server, place / "work", kind, count, size)
+            releasing(server, place / "release", 5_000 // _SCALE)
+            listing(server, place / "listing", 100_000 // _SCALE)
+
+
+def guarded_on(server: S3Server, folder: Path, bucket: str, low: str = "0%", **tables: Any) -> Guarded:
+    """Give a guard over a bucket that sweeps all there is."""
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    folder.mkdir(parents=True)
+    store = {"url": f"s3://{bucket}", "endpoint": server.endpoint, "region": "us-east-1", **keys_in(folder)}
+    return Guarded(folder).write(
+        store=store,
+        capacity={"total_bytes": "1 TiB"},
+        admission={"emergency_reserve": 0},
+        select={"minimum_age_days": 0},
+        watermarks={"low": low, "high": "90%", "flood": "95%"},
+        **tables,
+    )
+
+
+def fill(server: S3Server, bucket: str, count: int, size: int) -> None:
+    content, client = os.urandom(size), server.client
+
+    def put(number: int) -> None:
+        client.put_object(bucket, apk_key(number), BytesIO(number.to_bytes(8) + content[8:]), size)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(put, range(count)))
+
+
+def empty(server: S3Server, bucket: str) -> None:
+    names = [DeleteObject(one.object_name or "") for one in server.client.list_objects(bucket, recursive=True)]
+    assert not list(server.client.remove_objects(bucket, names))
+
+
+def moving(server: S3Server, folder: Path, kind: str, count: int, size: int) -> None:
+    store, archive = server.bucket(), server.bucket()
+    there = folder / "there"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "MC_HOST_here": f"http://{server.access_key}:{server.secret_key}@127.0.0.1:{server.port}",
+        "RCLONE_CONFIG_HERE_TYPE": "s3",
+        "RCLONE_CONFIG_HERE_PROVIDER": "Minio",
+        "RCLONE_CONFIG_HERE_ENDPOINT": server.endpoint,
+        "RCLONE_CONFIG_HERE_ACCESS_KEY_ID": server.access_key,
+        "RCLONE_CONFIG_HERE_SECRET_ACCESS_KEY": server.secret_key,
+    }
+
+    def called(*argv: str) -> None:
+        subprocess.run(argv, env=environment, check=True, capture_output=True, timeout=3600)
+
+    def by_mc() -> None:
+        called(_MC, "--quiet", "mirror", f"here/{store}", f"here/{archive}" if kind == "bucket" else str(there))
+        called(_MC, "--quiet", "rm", "--recursive", "--force", f"here/{store}")
+
+    def by_rclone() -> None:
+        called(_RCLONE, "move", f"here:{store}", f"here:{archive}" if kind == "bucket" else str(there))
+
+    tables: dict[str, Any] = {}
+    memory = 0
+
+    def by_us() -> None:
+        nonlocal memory
+        memory = max(memory, high_water(guarded, "sweep", "--quiet"))
+
+    seconds: dict[str, list[float]] = {"ours": [], "mc": [], "rclone": []}
+    for _ in range(_ROUNDS):
+        for name, work in (("ours", by_us), ("mc", by_mc), ("rclone", by_rclone)):
+            empty(server, archive)
+            fill(server, store, count, size)
+            if kind == "bucket":
+                tables = {"archive": {"url": f"s3://{archive}", "endpoint": server.endpoint, "region": "us-east-1"}}
+                tables["archive"] |= {f"{one}_key_file": str(folder / f"{one}-key") for one in ("access", "secret")}
+            guarded = guarded_on(server, folder, store, **tables)
+            there.mkdir(exist_ok=True)
+            if name == "ours":
+                assert guarded("init", timeout=600).exit_code == 0
+            seconds[name].append(timed(work))
+            assert not list(server.client.list_objects(store, recursive=True))
+    figures = "   ".join(f"{name} {shown(found)}" for name, found in seconds.items())
+    print(f"  {count:6} of {size:9} bytes to a {kind:9}   {figures}   memory {memory / 1024:.0f} MB", flush=True)
+
+
+def releasing(server: S3Server, folder: Path, count: int) -> None:
+    bucket, rates, bare = server.bucket(), list[float](), list[float]()
+    for _ in range(_ROUNDS):
+        fill(server, bucket, count, 1_000)
+        guarded = guarded_on(server, folder, bucket, low="75%", sweep={"premigrate": "100%"})
+        assert guarded("init", timeout=600).exit_code == 0
+        assert guarded("sweep", timeout=600).exit_code == 0
+        begin = time.perf_counter()
+        done = guarded("sweep", "--need", "1 TiB", "--premigrated-only", timeout=600)
+        rates.append(count / (time.perf_counter() - begin))
+        assert not list(server.client.list_objects(bucket, recursive=True)), done.all_output
+        fill(server, bucket, count, 1_000)
+        names = [DeleteObject(apk_key(number)) for number in range(count)]
+        bare.append(count / timed(lambda names=names: list(server.client.remove_objects(bucket, names))))
+    print("release of what is premigrated, looked at again and seen to be gone, objects a second:")
+    print(f"  ours {shown(rates)}   bare DeleteObjects {shown(bare)}", flush=True)
+
+
+def listing(server: S3Server, folder: Path, count: int) -> None:
+    bucket = server.bucket()
+    fill(server, bucket, count, 100)
+    guarded = guarded_on(server, folder, bucket)
+    assert guarded("init", timeout=600).exit_code == 0
+    ours, theirs, memory = list[float](), list[float](), 0
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    environment["MC_HOST_here"] = f"http://{server.access_key}:{server.secret_key}@127.0.0.1:{server.port}"
+    for _ in range(_ROUNDS):
+        begin = time.perf_counter()
+        memory = max(memory, high_water(guarded, "sync", "--quiet"))
+        ours.append(time.perf_counter() - begin)
+        begin = time.perf_counter()
+        argv = [_MC, "ls", "--recursive", f"here/{bucket}"]
+        subprocess.run(argv, env=environment, check=True, capture_output=True, timeout=3600)
+        theirs.append(time.perf_counter() - begin)
+    print(f"sync of {count:,} objects, seconds:")
+    print(f"  ours {shown(ours)}   mc ls --recursive {shown(theirs)}   memory {memory / 1024:.0f} MB", flush=True)
+
+
+if __name__ == "__main__":
+    main()
