@@ -36,7 +36,7 @@ class Copier:
 
     def prove(self, entry: Entry) -> Proof:
         """Give the proof; raise `CopyDiffers` (the copy is put aside), `ObjectChanged`, or `StoreFailed`."""
-        copy = self.archive.copy(entry.stored, lambda: self._source(entry))
+        copy = self.archive.copy(self.store, entry.stored, lambda: self._source(entry))
         read_back = self.archive.sha256(copy.name)
         if read_back != copy.sha256:
             self.archive.quarantine(copy.name)

@@ -3,6 +3,8 @@
 import json
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,10 @@ from minio.commonconfig import ENABLED
 from minio.credentials import StaticProvider
 from minio.versioningconfig import VersioningConfig
 
+from exodus_storage_guard.errors import ObjectChanged
+from exodus_storage_guard.model import StoredObject
+from exodus_storage_guard.stores.bucket import BucketDoor
+from exodus_storage_guard.stores.s3 import S3Store
 from tests.parts.bucketed import Bucketed, keys_in
 from tests.parts.command import ROOT
 from tests.parts.guard import MIB, apk_key
@@ -20,11 +26,16 @@ from tests.parts.proxy import MODES, Proxy, proxy_to
 from tests.parts.s3 import S3Server
 from tests.parts.sshd import Sshd
 
-PAIRS = {("minio", "s3", "sqlite"), ("versitygw", "directory", "postgresql"), ("minio", "ssh", "postgresql")}
+PAIRS = {
+    ("minio", "s3", "sqlite"),
+    ("minio", "same-server", "sqlite"),
+    ("minio", "ssh", "postgresql"),
+    ("versitygw", "directory", "postgresql"),
+}
 ALL = [
     (store, archive, state)
     for store in ("minio", "versitygw")
-    for archive in ("directory", "s3", "ssh")
+    for archive in ("directory", "s3", "same-server", "ssh")
     for state in ("sqlite", "postgresql")
 ]
 
@@ -39,8 +50,9 @@ def bucketed(request: pytest.FixtureRequest, tmp_path: Path) -> Bucketed:
     postgresql: Postgresql | None = request.getfixturevalue("postgresql") if state == "postgresql" else None
     settings: dict[str, str] = {}
     archive_server: S3Server | None = None
-    if archive == "s3":
-        archive_server = request.getfixturevalue("versitygw" if store == "minio" else "minio")
+    if archive in ("s3", "same-server"):
+        another = "versitygw" if store == "minio" else "minio"
+        archive_server = server if archive == "same-server" else request.getfixturevalue(another)
         assert archive_server is not None
         settings = {"url": f"s3://{archive_server.bucket()}", "endpoint": archive_server.endpoint, **keys_in(tmp_path)}
     elif archive == "ssh":
@@ -120,6 +132,24 @@ def test_an_etag_of_several_parts_comes_back_with_the_object(tmp_path: Path, min
     assert {key: minio.client.stat_object(bucketed.bucket, key).etag for key in keys} == before
     assert before[keys[0]] is not None
     assert before[keys[0]].endswith("-5")
+
+
+def test_one_server_copies_by_itself_and_only_what_was_looked_at(minio: S3Server, versitygw: S3Server) -> None:
+    for server in (minio, versitygw):
+        store, archive = (S3Store(BucketDoor(server.access(), server.bucket()), "") for _ in range(2))
+        wanted = StoredObject("key", 7, "", datetime.now(UTC), "text/plain", {"handle": "org.example"})
+        stored = store.put(wanted, [b"content"])
+
+        with pytest.raises(ObjectChanged):
+            archive.take(store, replace(stored, etag="another"), "copy")
+        assert list(archive.listing()) == []
+        assert archive.take(store, stored, "copy")
+
+        with archive.open("copy") as (found, chunks):
+            assert b"".join(chunks) == b"content"
+        assert (found.content_type, found.metadata["handle"]) == ("text/plain", "org.example")
+        elsewhere = S3Store(BucketDoor(server.access(access_key="another"), server.bucket()), "")
+        assert not elsewhere.take(store, stored, "copy")
 
 
 # --- servers that misbehave ---

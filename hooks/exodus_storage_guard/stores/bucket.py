@@ -168,10 +168,17 @@ class BucketDoor:
             )
         return (written.etag or "").strip('"')
 
-    def copy(self, name: str, new_name: str) -> None:
-        """Copy an object within the bucket, in the server."""
+    def is_server_of(self, other: "BucketDoor") -> bool:
+        """Tell whether another bucket is of the same server, and open to the same user."""
+        mine, theirs = self._access, other._access
+        return (mine.endpoint.rstrip("/"), mine.access_key) == (theirs.endpoint.rstrip("/"), theirs.access_key)
+
+    def take(self, source: "BucketDoor", found: Found, new_name: str) -> None:
+        """Have the server copy an object, with its metadata, as long as it is the one that was found."""
+        name = found.stored.key
+        wanted = CopySource(source._bucket, name, version_id=found.version, match_etag=found.stored.etag)
         with self._translated(name):
-            self._client.copy_object(self._bucket, new_name, CopySource(self._bucket, name))
+            self._client.copy_object(self._bucket, new_name, wanted)
 
     def remove(self, name: str, version: str | None) -> None:
         """Delete an object, or exactly one version of it."""

@@ -34,6 +34,12 @@ class Store(Protocol):
         and whatever `chunks` raises; then nothing is left behind.
         """
 
+    def take(self, source: "Store", stored: StoredObject, new_key: str) -> bool:
+        """Have exactly this object of another store copied by the server that has both; False where none does.
+
+        Raises `ObjectChanged` where it is another object by now, and what `put` raises.
+        """
+
     def sha256(self, key: str) -> str:
         """Read an object back from where it lasts, past what memory holds of it, and give its SHA-256."""
 

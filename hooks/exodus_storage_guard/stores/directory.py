@@ -19,7 +19,7 @@ from exodus_common.terminal import printable
 from exodus_storage_guard.errors import KeyRefused, ObjectChanged, ObjectMissing, StoreFailed, StoreFull
 from exodus_storage_guard.instants import instant
 from exodus_storage_guard.model import Capacity, StoredObject
-from exodus_storage_guard.stores.contract import Chunks
+from exodus_storage_guard.stores.contract import Chunks, Store
 from exodus_storage_guard.stores.files import described, give_name, own, own_folder, write_all
 from exodus_storage_guard.stores.filesystem import measure
 from exodus_storage_guard.stores.one_by_one import delete_one_by_one
@@ -126,6 +126,10 @@ class DirectoryStore:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def take(self, source: Store, stored: StoredObject, new_key: str) -> bool:
+        """Leave it to `put`: a folder has no server that copies."""
+        return False
 
     def sha256(self, key: str) -> str:
         """Read a file back from the disk: what the page cache holds of it is dropped first."""

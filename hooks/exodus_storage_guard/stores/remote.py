@@ -15,7 +15,7 @@ from exodus_common.terminal import printable
 from exodus_storage_guard.errors import KeyRefused, ObjectChanged, ObjectMissing, StoreFailed
 from exodus_storage_guard.instants import datetime_of
 from exodus_storage_guard.model import Capacity, StoredObject
-from exodus_storage_guard.stores.contract import Chunks
+from exodus_storage_guard.stores.contract import Chunks, Store
 from exodus_storage_guard.stores.one_by_one import delete_one_by_one
 from exodus_storage_guard.stores.ssh import ANOTHER, MISSING, SshDoor
 
@@ -106,6 +106,10 @@ class RemoteStore:
         at = f"{wanted.last_modified.timestamp():.6f}"
         exactly = _exactly(wanted, chunks)
         return _described(wanted.key, self._door.ask(_PUT, named, part, str(wanted.bytes), "", at, content=exactly))
+
+    def take(self, source: Store, stored: StoredObject, new_key: str) -> bool:
+        """Leave it to `put`: a folder has no server that copies."""
+        return False
 
     def sha256(self, key: str) -> str:
         """Have a file hashed where it lies, by sha256sum(1)."""

@@ -14,11 +14,12 @@ from exodus_common.terminal import printable
 from exodus_storage_guard.errors import KeyRefused, NotFreeable, ObjectChanged, ObjectMissing
 from exodus_storage_guard.model import Capacity, StoredObject
 from exodus_storage_guard.stores.bucket import BucketDoor, Found
-from exodus_storage_guard.stores.contract import Chunks
+from exodus_storage_guard.stores.contract import Chunks, Store
 from exodus_storage_guard.stores.one_by_one import still_there
 
 _MIB = 1024 * 1024
 _LONGEST_KEY_BYTES = 1024
+_MOST_COPIED_BYTES = 5 * 1024 * _MIB  # CopyObject of S3
 _OF_PARTS = re.compile(r"[0-9a-f]{32}-([0-9]+)")
 _OF_ONE = re.compile(r"[0-9a-f]{32}")
 _PART_BYTES = tuple(size * _MIB for size in (5, 8, 10, 15, 16, 32, 64))  # what known clients cut uploads into
@@ -62,6 +63,20 @@ class S3Store:
         size = part_bytes(wanted.bytes, wanted.etag)
         etag = self._door.put(replace(wanted, key=name), source, part_bytes=size, only_new=True)
         return replace(wanted, etag=etag)
+
+    def take(self, source: Store, stored: StoredObject, new_key: str) -> bool:
+        """Copy from another bucket, or another prefix, of this very server, which then sends no byte of it."""
+        if not isinstance(source, S3Store) or not self._door.is_server_of(source._door):
+            return False
+        if stored.bytes > _MOST_COPIED_BYTES:
+            return False
+        found = source._door.head(source._named(stored.key))
+        if found is None:
+            raise ObjectMissing(f"{source.name}: there is no {printable(stored.key)}")
+        if not source._without_prefix(found.stored).is_same_content(stored):
+            raise ObjectChanged(f"{source.name}: {printable(stored.key)} is not the object that was looked at before")
+        self._door.take(source._door, found, self._named(new_key))
+        return True
 
     def sha256(self, key: str) -> str:
         """Get an object from the server again."""
@@ -118,7 +133,7 @@ class S3Store:
         stored = self.stat(key)
         if stored is None:
             raise ObjectMissing(f"{self.name}: there is no {printable(key)}")
-        self._door.copy(self._named(key), self._named(new_key))
+        self.take(self, stored, new_key)
         self.delete(stored)
 
     def read_small(self, key: str) -> bytes | None:
