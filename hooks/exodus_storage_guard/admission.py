@@ -22,6 +22,7 @@ from exodus_storage_guard.state.contract import Catalogue
 
 _log = logging.getLogger(__name__)
 _ASK_AGAIN_SECONDS = 60
+_LOOKS_EVERY = 5  # turns of about a second: MinIO renews its figures once a minute
 _SMALLEST_ESTIMATE_BYTES = 64 * 1024 * 1024
 RATE, SYNCED_AT = "bytes_per_second", "synced_at"
 """What sweeps and syncs settle, for admissions to know."""
@@ -93,6 +94,9 @@ def admit(desk: Desk, wanted: Reservation, *, wait_seconds: float = 0) -> Admiss
         if found.starts_sweep:
             desk.room.start_sweep(None)
         return Admission(wanted)
+    found = _look_again(desk, wanted, found)
+    if found.missing_bytes == 0:
+        return Admission(wanted)
     before = desk.measure()
     if desk.catalogue.totals().get(ObjectState.PREMIGRATED, Total()).bytes:
         _log.info("%s: releasing what is premigrated", found.reason)
@@ -103,13 +107,23 @@ def admit(desk: Desk, wanted: Reservation, *, wait_seconds: float = 0) -> Admiss
     return Admission(wanted, _freed(before, desk.measure()))
 
 
+def _look_again(desk: Desk, wanted: Reservation, found: Fit) -> Fit:
+    """Have a store measured that only others can look at: it may have got room since that was done last."""
+    if found.missing_bytes == 0 or desk.settings.capacity.source != "minio":
+        return found
+    desk.room.look()
+    return _try(desk, wanted)
+
+
 def _wait_for_sweep(desk: Desk, wanted: Reservation, found: Fit, wait_seconds: float) -> Fit:
     retry_after = _retry_after(desk, found.missing_bytes)
     if retry_after is None:
         raise UploadRefused(f"{found.reason}, and nothing old enough is left to release")
     desk.room.start_sweep(Need(wanted.charged_bytes, wanted.id))
-    for _ in Deadline.after(wait_seconds, desk.clock).poll(first_seconds=0.05, most_seconds=1):
+    for turn, _ in enumerate(Deadline.after(wait_seconds, desk.clock).poll(first_seconds=0.05, most_seconds=1)):
         found = _try(desk, wanted)
+        if turn % _LOOKS_EVERY == _LOOKS_EVERY - 1:
+            found = _look_again(desk, wanted, found)
         if found.missing_bytes == 0:
             return found
     raise UploadRefused(f"{found.reason}; a sweep is making room", retry_after)

@@ -53,7 +53,8 @@ class CapacitySettings:
 
     def __post_init__(self) -> None:
         """Refuse what does not go with the source, and a source without what it needs."""
-        require(self.max_age_seconds > 0, "max_age_seconds: allowed: more than 0")
+        least = 60 if self.source == "minio" else 0  # MinIO renews its figures once a minute
+        require(self.max_age_seconds > least, f"max_age_seconds: allowed: more than {least}")
         needs = {"budget": "total_bytes", "minio": "url"}
         for source, name in needs.items():
             given = getattr(self, name) is not None

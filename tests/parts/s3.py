@@ -14,6 +14,7 @@ from minio import Minio
 
 from exodus_storage_guard.stores.bucket import Access
 from tests.parts.command import ROOT
+from tests.parts.mounts import Namespace
 from tests.parts.ports import free_port
 from tests.parts.processes import running, wait_until_answers
 
@@ -60,10 +61,22 @@ class S3Server:
 
 
 @contextmanager
-def running_minio(folder: Path, **environment: str) -> Iterator[S3Server]:
-    """Run a MinIO for the time of a block; its trash is emptied every second or two instead of every five minutes."""
+def running_minio(
+    folder: Path, *, within: Namespace | None = None, data: Path | None = None, **environment: str
+) -> Iterator[S3Server]:
+    """Run a MinIO for the time of a block; its trash is emptied every second or two instead of every five minutes.
+
+    With `within` it runs in a mount namespace, with `data` on another disk than its log.
+    """
     port = free_port()
-    argv = [str(_PROGRAMS / "minio"), "server", "--quiet", "--address", f"127.0.0.1:{port}", str(folder / "data")]
+    argv = [
+        str(_PROGRAMS / "minio"),
+        "server",
+        "--quiet",
+        "--address",
+        f"127.0.0.1:{port}",
+        str(data or folder / "data"),
+    ]
     usual = {
         "MINIO_ROOT_USER": ACCESS_KEY,
         "MINIO_ROOT_PASSWORD": SECRET_KEY,
@@ -72,6 +85,8 @@ def running_minio(folder: Path, **environment: str) -> Iterator[S3Server]:
         "MINIO_PROMETHEUS_AUTH_TYPE": "public",
         "HOME": str(folder),
     }
+    if within is not None:
+        argv = within.argv(argv)
     with _server("minio", argv, folder, port, usual | environment) as server:
         yield server
 

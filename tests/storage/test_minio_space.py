@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from minio import S3Error
 from minio.commonconfig import ENABLED
 from minio.retention import COMPLIANCE, Retention
 from minio.versioningconfig import VersioningConfig
@@ -19,7 +20,9 @@ from exodus_storage_guard.errors import UploadRefused
 from exodus_storage_guard.make_room import RoomMaker
 from exodus_storage_guard.model import Need, Reservation
 from exodus_storage_guard.run import Run
+from tests.parts.bucketed import Bucketed
 from tests.parts.guard import MIB, Guarded, apk_key
+from tests.parts.mounts import mounted
 from tests.parts.s3 import ACCESS_KEY, SECRET_KEY, S3Server, running_minio
 
 
@@ -219,3 +222,37 @@ def test_a_locked_object_is_not_freeable_and_that_is_said(tmp_path: Path, minio:
     assert "lock" in swept.json["reason"].lower() or "WORM" in swept.json["reason"]
     assert sorted(in_bucket(minio, bucket)) == sorted(keys)
     assert guarded("plan", "--json").json["objects"] == []
+
+
+@pytest.mark.full  # it renews its figures once a minute
+def test_a_minio_whose_disk_is_really_full_is_swept_and_takes_uploads_again(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    with (
+        mounted(f"mount -t tmpfs -o size=300m tmpfs {disk}") as namespace,
+        running_minio(tmp_path / "minio", within=namespace, data=disk) as server,
+    ):
+        bucketed = Bucketed(tmp_path / "guard", server=server, bucket=server.bucket())
+        metrics = f"{server.endpoint}/minio/v2/metrics/cluster"
+        bucketed.write(
+            capacity={"source": "minio", "url": metrics, "total_bytes": None}, admission={"emergency_reserve": "1 MiB"}
+        )
+        with pytest.raises(S3Error, match="XMinioStorageFull"):
+            _fill_up(bucketed)
+        before = bucketed.contents()
+        assert bucketed("init").exit_code == 0
+
+        refused = bucketed("admit", "--bytes", "20 MiB", "--json")
+        admitted = bucketed("admit", "--bytes", "20 MiB", "--wait", "60", "--json", timeout=90)
+
+        assert refused.exit_code == 75
+        assert admitted.exit_code == 0, admitted.all_output
+        bucketed.put("upload.apk", size=20 * MIB)
+        now = bucketed.contents()
+        now.pop("upload.apk")
+        assert now | bucketed.archived() == before
+
+
+def _fill_up(bucketed: Bucketed) -> None:
+    for number in range(100):
+        bucketed.put(apk_key(number), size=8 * MIB, days=400 - number)

@@ -4,7 +4,7 @@ import re
 import ssl
 import urllib.error
 import urllib.request
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from exodus_common.terminal import printable
@@ -15,6 +15,8 @@ from exodus_storage_guard.model import Capacity
 _USABLE = re.compile(
     r"^minio_cluster_(?:health_)?capacity_usable_(total|free)_bytes(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE
 )
+RENEWED_EVERY = timedelta(minutes=1)
+"""How old the figures may be that MinIO gives; what was uploaded since is not in them (cmd/metrics-v2.go)."""
 _MOST_BYTES = 16 * 1024 * 1024
 
 
@@ -34,4 +36,4 @@ def measure(url: str, token: str | None, ca_file: Path | None, now: datetime, *,
     found = {name: int(float(value)) for name, value in _USABLE.findall(text)}
     if set(found) != {"total", "free"} or not 0 <= found["free"] <= found["total"]:
         raise StoreFailed(f"{where}: no usable capacity is among these metrics; are they the cluster's?")
-    return Capacity("minio", found["total"], found["total"] - found["free"], found["free"], now)
+    return Capacity("minio", found["total"], found["total"] - found["free"], found["free"], now - RENEWED_EVERY)
