@@ -8,6 +8,8 @@ _ESCAPED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 def printable(text: str) -> str:
     r"""Return `text` on one line, with what would steer a terminal as \xNN, \uNNNN or \UNNNNNNNN; always encodable."""
+    if text.isprintable():
+        return text
     return "".join(_escaped(character) for character in text)
 
 

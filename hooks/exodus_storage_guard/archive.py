@@ -5,25 +5,30 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from exodus_common.render import instant, json_text
 from exodus_common.terminal import printable
-from exodus_storage_guard.errors import NotInitialised, ObjectMissing, StoreFailed
+from exodus_storage_guard.errors import NotInitialised, ObjectChanged, ObjectMissing, StoreFailed
 from exodus_storage_guard.model import StoredObject
 from exodus_storage_guard.stores.contract import Chunks, Store
 from exodus_storage_guard.stores.places import copy_name, manifest_name, other_copy_name
 
 MARK = ".exodus-storage-guard.json"
 _QUARANTINE = ".exodus-quarantine"
+_TAKEN_FROM_BYTES = 1024 * 1024  # below, sending the bytes once more costs less than asking for a copy
+
+Reading = Callable[[], AbstractContextManager[tuple[StoredObject, Chunks]]]
+"""Read the source once more: what it is, and its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Name a copy in the archive, and the SHA-256 of the bytes that were sent there."""
+    """Name a copy in the archive, what was copied, and the SHA-256 of its bytes as they were read."""
 
     name: str
+    source: StoredObject
     sha256: str
 
 
@@ -84,35 +89,34 @@ class Archive:
         except (ValueError, KeyError, TypeError) as error:
             raise NotInitialised(f"the mark {MARK} in the archive {self.name} cannot be read: {error}") from error
 
-    def copy(
-        self,
-        source: Store,
-        stored: StoredObject,
-        read: Callable[[], AbstractContextManager[tuple[StoredObject, Chunks]]],
-    ) -> Copy:
+    def copy(self, source: Store, stored: StoredObject, read: Reading) -> Copy:
         """Copy an object; a copy that is there already is taken where it is the same, and never overwritten.
 
         What is copied by a server that has both is read here all the same: nobody's word is taken for its SHA-256.
         """
         name = copy_name(stored.key)
-        if self.store.stat(name) is not None:
-            with read() as (_, chunks):
-                sha256 = _consumed(chunks)
-            for taken in (name, other_copy_name(name, sha256)):
-                name = taken
-                if self.store.stat(name) is None:
-                    break
-                if self.store.sha256(name) == sha256:
-                    return Copy(name, sha256)
-            else:
-                self.quarantine(name)
-        if self.store.take(source, stored, name):
-            with read() as (_, chunks):
-                return Copy(name, _consumed(chunks))
+        try:
+            return self._copied(source, stored, name, read)
+        except ObjectChanged:
+            if self.store.stat(name) is None:
+                raise  # the source has changed
+        found, sha256 = _consumed(read)
+        for taken in (name, other_copy_name(name, sha256)):
+            if self.store.stat(taken) is None:
+                return self._copied(source, stored, taken, read)
+            if self.store.sha256(taken) == sha256:
+                return Copy(taken, found, sha256)
+        self.quarantine(taken)
+        return self._copied(source, stored, taken, read)
+
+    def _copied(self, source: Store, stored: StoredObject, name: str, read: Reading) -> Copy:
+        if stored.bytes >= _TAKEN_FROM_BYTES and self.store.take(source, stored, name):
+            found, sha256 = _consumed(read)
+            return Copy(name, found, sha256)
         digest = hashlib.sha256()
-        with read() as (_, chunks):
-            self.store.put(_renamed(stored, name), _hashed(chunks, digest.update))
-        return Copy(name, digest.hexdigest())
+        with read() as (found, chunks):
+            self.store.put(replace(found, key=name), _hashed(chunks, digest.update))
+        return Copy(name, found, digest.hexdigest())
 
     def sha256(self, name: str) -> str:
         """Read a copy back and give its SHA-256."""
@@ -143,23 +147,18 @@ class Archive:
                 self.store.delete(stored)
 
 
-def _renamed(stored: StoredObject, name: str) -> StoredObject:
-    return StoredObject(
-        name, stored.bytes, stored.etag, stored.last_modified, stored.content_type, dict(stored.metadata)
-    )
-
-
 def _hashed(chunks: Chunks, update: Callable[[bytes], None]) -> Chunks:
     for chunk in chunks:
         update(chunk)
         yield chunk
 
 
-def _consumed(chunks: Chunks) -> str:
+def _consumed(read: Reading) -> tuple[StoredObject, str]:
     digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-    return digest.hexdigest()
+    with read() as (found, chunks):
+        for chunk in chunks:
+            digest.update(chunk)
+    return found, digest.hexdigest()
 
 
 def verified(chunks: Chunks, sha256: str, what: str) -> Chunks:

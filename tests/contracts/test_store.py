@@ -45,10 +45,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     folder.mkdir()
     if request.param == "ssh":
         sshd: Sshd = request.getfixturevalue("sshd")
-        return opened(
-            ArchiveSettings(sshd.url(folder), **{name: Path(file) for name, file in sshd.settings.items()}), 10
-        )
+        return behind_ssh(sshd, folder)
     return DirectoryStore(folder)
+
+
+def behind_ssh(sshd: Sshd, folder: Path) -> Store:
+    return opened(ArchiveSettings(sshd.url(folder), **{name: Path(file) for name, file in sshd.settings.items()}), 10)
 
 
 def wanted(key: str, content: bytes) -> StoredObject:
@@ -271,6 +273,19 @@ def test_a_name_that_is_too_long_is_a_clear_error(folder: Path) -> None:
         put(DirectoryStore(folder), "x" * 1024)
 
 
+@pytest.mark.parametrize("change", [b"same size", b"longer than it was"])
+def test_a_file_that_is_written_while_it_is_read_is_no_object_that_was_read(folder: Path, change: bytes) -> None:
+    store = DirectoryStore(folder)
+    put(store, "key", b"in places")
+
+    with store.open("key") as (_, chunks):
+        next(chunks)
+        (folder / "key").write_bytes(change)
+        with pytest.raises(ObjectChanged, match="while it was read"):
+            list(chunks)
+    assert content_of(store, "key") == change
+
+
 def test_a_folder_that_is_not_there_may_be_a_disk_that_is_not_mounted(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path / "nowhere")
 
@@ -280,12 +295,16 @@ def test_a_folder_that_is_not_there_may_be_a_disk_that_is_not_mounted(tmp_path: 
         put(store, "key")
 
 
-def test_leftovers_of_a_writer_that_was_killed_are_cleared_away(folder: Path) -> None:
+@pytest.mark.parametrize("kind", ["directory", "ssh"])
+def test_leftovers_of_a_writer_that_was_killed_are_cleared_away_once_nobody_touches_them(
+    kind: str, folder: Path, sshd: Sshd
+) -> None:
     left = folder / ".exodus-part-0123"
     left.write_text("half")
-    os.utime(left, (0, 0))
-    store = DirectoryStore(folder)
+    os.utime(left, (0, 0))  # as one whose copy is just being given its name
+    store = DirectoryStore(folder) if kind == "directory" else behind_ssh(sshd, folder)
 
     assert list(store.listing()) == []
-    assert store.discard_unfinished(datetime.now(UTC) - timedelta(days=1)) == 1
+    assert store.discard_unfinished(datetime.now(UTC) - timedelta(days=1)) == 0
+    assert store.discard_unfinished(datetime.now(UTC) + timedelta(days=1)) == 1
     assert list(folder.iterdir()) == []

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from exodus_common.clock import SystemClock
-from exodus_storage_guard import settings
+from exodus_storage_guard import settings, sweep
 from exodus_storage_guard.run import Run
 from tests.parts.command import ROOT, Ran
 
@@ -35,6 +35,11 @@ def apk_key(number: int, handle: str = "org.example.app") -> str:
 def sha256_of(path: Path) -> str:
     """Give the SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def swept(run: Run) -> sweep.Report:
+    """Sweep down to the low mark, in this very process."""
+    return sweep.sweep(run, None, premigrated_only=False, start_at_high=False, progress=lambda done, aim: None)
 
 
 @dataclass(frozen=True)

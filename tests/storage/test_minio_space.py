@@ -3,7 +3,7 @@
 import io
 import os
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from exodus_storage_guard.make_room import RoomMaker
 from exodus_storage_guard.model import Need, Reservation
 from exodus_storage_guard.run import Run
 from tests.parts.bucketed import Bucketed
+from tests.parts.clocks import Jumped
 from tests.parts.guard import MIB, Guarded, apk_key
 from tests.parts.mounts import mounted
 from tests.parts.s3 import ACCESS_KEY, SECRET_KEY, S3Server, running_minio
@@ -68,7 +69,7 @@ def test_an_admission_with_an_old_measurement_has_minio_asked_again_by_whoever_m
     capacity = {"source": "minio", "url": f"{minio.endpoint}/minio/v2/metrics/cluster", "total_bytes": None}
     guarded.write(**tables(minio, minio.bucket(), tmp_path), capacity=capacity, watermarks=NEVER_FULL)
     guarded("init")
-    later = Later()
+    later = Jumped(timedelta(minutes=10))
     run = guarded.run(clock=later)
 
     with pytest.raises(UploadRefused, match="no measurement of the last 300 s"):
@@ -77,13 +78,6 @@ def test_an_admission_with_an_old_measurement_has_minio_asked_again_by_whoever_m
 
 
 NEVER_FULL = {"low": "97%", "high": "98%", "flood": "99%"}
-
-
-class Later(SystemClock):
-    """A clock ten minutes from now."""
-
-    def now(self) -> datetime:
-        return super().now() + timedelta(minutes=10)
 
 
 @dataclass

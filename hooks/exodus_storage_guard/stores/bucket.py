@@ -239,21 +239,23 @@ class BucketDoor:
 
     @contextmanager
     def _translated(self, name: str) -> Iterator[None]:
-        where = f"{self.name}: {printable(name)}" if name else self.name
         try:
             yield
         except S3Error as error:
-            raise _meaning(where, error) from error
+            raise _meaning(self._where(name), error) from error
         except MinioException as error:
-            raise StoreFailed(f"{where}: this is no answer of an S3 server: {_short(error)}") from error
+            raise StoreFailed(f"{self._where(name)}: this is no answer of an S3 server: {_short(error)}") from error
         except HTTPError as error:
-            raise StoreFailed(f"{where}: {_reason(error)}") from error
+            raise StoreFailed(f"{self._where(name)}: {_reason(error)}") from error
         except ParseError as error:
-            raise StoreFailed(f"{where}: this is no answer of an S3 server: {error}") from error
+            raise StoreFailed(f"{self._where(name)}: this is no answer of an S3 server: {error}") from error
         except UnicodeEncodeError as error:
-            raise KeyRefused(f"{where}: is not UTF-8, as every key of an S3 server is") from error
+            raise KeyRefused(f"{self._where(name)}: is not UTF-8, as every key of an S3 server is") from error
         except ValueError as error:
-            raise StoreFailed(f"{where}: {error}") from error
+            raise StoreFailed(f"{self._where(name)}: {error}") from error
+
+    def _where(self, name: str) -> str:
+        return f"{self.name}: {printable(name)}" if name else self.name
 
 
 class _Http(urllib3.PoolManager):

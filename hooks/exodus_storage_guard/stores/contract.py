@@ -25,7 +25,10 @@ class Store(Protocol):
         """Describe an object; None where there is none."""
 
     def open(self, key: str) -> AbstractContextManager[tuple[StoredObject, Chunks]]:
-        """Describe an object and stream its bytes; raise `ObjectMissing`, and `StoreFailed` where it is cut short."""
+        """Describe an object and stream its bytes, all of them of what is described.
+
+        Raises `ObjectMissing`, `StoreFailed` where it is cut, and at the end `ObjectChanged` where it was changed.
+        """
 
     def put(self, wanted: StoredObject, chunks: Iterable[bytes]) -> StoredObject:
         """Store bytes, durably and all at once, with the times and metadata of `wanted`; an existing object stays.

@@ -98,6 +98,8 @@ class DirectoryStore:
                 raise ObjectChanged(f"{self.name}: {printable(stored.key)} ends {left} bytes early")
             left -= len(chunk)
             yield chunk
+        if not described(stored.key, os.fstat(descriptor)).is_same_content(stored):
+            raise ObjectChanged(f"{self.name}: {printable(stored.key)} was changed by others while it was read")
 
     def put(self, wanted: StoredObject, chunks: Iterable[bytes]) -> StoredObject:
         """Write beside, wait for the disk, give it its name."""
@@ -208,7 +210,7 @@ class DirectoryStore:
         removed = 0
         for path in self._folder.rglob(f"{PART}*"):
             with suppress(OSError):
-                if path.lstat().st_mtime < before.timestamp():
+                if path.lstat().st_ctime < before.timestamp():  # it may have its object's time of change already
                     path.unlink()
                     removed += 1
         return removed

@@ -46,7 +46,8 @@ _SHA256 = _IS_FILE + """dd if="$a" iflag=nocache count=0 2>/dev/null; exec sha25
 _DELETE = f'[ -e "$a" ] || exit 0; [ "$({_STAT})" = "$b" ] || exit {ANOTHER}; rm -- "$a" && echo gone'
 _MOVE = _IS_FILE + 'set -e; d=${b%/*}; mkdir -p -- "$d"; mv -- "$a" "$b"; ' + _SYNC
 _LIST = f"find . -type f ! -name '{PART}*' -printf '{_FORMAT} %P\\0'"
-_DISCARD = f"find . -name '{PART}*' -type f ! -newermt \"$a\" -print -delete"
+# By the change of the inode: a part may have its object's time of change already.
+_DISCARD = f"find . -name '{PART}*' -type f ! -newerct \"$a\" -print -delete"
 
 
 class RemoteStore:

@@ -57,8 +57,7 @@ class S3Store:
     def put(self, wanted: StoredObject, chunks: Iterable[bytes]) -> StoredObject:
         """Upload, in parts where that is large; with the parts that its ETag tells of, the ETag comes back."""
         name = self._named(wanted.key)
-        if self._door.head(name) is not None:  # a server may not know If-None-Match
-            raise ObjectChanged(f"{self.name}: there is another {printable(wanted.key)} already")
+        self._refuse_another(wanted.key)
         source = cast(BinaryIO, _Exactly(wanted, chunks))
         size = part_bytes(wanted.bytes, wanted.etag)
         etag = self._door.put(replace(wanted, key=name), source, part_bytes=size, only_new=True)
@@ -75,8 +74,14 @@ class S3Store:
             raise ObjectMissing(f"{source.name}: there is no {printable(stored.key)}")
         if not source._without_prefix(found.stored).is_same_content(stored):
             raise ObjectChanged(f"{source.name}: {printable(stored.key)} is not the object that was looked at before")
+        self._refuse_another(new_key)
         self._door.take(source._door, found, self._named(new_key))
         return True
+
+    def _refuse_another(self, key: str) -> None:
+        """Look before it is written as well: a server may not know If-None-Match."""
+        if self._door.head(self._named(key)) is not None:
+            raise ObjectChanged(f"{self.name}: there is another {printable(key)} already")
 
     def sha256(self, key: str) -> str:
         """Get an object from the server again."""

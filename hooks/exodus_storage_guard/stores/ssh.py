@@ -69,12 +69,7 @@ class SshDoor:
                 yield self._answer(process, errors, watch, names)
             finally:
                 watch.stop()
-                process.kill()
-                process.wait()
-                for stream in (process.stdin, process.stdout):
-                    if stream is not None:
-                        with suppress(OSError):
-                            stream.close()
+                _end(process)
 
     def _feed(self, process: "subprocess.Popen[bytes]", content: Iterable[bytes], watch: "_Watch") -> None:
         assert process.stdin is not None
@@ -137,6 +132,8 @@ class SshDoor:
         """Give the socket of the connection that all sessions share, made when there is none (any more)."""
         with self._lock:
             if self._master is None or self._master[0] != os.getpid() or self._master[1].poll() is not None:
+                if self._master is not None and self._master[0] == os.getpid():
+                    _end(self._master[1])
                 self._master = self._connected()
             return Path(self._master[2].name) / "s"
 
@@ -151,8 +148,7 @@ class SshDoor:
             ready = process.stdout.readline()
             watch.stop()
             if ready.strip() != _READY.strip():
-                process.kill()
-                exit_code = process.wait()
+                exit_code = _end(process)
                 errors.seek(0)
                 if watch.has_bitten:
                     raise StoreFailed(f"{self.name}: no answer for {watch.seconds:g} s (sweep.request_timeout_seconds)")
@@ -167,6 +163,15 @@ class SshDoor:
             )
         except OSError as error:
             raise StoreFailed(f"{self.name}: cannot execute {argv[0]}: {error.strerror}; install it") from error
+
+
+def _end(process: "subprocess.Popen[bytes]") -> int:
+    process.kill()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            with suppress(OSError):
+                stream.close()
+    return process.wait()
 
 
 class _Watch:

@@ -1,0 +1,15 @@
+"""Clocks of tests."""
+
+from datetime import UTC, datetime, timedelta
+
+from exodus_common.clock import SystemClock
+
+
+class Jumped(SystemClock):
+    """A clock that is wrong by so much."""
+
+    def __init__(self, by: timedelta) -> None:
+        self._by = by
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self._by
