@@ -14,6 +14,7 @@ class Event(StrEnum):
     """Name what happened to an object."""
 
     FOUND = "found"
+    RETURNED = "returned"
     CHANGED = "changed"
     VANISHED = "vanished"
     COPY_BEGUN = "copy-begun"
@@ -49,6 +50,7 @@ TRANSITIONS: Mapping[Event, Mapping[State, State]] = {
         State.LOST: State.RESIDENT,
         State.ARCHIVED: State.RESIDENT,
     },
+    Event.RETURNED: {State.ARCHIVED: State.PREMIGRATED},
     Event.CHANGED: {
         State.RESIDENT: State.RESIDENT,
         State.PREMIGRATED: State.RESIDENT,

@@ -115,6 +115,36 @@ def test_a_premigrated_object_that_others_delete_is_archived(catalogue: Catalogu
     assert (got(catalogue, "a").state, got(catalogue, "a").sha256) == (ObjectState.ARCHIVED, "ab")
 
 
+ARCHIVING = (Event.COPY_BEGUN, Event.COPY_PROVEN, Event.RELEASE_BEGUN, Event.RELEASED)
+
+
+def test_what_went_while_the_listing_ran_is_not_found_again(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("archived"))
+    brought(catalogue, "archived", *ARCHIVING, at=T0 + HOUR)
+
+    assert listed(catalogue, stored("archived"), at=T0 + HOUR / 2) == {}
+
+    assert got(catalogue, "archived").state is ObjectState.ARCHIVED
+
+
+def test_what_is_back_as_it_was_archived_keeps_its_proof_and_what_is_other_does_not(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("same"), stored("other"))
+    for key in ("same", "other"):
+        brought(catalogue, key, *ARCHIVING)
+
+    assert listed(catalogue, stored("same", age=-1), stored("other", etag="new"), at=T0 + HOUR) == {
+        "returned": 1,
+        "found": 1,
+    }
+
+    same, other = got(catalogue, "same"), got(catalogue, "other")
+    assert (same.state, same.sha256, same.copy) == (ObjectState.PREMIGRATED, "ab", "same")
+    assert same.stored.last_modified == T0 + HOUR
+    assert (other.state, other.sha256, other.copy) == (ObjectState.RESIDENT, None, None)
+    assert listed(catalogue, at=T0 + 2 * HOUR) == {"vanished": 2}
+    assert got(catalogue, "same").state is ObjectState.ARCHIVED
+
+
 def test_what_came_while_the_listing_ran_is_not_gone(catalogue: Catalogue) -> None:
     listed(catalogue, stored("a"))
     one = reservation("r")

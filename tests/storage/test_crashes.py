@@ -4,7 +4,6 @@ The points are enumerated from the table of transitions, before and after each, 
 new transition or effect is tested by itself.
 """
 
-import os
 import signal
 import subprocess
 import sys
@@ -14,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from exodus_storage_guard.transitions import TRANSITIONS, Event
-from tests.parts.command import ROOT
 from tests.parts.clocks import Jumped
+from tests.parts.command import ROOT
 from tests.parts.guard import MIB, Guarded, apk_key, sha256_of, swept
 
 # Runs one story with doors that kill it.
@@ -26,7 +25,7 @@ PRUNE_EVENTS = (Event.PRUNE_BEGUN, Event.PRUNED)
 FORGET_EVENTS = (Event.FORGOTTEN,)
 # These happen in answer to something that went wrong, and are the subject of test_faults.py, or write nothing outside.
 OTHERS = (
-    *(Event.FOUND, Event.CHANGED, Event.VANISHED),
+    *(Event.FOUND, Event.RETURNED, Event.CHANGED, Event.VANISHED),
     *(Event.COPY_FAILED, Event.COPY_DIFFERED, Event.COPY_ABANDONED, Event.RELEASE_FAILED, Event.PRUNE_FAILED),
     *(Event.RECALL_FAILED, Event.COPY_LOST, Event.COPY_FOUND),
 )

@@ -85,7 +85,7 @@ def test_nothing_leaves_the_store_but_through_an_announcement_or_by_others() -> 
 def test_only_what_was_proven_is_released() -> None:
     assert set(TRANSITIONS[Event.RELEASE_BEGUN]) == {ObjectState.PREMIGRATED}
     into = {event for event, table in TRANSITIONS.items() if ObjectState.PREMIGRATED in table.values()}
-    assert into == {Event.COPY_PROVEN, Event.RELEASE_FAILED, Event.RECALLED, Event.COPY_FOUND}
+    assert into == {Event.COPY_PROVEN, Event.RELEASE_FAILED, Event.RECALLED, Event.COPY_FOUND, Event.RETURNED}
 
 
 def test_an_event_that_cannot_happen_is_an_error() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from exodus_storage_guard.instants import instant
-from exodus_storage_guard.model import IN_STORE, ObjectState, Record, StoredObject, Total
+from exodus_storage_guard.model import ObjectState, Record, StoredObject, Total
 from exodus_storage_guard.state.contract import SyncResult
 from exodus_storage_guard.state.database import Database, Session
 from exodus_storage_guard.state.rows import key_bytes
@@ -18,6 +18,7 @@ from exodus_storage_guard.transitions import TRANSITIONS, Event
 _RANGE = 5_000
 _REASONS = {
     Event.FOUND: "found in the store again",
+    Event.RETURNED: "found in the store again, as it was archived",
     Event.CHANGED: "changed by others",
     Event.VANISHED: "deleted by others",
 }
@@ -54,7 +55,11 @@ _NOT_THERE = """
 SELECT count(*) FROM recorded AS new LEFT JOIN objects AS old ON old.key = new.key
 WHERE old.key IS NULL OR old.state IN ('gone', 'lost')"""
 _SELECTS = {
-    Event.FOUND: "EXISTS (SELECT 1 FROM listed AS new WHERE new.key = old.key)",
+    # What went after the listing had begun may still be in it.
+    Event.FOUND: "old.since < :at AND EXISTS (SELECT 1 FROM listed AS new WHERE new.key = old.key)",
+    # A listing of a machine whose clock is wrong costs no proof: what it brings back the next one takes away again.
+    Event.RETURNED: """old.since < :at AND old.etag <> '' AND EXISTS (SELECT 1 FROM listed AS new
+        WHERE new.key = old.key AND new.etag = old.etag AND new.bytes = old.bytes)""",
     Event.CHANGED: """old.etag <> '' AND EXISTS (SELECT 1 FROM listed AS new
         WHERE new.key = old.key AND (new.etag <> old.etag OR new.bytes <> old.bytes))""",
     # What came after the listing had begun need not be in it.
@@ -65,8 +70,14 @@ _NOTE = """
 INSERT INTO history (at, key, event, bytes, sha256, reason)
 SELECT :at, old.key, :after, old.bytes, old.sha256, :reason FROM objects AS old WHERE {where}"""
 _MOVE = "UPDATE objects AS old SET state = :after, since = :at, note = :reason, failures = 0{more} WHERE {where}"
-_TAKE_NEW = """, sha256 = NULL, copy = NULL,
+_TAKE_NEW = """,
   (bytes, etag, modified_at) = (SELECT bytes, etag, modified_at FROM listed AS new WHERE new.key = old.key)"""
+_TAKES = {
+    Event.FOUND: f"{_TAKE_NEW}, sha256 = NULL, copy = NULL",
+    Event.CHANGED: f"{_TAKE_NEW}, sha256 = NULL, copy = NULL",
+    Event.RETURNED: _TAKE_NEW,
+    Event.VANISHED: "",
+}
 
 
 def apply_listing(
@@ -119,7 +130,7 @@ def _apply(session: Session, low: bytes, high: bytes, at: datetime) -> Counter[s
     scope = {"low": low, "high": high, "at": instant(at)}
     counted: Counter[str] = Counter()
     session.execute(_COMPLETE, scope)
-    for event in (Event.VANISHED, Event.CHANGED, Event.FOUND):
+    for event in (Event.VANISHED, Event.CHANGED, Event.RETURNED, Event.FOUND):
         for before, after in TRANSITIONS[event].items():
             counted[event] += _move(session, event, before, after, scope)
     counted["added"] += session.execute(_ADD, scope).rowcount
@@ -131,6 +142,5 @@ def _move(session: Session, event: Event, before: ObjectState, after: ObjectStat
     parameters = {**scope, "after": after.value, "reason": _REASONS[event]}
     noted = session.execute(_NOTE.format(where=where), parameters).rowcount
     if noted:
-        more = _TAKE_NEW if after in IN_STORE else ""
-        session.execute(_MOVE.format(where=where, more=more), parameters)
+        session.execute(_MOVE.format(where=where, more=_TAKES[event]), parameters)
     return noted
