@@ -12,7 +12,7 @@ from exodus_common.render import instant, json_text
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import NotInitialised, ObjectChanged, ObjectMissing, StoreFailed
 from exodus_storage_guard.model import StoredObject
-from exodus_storage_guard.stores.contract import Chunks, Store
+from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
 from exodus_storage_guard.stores.places import copy_name, manifest_name, other_copy_name
 
 MARK = ".exodus-storage-guard.json"
@@ -25,11 +25,14 @@ Reading = Callable[[], AbstractContextManager[tuple[StoredObject, Chunks]]]
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Name a copy in the archive, what was copied, and the SHA-256 of its bytes as they were read."""
+    """Name a copy in the archive, what was copied, and the SHA-256 of its bytes as they were read.
+
+    `sha256` is None where the server that has both copied it, and nobody has read it.
+    """
 
     name: str
     source: StoredObject
-    sha256: str
+    sha256: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +93,14 @@ class Archive:
             raise NotInitialised(f"the mark {MARK} in the archive {self.name} cannot be read: {error}") from error
 
     def copy(self, source: Store, stored: StoredObject, read: Reading) -> Copy:
-        """Copy an object; a copy that is there already is taken where it is the same, and never overwritten.
-
-        What is copied by a server that has both is read here all the same: nobody's word is taken for its SHA-256.
-        """
+        """Copy an object; a copy that is there already is taken where it is the same, and never overwritten."""
         name = copy_name(stored.key)
         try:
             return self._copied(source, stored, name, read)
         except ObjectChanged:
             if self.store.stat(name) is None:
                 raise  # the source has changed
-        found, sha256 = _consumed(read)
+        found, sha256 = digested(read)
         for taken in (name, other_copy_name(name, sha256)):
             if self.store.stat(taken) is None:
                 return self._copied(source, stored, taken, read)
@@ -110,17 +110,16 @@ class Archive:
         return self._copied(source, stored, taken, read)
 
     def _copied(self, source: Store, stored: StoredObject, name: str, read: Reading) -> Copy:
-        if stored.bytes >= _TAKEN_FROM_BYTES and self.store.take(source, stored, name):
-            found, sha256 = _consumed(read)
-            return Copy(name, found, sha256)
+        if stored.bytes >= _TAKEN_FROM_BYTES and (copied := self.store.take(source, stored, name)) is not None:
+            return Copy(name, copied, None)
         digest = hashlib.sha256()
         with read() as (found, chunks):
             self.store.put(replace(found, key=name), _hashed(chunks, digest.update))
         return Copy(name, found, digest.hexdigest())
 
-    def sha256(self, name: str) -> str:
+    def sha256(self, name: str, moved: Moved = nobody) -> str:
         """Read a copy back and give its SHA-256."""
-        return self.store.sha256(name)
+        return self.store.sha256(name, moved)
 
     def open(self, name: str) -> AbstractContextManager[tuple[StoredObject, Chunks]]:
         """Stream a copy."""
@@ -153,7 +152,8 @@ def _hashed(chunks: Chunks, update: Callable[[bytes], None]) -> Chunks:
         yield chunk
 
 
-def _consumed(read: Reading) -> tuple[StoredObject, str]:
+def digested(read: Reading) -> tuple[StoredObject, str]:
+    """Read the source to its end; give what it is, and its SHA-256."""
     digest = hashlib.sha256()
     with read() as (found, chunks):
         for chunk in chunks:

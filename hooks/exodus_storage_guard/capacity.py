@@ -14,6 +14,8 @@ from exodus_storage_guard.where import secret
 
 _log = logging.getLogger(__name__)
 _PENDING = "pending"
+UNFINISHED = "unfinished"
+"""What a sync settles of uploads in parts that nobody has finished: how many, and their bytes."""
 
 
 def known(settings: Settings, catalogue: Catalogue, now: datetime) -> Capacity | None:
@@ -44,6 +46,12 @@ def pending(catalogue: Catalogue) -> Pending | None:
     """Give what was released and has not come back yet."""
     words = catalogue.settled().get(_PENDING, "").split()
     return Pending(int(words[0]), int(words[1]), datetime.fromisoformat(words[2])) if words else None
+
+
+def unfinished(catalogue: Catalogue) -> Total:
+    """Give what the last sync saw of uploads in parts that nobody has finished."""
+    count, size = catalogue.settled().get(UNFINISHED, "0 0").split()
+    return Total(int(count), int(size))
 
 
 def note_released(

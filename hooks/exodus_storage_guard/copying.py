@@ -1,16 +1,16 @@
 """Copy one object into the archive and prove the copy: the effects of a sweep on one object, without the catalogue."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from exodus_common.clock import Clock
 from exodus_common.terminal import printable
-from exodus_storage_guard.archive import Archive, Manifest
+from exodus_storage_guard.archive import Archive, Manifest, digested
 from exodus_storage_guard.errors import ObjectChanged, StoreFailed
 from exodus_storage_guard.flow import Flow
 from exodus_storage_guard.model import Entry, StoredObject
-from exodus_storage_guard.stores.contract import Chunks, Store
+from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
 
 
 class CopyDiffers(StoreFailed):
@@ -33,25 +33,35 @@ class Copier:
     archive: Archive
     flow: Flow
     clock: Clock
+    moved: Moved = nobody
 
     def prove(self, entry: Entry) -> Proof:
-        """Give the proof; raise `CopyDiffers` (the copy is put aside), `ObjectChanged`, or `StoreFailed`."""
-        copy = self.archive.copy(self.store, entry.stored, lambda: self._source(entry))
-        read_back = self.archive.sha256(copy.name)
-        if read_back != copy.sha256:
+        """Give the proof; raise `CopyDiffers` (the copy is put aside), `ObjectChanged`, or `StoreFailed`.
+
+        What a server copied that has both is read here all the same: nobody's word is taken for its SHA-256. The source
+        is, too, unless the copy is what the platform recorded of it.
+        """
+
+        def read() -> AbstractContextManager[tuple[StoredObject, Chunks]]:
+            return self._source(entry)
+
+        copy = self.archive.copy(self.store, entry.stored, read)
+        read_back = self.archive.sha256(copy.name, self.moved)
+        sha256 = copy.sha256 or (read_back if read_back == entry.recorded_sha256 else digested(read)[1])
+        if read_back != sha256:
             self.archive.quarantine(copy.name)
             raise CopyDiffers(
                 f"the copy of {printable(entry.key)} in {self.archive.name} reads back as {read_back}, "
-                f"and {copy.sha256} was sent; it is put aside, and the object stays where it is"
+                f"and the object is {sha256}; the copy is put aside, and the object stays where it is"
             )
-        if entry.recorded_sha256 and entry.recorded_sha256 != copy.sha256:
+        if entry.recorded_sha256 and entry.recorded_sha256 != sha256:
             self.archive.quarantine(copy.name)
             raise CopyDiffers(
-                f"{printable(entry.key)} is not what the platform recorded: its SHA-256 is {copy.sha256}, "
+                f"{printable(entry.key)} is not what the platform recorded: its SHA-256 is {sha256}, "
                 f"the record has {entry.recorded_sha256}; it stays where it is, and its copy is put aside"
             )
-        self.archive.describe(copy.name, _manifest(copy.source, copy.sha256, self.clock, self.store.name))
-        return Proof(copy.name, copy.sha256)
+        self.archive.describe(copy.name, _manifest(copy.source, sha256, self.clock, self.store.name))
+        return Proof(copy.name, sha256)
 
     @contextmanager
     def _source(self, entry: Entry) -> Iterator[tuple[StoredObject, Chunks]]:

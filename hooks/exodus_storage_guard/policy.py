@@ -24,6 +24,7 @@ class Kept(StrEnum):
     BEING_MOVED = "being moved by another run"
     FAILED = "failed, and not yet to be tried again"
     NOT_FREEABLE = "not freeable: older versions, a lock or a hold of the store's own"
+    UNFINISHED = "not freeable: uploads in parts that nobody has finished"
     NOT_NEEDED = "not needed: enough is freed"
 
 

@@ -34,6 +34,9 @@ def status(desk: Desk) -> Status:
     reserved = Total(len(counted), policy.reserved_bytes(counted))
     limits = marks(desk.settings, capacity.total_bytes) if capacity else None
     verdict, reason = _judged(desk.settings, capacity, limits, reserved.bytes, totals)
+    begun = measuring.unfinished(desk.catalogue)
+    if begun.count:
+        reason += f"; {begun.count} uploads in parts that nobody has finished hold {shown(begun.bytes)}"
     on_its_way = measuring.pending(desk.catalogue)
     if on_its_way and pending.is_late(on_its_way, desk.clock.now()):
         late = f"{shown(on_its_way.bytes)} were released and have not come back since {instant(on_its_way.since)}: "

@@ -47,12 +47,13 @@ def plan(run: Run, need: Need | None) -> Report:
     chooser = Chooser(run.catalogue.candidates(), run.selection(), run.clock.now(), aim)
     steps = chooser.take()
     chooser.count_rest()
-    reason = policy.explain(chooser.chosen_bytes, aim, _in_the_way(chooser.kept))
+    kept = _kept(run, chooser)
+    reason = policy.explain(chooser.chosen_bytes, aim, _in_the_way(kept))
     verdict = Verdict.OK if chooser.chosen_bytes >= aim else Verdict.CRITICAL
     warning = _archive_warning(run, steps)
     if warning:
         verdict, reason = max(verdict, Verdict.WARNING, key=list(Verdict).index), f"{reason}; {warning}"
-    return Report(verdict, reason, aim, chooser.chosen_bytes, tuple(steps), chooser.kept)
+    return Report(verdict, reason, aim, chooser.chosen_bytes, tuple(steps), kept)
 
 
 def sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high: bool, progress: Progress) -> Report:
@@ -107,16 +108,16 @@ class _Total:
 def _mover(run: Run, progress: Progress) -> tuple[Mover, _Total]:
     pulse, total = Pulse(run.clock), _Total(progress)
 
-    def moved(size: int) -> None:
+    def moved(size_bytes: int) -> None:
         pulse.beat()
-        total.moved(size)
+        total.moved(size_bytes)
 
     if run.archive is None:
         return Mover(run, None, pulse), total
     archive = run.proving_archive
     archive.store.discard_unfinished(run.clock.now() - _UNFINISHED_FOR)
     flow = Flow(run.settings.sweep.bandwidth_bytes_per_second, run.clock, moved)
-    return Mover(run, Copier(run.store, archive, flow, run.clock), pulse), total
+    return Mover(run, Copier(run.store, archive, flow, run.clock, lambda size_bytes: pulse.beat()), pulse), total
 
 
 def _aim(run: Run, capacity: Capacity | None, need: Need | None) -> int:
@@ -172,6 +173,12 @@ def _remember_rate(run: Run, moved: list[Moved], seconds: float) -> None:
         run.catalogue.settle(admission.RATE, f"{archived / seconds:.0f}")
 
 
+def _kept(run: Run, chooser: Chooser) -> dict[Kept, Total]:
+    """Say what keeps the rest, with what takes space and is no object."""
+    found = measuring.unfinished(run.catalogue)
+    return chooser.kept | ({Kept.UNFINISHED: found} if found.count else {})
+
+
 def _in_the_way(kept: Mapping[Kept, Total]) -> dict[Kept, Total]:
     return {reason: total for reason, total in kept.items() if reason is not Kept.NOT_NEEDED}
 
@@ -186,8 +193,8 @@ def _archive_warning(run: Run, steps: list[Step]) -> str:
 
 
 def _report(mover: Mover, chooser: Chooser, moved: list[Moved]) -> Report:
-    freed, aim = _freed(moved), max(0, chooser.need_bytes)
-    reason = mover.stopped or policy.explain(freed, aim, _in_the_way(chooser.kept))
+    freed, aim, kept = _freed(moved), max(0, chooser.need_bytes), _kept(mover.run, chooser)
+    reason = mover.stopped or policy.explain(freed, aim, _in_the_way(kept))
     failed = [one for one in moved if one.verdict is not Verdict.OK]
     if failed and not mover.stopped:
         reason += f"; {len(failed)} objects could not be moved: {failed[0].reason}"
@@ -196,4 +203,4 @@ def _report(mover: Mover, chooser: Chooser, moved: list[Moved]) -> Report:
         verdict = Verdict.CRITICAL
     if mover.stopped and verdict is Verdict.OK:
         verdict = Verdict.WARNING
-    return Report(verdict, reason, aim, freed, tuple(moved), chooser.kept)
+    return Report(verdict, reason, aim, freed, tuple(moved), kept)

@@ -21,7 +21,7 @@ def verify(run: Run, sample: int | None) -> Iterator[Recalled]:
     pulse = Pulse(run.clock)
     sweep = run.settings.sweep
     workers: Workers[Entry, str | None] = Workers(
-        lambda entry: _digest(archive, entry), sweep.parallel, pulse, sweep.request_timeout_seconds
+        lambda entry: _digest(archive, entry, pulse), sweep.parallel, pulse, sweep.request_timeout_seconds
     )
     copied = run.catalogue.in_state(ObjectState.ARCHIVED, ObjectState.PREMIGRATED, ObjectState.LOST)
     entries: Iterator[Entry] = (entry for entry in copied if entry.copy is not None)
@@ -45,9 +45,9 @@ def _sampled(entries: Iterator[Entry], count: int) -> list[Entry]:
     return chosen
 
 
-def _digest(archive: Archive, entry: Entry) -> str | None:
+def _digest(archive: Archive, entry: Entry, pulse: Pulse) -> str | None:
     try:
-        return archive.sha256(entry.copy or "")
+        return archive.sha256(entry.copy or "", lambda size_bytes: pulse.beat())
     except ObjectMissing:
         return None
 

@@ -20,9 +20,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "hooks")]
 
 from minio.deleteobjects import DeleteObject  # noqa: E402 - after the path is set
 
-from tests.bench.storage import high_water, shown, timed  # noqa: E402
+from tests.bench.storage import admitting, high_water, shown, timed  # noqa: E402
 from tests.parts.bucketed import keys_in  # noqa: E402
 from tests.parts.guard import Guarded, apk_key  # noqa: E402
+from tests.parts.postgresql import Postgresql, make_cluster, running_postgresql  # noqa: E402
 from tests.parts.s3 import S3Server, running_minio  # noqa: E402
 
 _SCALE = 10 if "--quick" in sys.argv else 1
@@ -43,6 +44,11 @@ def main() -> None:
                     moving(server, place / "work", kind, count, size)
             releasing(server, place / "release", 5_000 // _SCALE)
             listing(server, place / "listing", 100_000 // _SCALE)
+            with running_postgresql(make_cluster(place / "cluster"), durable=True) as cluster:
+                sharing(server, cluster, place / "shared", 100 // _SCALE, 20_000_000)
+                print("admit with room and the catalogue in PostgreSQL, milliseconds:")
+                for count in (1_000, 1_000_000 // _SCALE):
+                    admitting(place / f"admit{count}", count, cluster.database())
 
 
 def guarded_on(server: S3Server, folder: Path, bucket: str, low: str = "0%", **tables: Any) -> Guarded:
@@ -140,6 +146,26 @@ def releasing(server: S3Server, folder: Path, count: int) -> None:
         bare.append(count / timed(lambda names=names: list(server.client.remove_objects(bucket, names))))
     print("release of what is premigrated, looked at again and seen to be gone, objects a second:")
     print(f"  ours {shown(rates)}   bare DeleteObjects {shown(bare)}", flush=True)
+
+
+def sharing(server: S3Server, cluster: Postgresql, folder: Path, count: int, size: int) -> None:
+    found: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(_ROUNDS):
+        for many in found:
+            bucket = server.bucket()
+            fill(server, bucket, count, size)
+            guarded = guarded_on(server, folder, bucket, state={"url": cluster.database()})
+            assert guarded("init", timeout=600).exit_code == 0
+            found[many].append(timed(lambda guarded=guarded, many=many: _at_once(guarded, many)))
+            assert not list(server.client.list_objects(bucket, recursive=True))
+    print(f"sweeping processes at once, {count} of {size} bytes to a directory, seconds:")
+    print(f"  one {shown(found[1])}   two {shown(found[2])}", flush=True)
+
+
+def _at_once(guarded: Guarded, many: int) -> None:
+    for run in [guarded.start("sweep", "--quiet") for _ in range(many)]:
+        said = run.communicate(timeout=3600)
+        assert run.returncode == 0, said
 
 
 def listing(server: S3Server, folder: Path, count: int) -> None:

@@ -20,9 +20,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "hooks")]
 
-from exodus_storage_guard import StorageGuard  # noqa: E402 - after the path is set
+from exodus_storage_guard import StorageGuard, settings  # noqa: E402 - after the path is set
 from exodus_storage_guard.model import StoredObject  # noqa: E402
-from exodus_storage_guard.state.sqlite import SqliteCatalogue  # noqa: E402
+from exodus_storage_guard.state.opening import opened  # noqa: E402
 from tests.parts.guard import Guarded, apk_key  # noqa: E402
 
 _QUICK = "--quick" in sys.argv
@@ -60,10 +60,10 @@ def shown(seconds: list[float]) -> str:
     return f"{statistics.median(seconds):7.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
 
 
-def guarded_at(folder: Path) -> Guarded:
+def guarded_at(folder: Path, state_url: str | None = None) -> Guarded:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    return Guarded(folder).write(
+    return Guarded(folder, state_url).write(
         capacity={"total_bytes": "1 TiB"},
         admission={"emergency_reserve": 0},
         watermarks={"low": 0, "high": 1, "flood": "95%"},
@@ -122,10 +122,10 @@ def objects(count: int) -> Iterator[StoredObject]:
         yield StoredObject(f"{number * 7919 % 10**9:060d}_a.apk", 20_000_000, "e", begin + timedelta(seconds=number))
 
 
-def admitting(folder: Path, count: int) -> None:
-    guarded = guarded_at(folder)
+def admitting(folder: Path, count: int, state_url: str | None = None) -> None:
+    guarded = guarded_at(folder, state_url)
     guarded.write(capacity={"total_bytes": "1000 TiB"})
-    catalogue = SqliteCatalogue(guarded.state)
+    catalogue = opened(settings.load(guarded.config, {}).state)
     catalogue.create()
     catalogue.apply_listing(objects(count), datetime.now(UTC))
     guard = StorageGuard.from_config(guarded.config)

@@ -6,16 +6,34 @@ import json
 import os
 import random
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.parts.guard import MIB, Guarded
 from tests.parts.s3 import ACCESS_KEY, SECRET_KEY, S3Server
+from tests.parts.sshd import Sshd
 
 QUERY = "SELECT name AS key, created_at, sha256 FROM apk"
+
+
+class Kind(NamedTuple):
+    """Say of which kind a platform's store, its archive and its catalogue are."""
+
+    store: str
+    archive: str
+    state: str
+
+
+KINDS = [
+    Kind(store, archive, state)
+    for store in ("minio", "versitygw")
+    for archive in ("directory", "s3", "same-server", "ssh")
+    for state in ("sqlite", "postgresql")
+]
 
 
 @dataclass(frozen=True)
@@ -78,6 +96,30 @@ class Bucketed(Guarded):
                 copy = name.removesuffix(".manifest.json")
                 found[json.loads(_content(server, bucket, name))["key"]] = _sha256(server, bucket, copy)
         return found
+
+
+def bucketed_of(kind: Kind, folder: Path, fixture: Callable[[str], Any]) -> Bucketed:
+    """Make a platform of a kind; `fixture` gives the servers by name, and starts those that are asked for."""
+    server: S3Server = fixture(kind.store)
+    settings: dict[str, str] = {}
+    archive_server: S3Server | None = None
+    if kind.archive in ("s3", "same-server"):
+        another = "versitygw" if kind.store == "minio" else "minio"
+        archive_server = server if kind.archive == "same-server" else fixture(another)
+        assert archive_server is not None
+        settings = {"url": f"s3://{archive_server.bucket()}", "endpoint": archive_server.endpoint, **keys_in(folder)}
+    elif kind.archive == "ssh":
+        sshd: Sshd = fixture("sshd")
+        sshd.expect_host_key()
+        settings = {"url": sshd.url(folder / "archive"), **sshd.settings}
+    return Bucketed(
+        folder,
+        fixture("postgresql").database() if kind.state == "postgresql" else None,
+        server=server,
+        bucket=server.bucket(),
+        archive_settings=settings,
+        archive_server=archive_server,
+    ).write()
 
 
 def keys_in(folder: Path) -> dict[str, str]:

@@ -137,6 +137,10 @@ class Guarded:
         """Name what is in the store, as anybody sees it."""
         return {str(path.relative_to(self.store)) for path in self.store.rglob("*") if path.is_file()}
 
+    def contents(self) -> dict[str, str]:
+        """Map everything that is in the store to its SHA-256."""
+        return {key: sha256_of(self.store / key) for key in self.stored()}
+
     def archived(self) -> dict[str, str]:
         """Map every copy in the archive to its SHA-256, as anybody with a shell finds them."""
         manifests = [path for path in self.archive.rglob("*.manifest.json") if ".exodus-" not in str(path)]

@@ -36,10 +36,10 @@ class Postgresql:
             connection.execute(f"CREATE DATABASE {name}".encode())
         return self.url(name)
 
-    def argv(self) -> list[str]:
+    def argv(self, *, durable: bool) -> list[str]:
         program = _program("postgres")
         options = {"listen_addresses": "127.0.0.1", "port": str(self.port), "unix_socket_directories": ""}
-        options |= {"fsync": "off", "max_connections": "200"}
+        options |= {"fsync": "on" if durable else "off", "max_connections": "200"}
         return _as_postgres([program, "-D", str(self.folder / "data"), *(f"--{k}={v}" for k, v in options.items())])
 
 
@@ -62,10 +62,12 @@ def make_cluster(folder: Path) -> Postgresql:
 
 
 @contextmanager
-def running_postgresql(cluster: Postgresql) -> Iterator[Postgresql]:
-    """Run a cluster for the time of a block; it may be run again."""
+def running_postgresql(cluster: Postgresql, *, durable: bool = False) -> Iterator[Postgresql]:
+    """Run a cluster for the time of a block; it may be run again. Only a `durable` one waits for the disk."""
     log = cluster.folder.parent / f"{cluster.folder.name}.log"
-    with running(cluster.argv(), env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}, log=log) as process:
+    with running(
+        cluster.argv(durable=durable), env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}, log=log
+    ) as process:
         wait_until_answers(process, lambda: _asked(cluster), log)
         yield cluster
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import urllib3
 from minio import Minio
 
-from exodus_storage_guard.stores.bucket import Access
+from exodus_storage_guard.stores.pool import Access
 from tests.parts.command import ROOT
 from tests.parts.mounts import Namespace
 from tests.parts.ports import free_port
@@ -46,6 +47,8 @@ class S3Server:
             secret_key=self.secret_key,
             secure=False,
             region="us-east-1",
+            # A MinIO that is just starting asks to be asked again in a minute, and the SDK would wait for it.
+            http_client=urllib3.PoolManager(timeout=60, retries=urllib3.Retry(2, respect_retry_after_header=False)),
         )
 
     def bucket(self) -> str:
@@ -53,6 +56,14 @@ class S3Server:
         name = f"test-{uuid.uuid4().hex}"
         self.client.make_bucket(name)
         return name
+
+    def begin_upload(self, bucket: str, key: str, parts: int = 2) -> str:
+        """Begin an upload in parts of 5 MiB, and never finish it; give its id."""
+        client = self.client
+        upload = client._create_multipart_upload(bucket, key, {})
+        for number in range(1, parts + 1):
+            client._upload_part(bucket, key, os.urandom(5 * 1024 * 1024), None, upload, number)
+        return upload
 
     def access(self, **other: Any) -> Access:
         """Give what our door needs to get in."""
@@ -64,7 +75,7 @@ class S3Server:
 def running_minio(
     folder: Path, *, within: Namespace | None = None, data: Path | None = None, **environment: str
 ) -> Iterator[S3Server]:
-    """Run a MinIO for the time of a block; its trash is emptied every second or two instead of every five minutes.
+    """Run a MinIO for the time of a block; once it runs for five minutes its trash is emptied every second.
 
     With `within` it runs in a mount namespace, with `data` on another disk than its log.
     """

@@ -13,6 +13,7 @@ from exodus_storage_guard.archive import Archive
 from exodus_storage_guard.errors import NotInitialised, StoreFailed
 from exodus_storage_guard.model import StoredObject, Verdict
 from exodus_storage_guard.run import Run
+from exodus_storage_guard.stores.contract import Moved, nobody
 from exodus_storage_guard.stores.directory import DirectoryStore
 from exodus_storage_guard.sync import sync
 from tests.parts.clocks import Jumped
@@ -98,6 +99,27 @@ def test_an_archive_that_hangs_is_given_up_and_the_next_run_goes_on(full: tuple[
     assert {key: sha256_of(guarded.store / key) for key in guarded.stored()} == before
 
 
+class Slow(DirectoryStore):
+    """An archive that is read back more slowly than it may be silent, and never is."""
+
+    def sha256(self, key: str, moved: Moved = nobody) -> str:
+        for _ in range(4):
+            threading.Event().wait(0.2)
+            moved(1)
+        return super().sha256(key, moved)
+
+
+def test_an_archive_that_is_read_back_slowly_is_not_taken_for_dead(full: tuple[Guarded, dict[str, str]]) -> None:
+    guarded, _ = full
+    guarded.write(
+        capacity={"total_bytes": "10 MiB"},
+        admission={"emergency_reserve": 0},
+        sweep={"request_timeout_seconds": 0.5},
+    )
+
+    assert swept(with_archive(guarded, Slow)).freed_bytes == 2 * MIB
+
+
 def test_an_object_that_others_change_while_it_is_copied_stays_as_they_left_it(
     full: tuple[Guarded, dict[str, str]],
 ) -> None:
@@ -105,10 +127,10 @@ def test_an_object_that_others_change_while_it_is_copied_stays_as_they_left_it(
     oldest = min(before, key=lambda key: (guarded.store / key).stat().st_mtime)
 
     class Disturbed(DirectoryStore):
-        def sha256(self, key: str) -> str:
+        def sha256(self, key: str, moved: Moved = nobody) -> str:
             if key == oldest:
                 (guarded.store / key).write_bytes(b"changed")
-            return super().sha256(key)
+            return super().sha256(key, moved)
 
     report = swept(with_archive(guarded, Disturbed))
 

@@ -18,8 +18,11 @@ from exodus_storage_guard import admission
 from exodus_storage_guard.admission import Desk
 from exodus_storage_guard.errors import UploadRefused
 from exodus_storage_guard.make_room import RoomMaker
-from exodus_storage_guard.model import Need, Reservation
+from exodus_storage_guard.model import Need, Reservation, Total
 from exodus_storage_guard.run import Run
+from exodus_storage_guard.stores.bucket import BucketDoor
+from exodus_storage_guard.stores.s3 import S3Store
+from exodus_storage_guard.sync import sync
 from tests.parts.bucketed import Bucketed
 from tests.parts.clocks import Jumped
 from tests.parts.guard import MIB, Guarded, apk_key
@@ -216,6 +219,53 @@ def test_a_locked_object_is_not_freeable_and_that_is_said(tmp_path: Path, minio:
     assert "lock" in swept.json["reason"].lower() or "WORM" in swept.json["reason"]
     assert sorted(in_bucket(minio, bucket)) == sorted(keys)
     assert guarded("plan", "--json").json["objects"] == []
+
+
+@pytest.mark.parametrize("kind", ["minio", "versitygw"])
+def test_uploads_that_nobody_finished_are_named_and_nothing_is_deleted_for_them(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    server: S3Server = request.getfixturevalue(kind)
+    bucket = server.bucket()
+    put(server, bucket, apk_key(1))
+    server.begin_upload(bucket, "upload.apk", parts=3)
+    guarded = Guarded(tmp_path)
+    guarded.write(
+        **tables(server, bucket, tmp_path), capacity={"total_bytes": "10 MiB"}, admission={"emergency_reserve": 0}
+    )
+    guarded("init")
+    at_once = guarded("plan", "--need", "20 MiB", "--json").json["kept"]
+
+    sync(guarded.run(clock=Jumped(timedelta(hours=2))))
+
+    later = guarded("plan", "--need", "10 MiB", "--json").json
+    assert at_once == []
+    assert later["kept"] == [
+        {"reason": "not freeable: uploads in parts that nobody has finished", "count": 1, "bytes": 15 * MIB}
+    ]
+    assert "15.0 MiB in 1 not freeable: uploads in parts" in later["reason"]
+    assert "1 uploads in parts that nobody has finished hold 15.0 MiB" in guarded("status").stdout
+    assert guarded("sweep").exit_code == 0
+    assert in_bucket(server, bucket) == [apk_key(1)]
+    assert [one.name for one in BucketDoor(server.access(), bucket).unfinished()] == ["upload.apk"]
+
+
+@pytest.mark.parametrize("kind", ["minio", "versitygw"])
+def test_uploads_to_an_archive_that_nobody_finished_are_given_up_and_those_of_others_are_not(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    server: S3Server = request.getfixturevalue(kind)
+    bucket = server.bucket()
+    server.begin_upload(bucket, "ours/a b%2F.apk")
+    server.begin_upload(bucket, "theirs/upload.apk")
+    archive, now = S3Store(BucketDoor(server.access(), bucket), "ours/"), SystemClock().now()
+
+    assert archive.discard_unfinished(now - timedelta(hours=1)) == 0
+    assert archive.discard_unfinished(now + timedelta(hours=1)) == 1
+
+    assert archive.unfinished(now + timedelta(hours=1)) == Total()
+    left = [one for one in BucketDoor(server.access(), bucket).unfinished() if not one.name.startswith("ours/")]
+    assert [one.name for one in left] == ["theirs/upload.apk"]
 
 
 @pytest.mark.full  # it renews its figures once a minute

@@ -1,10 +1,14 @@
 """The story of 2019 and the faults of servers, on MinIO and versitygw, with archives and catalogues of every kind."""
 
+import hashlib
 import json
+import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -14,59 +18,36 @@ from minio.commonconfig import ENABLED
 from minio.credentials import StaticProvider
 from minio.versioningconfig import VersioningConfig
 
+from exodus_common.clock import SystemClock
+from exodus_storage_guard.archive import Archive
+from exodus_storage_guard.copying import Copier, CopyDiffers, Proof
 from exodus_storage_guard.errors import ObjectChanged
-from exodus_storage_guard.model import StoredObject
+from exodus_storage_guard.flow import Flow
+from exodus_storage_guard.model import Entry, ObjectState, StoredObject
+from exodus_storage_guard.stores import s3
 from exodus_storage_guard.stores.bucket import BucketDoor
+from exodus_storage_guard.stores.contract import Chunks, Store, nobody
 from exodus_storage_guard.stores.s3 import S3Store
-from tests.parts.bucketed import Bucketed, keys_in
+from tests.parts.bucketed import KINDS, Bucketed, Kind, bucketed_of, keys_in
 from tests.parts.command import ROOT
 from tests.parts.guard import MIB, apk_key
-from tests.parts.postgresql import Postgresql
 from tests.parts.proxy import MODES, Proxy, proxy_to
 from tests.parts.s3 import S3Server
-from tests.parts.sshd import Sshd
 
 PAIRS = {
-    ("minio", "s3", "sqlite"),
-    ("minio", "same-server", "sqlite"),
-    ("minio", "ssh", "postgresql"),
-    ("versitygw", "directory", "postgresql"),
+    Kind("minio", "s3", "sqlite"),
+    Kind("minio", "same-server", "sqlite"),
+    Kind("minio", "ssh", "postgresql"),
+    Kind("versitygw", "directory", "postgresql"),
 }
-ALL = [
-    (store, archive, state)
-    for store in ("minio", "versitygw")
-    for archive in ("directory", "s3", "same-server", "ssh")
-    for state in ("sqlite", "postgresql")
-]
 
 
 @pytest.fixture(
-    params=[pytest.param(one, marks=() if one in PAIRS else pytest.mark.full, id="-".join(one)) for one in ALL]
+    params=[pytest.param(one, marks=() if one in PAIRS else pytest.mark.full, id="-".join(one)) for one in KINDS]
 )
 def bucketed(request: pytest.FixtureRequest, tmp_path: Path) -> Bucketed:
     """Give a store in a bucket with an archive of each kind and a catalogue of each."""
-    store, archive, state = request.param
-    server: S3Server = request.getfixturevalue(store)
-    postgresql: Postgresql | None = request.getfixturevalue("postgresql") if state == "postgresql" else None
-    settings: dict[str, str] = {}
-    archive_server: S3Server | None = None
-    if archive in ("s3", "same-server"):
-        another = "versitygw" if store == "minio" else "minio"
-        archive_server = server if archive == "same-server" else request.getfixturevalue(another)
-        assert archive_server is not None
-        settings = {"url": f"s3://{archive_server.bucket()}", "endpoint": archive_server.endpoint, **keys_in(tmp_path)}
-    elif archive == "ssh":
-        sshd: Sshd = request.getfixturevalue("sshd")
-        sshd.expect_host_key()
-        settings = {"url": sshd.url(tmp_path / "archive"), **sshd.settings}
-    return Bucketed(
-        tmp_path,
-        postgresql.database() if postgresql else None,
-        server=server,
-        bucket=server.bucket(),
-        archive_settings=settings,
-        archive_server=archive_server,
-    ).write()
+    return bucketed_of(request.param, tmp_path, request.getfixturevalue)
 
 
 def test_the_story_of_2019(bucketed: Bucketed) -> None:
@@ -143,13 +124,119 @@ def test_one_server_copies_by_itself_and_only_what_was_looked_at(minio: S3Server
         with pytest.raises(ObjectChanged):
             archive.take(store, replace(stored, etag="another"), "copy")
         assert list(archive.listing()) == []
-        assert archive.take(store, stored, "copy")
+        assert archive.take(store, stored, "copy") == store.stat("key")
 
         with archive.open("copy") as (found, chunks):
             assert b"".join(chunks) == b"content"
         assert (found.content_type, found.metadata["handle"]) == ("text/plain", "org.example")
         elsewhere = S3Store(BucketDoor(server.access(access_key="another"), server.bucket()), "")
         assert not elsewhere.take(store, stored, "copy")
+
+
+def test_what_is_too_large_for_a_server_to_copy_goes_through_us(
+    minio: S3Server, versitygw: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "_MOST_COPIED_BYTES", 6)
+    for server in (minio, versitygw):
+        store = S3Store(BucketDoor(server.access(), server.bucket()), "")
+        wanted = StoredObject("key", 7, "", datetime.now(UTC), "text/plain", {"handle": "org.example"})
+        stored = store.put(wanted, [b"content"])
+
+        assert store.take(store, stored, "copy") is None
+        store.move("key", "moved")
+
+        assert [one.key for one in store.listing()] == ["moved"]
+        with store.open("moved") as (found, chunks):
+            assert b"".join(chunks) == b"content"
+        assert (found.content_type, found.metadata["handle"]) == ("text/plain", "org.example")
+
+
+class Counted(S3Store):
+    """A bucket that counts how often an object is read."""
+
+    reads = 0
+
+    @contextmanager
+    def open(self, key: str) -> Iterator[tuple[StoredObject, Chunks]]:
+        self.reads += 1
+        with super().open(key) as found:
+            yield found
+
+
+@pytest.mark.parametrize(
+    ("recorded", "reads", "said"),
+    [("right", 0, ""), (None, 1, ""), ("wrong", 1, "is not what the platform recorded")],
+)
+def test_a_copy_that_a_server_made_is_proven_by_what_the_platform_recorded_or_else_by_the_source(
+    recorded: str | None, reads: int, said: str, minio: S3Server
+) -> None:
+    store = Counted(BucketDoor(minio.access(), minio.bucket()), "")
+    archive = Archive(S3Store(BucketDoor(minio.access(), minio.bucket()), ""))
+    content = os.urandom(MIB)
+    sha256 = hashlib.sha256(content).hexdigest()
+    stored = store.put(StoredObject("key", MIB, "", datetime.now(UTC)), [content])
+    clock = SystemClock()
+    known = {"right": sha256, "wrong": "0" * 64}.get(recorded or "")
+    entry = Entry(stored, ObjectState.COPYING, clock.now(), recorded_sha256=known)
+    copier = Copier(store, archive, Flow(0, clock, nobody), clock)
+
+    if said:
+        with pytest.raises(CopyDiffers, match=said):
+            copier.prove(entry)
+        assert archive.manifest("key") is None
+    else:
+        assert copier.prove(entry) == Proof("key", sha256)
+        manifest = archive.manifest("key")
+        assert manifest is not None
+        assert (manifest.sha256, manifest.bytes) == (sha256, MIB)
+    assert store.reads == reads
+    assert store.sha256("key") == sha256
+
+
+def test_a_copy_that_a_server_got_wrong_is_put_aside_whatever_was_recorded(minio: S3Server) -> None:
+    store = S3Store(BucketDoor(minio.access(), minio.bucket()), "")
+    there = S3Store(BucketDoor(minio.access(), minio.bucket()), "")
+    content = os.urandom(MIB)
+
+    class Wrong(S3Store):
+        def take(self, source: Store, stored: StoredObject, new_key: str) -> StoredObject | None:
+            return there.put(replace(stored, key=new_key), [os.urandom(MIB)])
+
+    archive = Archive(Wrong(there._door, ""))
+    stored = store.put(StoredObject("key", MIB, "", datetime.now(UTC)), [content])
+    clock = SystemClock()
+    recorded = hashlib.sha256(content).hexdigest()
+    for sha256 in (recorded, None):
+        entry = Entry(stored, ObjectState.COPYING, clock.now(), recorded_sha256=sha256)
+        with pytest.raises(CopyDiffers, match="the copy is put aside, and the object stays"):
+            Copier(store, archive, Flow(0, clock, nobody), clock).prove(entry)
+        assert there.stat("key") is None
+    assert store.sha256("key") == recorded
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_an_object_larger_than_one_request_may_carry_is_copied_proven_and_comes_back(minio: S3Server) -> None:
+    store, there = (S3Store(BucketDoor(minio.access(), minio.bucket()), "") for _ in range(2))
+    block, blocks = os.urandom(MIB), 5 * 1024 + 1
+    digest = hashlib.sha256()
+    for _ in range(blocks):
+        digest.update(block)
+
+    stored = store.put(StoredObject("large", blocks * MIB, "", datetime.now(UTC)), repeat(block, blocks))
+    clock = SystemClock()
+    proof = Copier(store, Archive(there), Flow(0, clock, nobody), clock).prove(
+        Entry(stored, ObjectState.COPYING, clock.now())
+    )
+    assert store.delete(stored)
+    with there.open(proof.copy) as (_, chunks):
+        back = store.put(stored, chunks)
+
+    assert proof.sha256 == store.sha256("large") == digest.hexdigest()
+    assert back.is_same_content(stored)
+    for one in (store, there):
+        for each in one.listing():
+            one.delete(each)
 
 
 # --- servers that misbehave ---

@@ -5,18 +5,15 @@ urllib3's, those of the XML parser, `ValueError`); all are turned into ours here
 """
 
 import os
-import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, TypeVar
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
 
-import certifi
 import urllib3
 from minio import Minio, S3Error
 from minio.commonconfig import CopySource
@@ -24,60 +21,20 @@ from minio.deleteobjects import DeleteError, DeleteObject
 from minio.error import MinioException
 from urllib3.exceptions import HTTPError
 
+from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
-from exodus_storage_guard.errors import (
-    KeyRefused,
-    NotFreeable,
-    ObjectChanged,
-    ObjectMissing,
-    StoreFailed,
-    StoreFull,
-)
+from exodus_storage_guard.errors import KeyRefused, ObjectMissing, StoreFailed
 from exodus_storage_guard.model import StoredObject
+from exodus_storage_guard.stores.answers import Unfinished, page_of, unfinished_of
 from exodus_storage_guard.stores.contract import Chunks
+from exodus_storage_guard.stores.pool import Access, Pool
+from exodus_storage_guard.stores.ranges import Page, Range
+from exodus_storage_guard.stores.s3_errors import meaning
 
+T = TypeVar("T")
 _CHUNK_BYTES = 1024 * 1024
 _META = "x-amz-meta-"
 _SYSTEM = ("cache-control", "content-disposition", "content-encoding", "content-language")
-_ANSWERS_LATER = (500, 502, 503, 504)
-_KINDS: Mapping[str, type[StoreFailed] | type[KeyRefused]] = {
-    "NoSuchKey": ObjectMissing,
-    "NoSuchVersion": ObjectMissing,
-    "PreconditionFailed": ObjectChanged,
-    "XMinioStorageFull": StoreFull,
-    "XMinioAdminBucketQuotaExceeded": StoreFull,
-    "QuotaExceeded": StoreFull,
-    "InsufficientCapacity": StoreFull,
-    "KeyTooLongError": KeyRefused,
-    "XMinioInvalidObjectName": KeyRefused,
-    "XMinioParentIsObject": KeyRefused,
-    "ObjectParentIsFile": KeyRefused,
-    "ExistingObjectIsDirectory": KeyRefused,
-    "ObjectLocked": NotFreeable,
-    "InvalidRequestObjectLocked": NotFreeable,
-}
-# MinIO and S3 have no code of their own for what a lock forbids.
-_LOCKED = re.compile(r"\bWORM\b|object ?lock|retention|legal hold", re.IGNORECASE)
-_INSUFFICIENT_STORAGE = 507
-_REMEDIES = {
-    "AccessDenied": "its user lacks a right for this (docs/minio.md has the policy that suffices)",
-    "InvalidAccessKeyId": "the access key is wrong",
-    "SignatureDoesNotMatch": "the secret key is wrong",
-    "NoSuchBucket": "there is no such bucket",
-    "RequestTimeTooSkewed": "the clocks of this machine and of the server differ",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """Say how a server is reached; `endpoint` is a URL without a path."""
-
-    endpoint: str
-    access_key: str
-    secret_key: str = field(repr=False)
-    region: str | None = None
-    ca_file: Path | None = None
-    timeout_seconds: float = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +51,7 @@ class BucketDoor:
     def __init__(self, access: Access, bucket: str) -> None:
         """Name the bucket; nobody is asked before something is."""
         self._access, self._bucket = access, bucket
-        self._made: tuple[int, Minio, _Http] | None = None
+        self._made: tuple[int, Minio, Pool] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -102,12 +59,18 @@ class BucketDoor:
         """Name the bucket and its server."""
         return f"s3://{self._bucket} at {self._access.endpoint}"
 
-    def listing(self, prefix: str, start_after: str | None = None) -> Iterator[StoredObject]:
-        """Stream what begins with a prefix, in the order of keys."""
-        with self._translated(prefix):
-            for one in self._client.list_objects(self._bucket, prefix=prefix, recursive=True, start_after=start_after):
-                if not one.is_dir:
-                    yield _listed(one)
+    def page(self, wanted: Range, token: str | None) -> Page:
+        """List up to a thousand objects of a range, in the order of keys."""
+        # A policy may ask for each of these to be there.
+        query = {"list-type": "2", "max-keys": "1000", "encoding-type": "url", "prefix": wanted.prefix, "delimiter": ""}
+        query |= {"continuation-token": token} if token else {}
+        query |= {"start-after": wanted.after} if wanted.after and not token else {}
+        return self._asked(query, page_of)
+
+    def _asked(self, query: Mapping[str, str], read: Callable[[bytes], T]) -> T:
+        """Ask for a list; the SDK has no public way to have an answer as it came."""
+        with self._translated(query["prefix"]):
+            return read(self._client._execute("GET", self._bucket, query_params=dict(query)).data)
 
     def versions(self, name: str) -> int:
         """Count the versions there are of exactly this name, markers of a deletion not among them."""
@@ -185,46 +148,59 @@ class BucketDoor:
         with self._translated(name):
             self._client.remove_object(self._bucket, name, version_id=version)
 
-    def remove_many(self, names: Sequence[tuple[str, str | None]]) -> Mapping[str, StoreFailed]:
+    def remove_many(self, names: Sequence[tuple[str, str | None]]) -> Mapping[str, ExodusError]:
         """Delete objects by name and version, at most a thousand; give what failed."""
         with self._translated("a batch of deletions"):
             wanted = [DeleteObject(name, version) for name, version in names]
             failed = list(self._client.remove_objects(self._bucket, wanted))  # nothing happens before it is iterated
         return {one.name or "": self._refused(one) for one in failed}
 
-    def _refused(self, one: DeleteError) -> StoreFailed:
-        kind = NotFreeable if _LOCKED.search(one.message or "") else StoreFailed
-        return kind(f"{self.name}: {printable(one.name or '')}: {one.code}: {printable(one.message or '')}")
+    def _refused(self, one: DeleteError) -> ExodusError:
+        return meaning(self._where(one.name or ""), one.code or "", one.message or "")
 
-    def unfinished(self, prefix: str) -> Iterator[tuple[str, str, datetime]]:
-        """Stream uploads in parts that nobody has finished: name, id, and when they began."""
-        key_marker = upload_marker = None
+    def unfinished(self) -> Iterator[Unfinished]:
+        """Stream the bucket's uploads in parts that nobody has finished; MinIO knows no prefixes here, only keys.
+
+        It lists those that began since it was started, and some that are over (`upload_bytes` tells).
+        """
+        query = {"uploads": "", "max-uploads": "1000", "encoding-type": "url", "prefix": "", "delimiter": ""}
+        after: tuple[str, str] | None = None
         while True:
-            with self._translated(prefix):
-                # The SDK has had no public way to ask since 7.0.
-                page = self._client._list_multipart_uploads(
-                    self._bucket, prefix=prefix, key_marker=key_marker, upload_id_marker=upload_marker
-                )
-            for one in page.uploads:
-                yield one.object_name, cast(str, one.upload_id), one.initiated_time or datetime.now(UTC)
-            if not page.is_truncated:
+            page = self._asked(query, unfinished_of)
+            yield from page.uploads
+            if page.after in (None, after):  # a server that does not get on is asked no more
                 return
-            key_marker, upload_marker = page.next_key_marker, page.next_upload_id_marker
+            after = page.after
+            query |= {"key-marker": after[0], "upload-id-marker": after[1]}
 
-    def abort(self, name: str, upload: str) -> None:
+    def upload_bytes(self, one: Unfinished) -> int | None:
+        """Add up what an unfinished upload holds; None where it is over."""
+        total, marker = 0, None
+        while True:
+            try:
+                with self._translated(one.name):  # the SDK has had no public way to ask since 7.0
+                    page = self._client._list_parts(self._bucket, one.name, one.upload, part_number_marker=marker)
+            except ObjectMissing:
+                return None
+            total += sum(part.size or 0 for part in page.parts)
+            if not page.is_truncated or page.next_part_number_marker in (None, marker):
+                return total
+            marker = page.next_part_number_marker
+
+    def abort(self, one: Unfinished) -> None:
         """Give up an upload in parts."""
-        with self._translated(name):
-            self._client._abort_multipart_upload(self._bucket, name, upload)  # as above
+        with self._translated(one.name):
+            self._client._abort_multipart_upload(self._bucket, one.name, one.upload)  # as above
 
     @property
     def _client(self) -> Minio:
         return self._both()[0]
 
-    def _both(self) -> "tuple[Minio, _Http]":
+    def _both(self) -> "tuple[Minio, Pool]":
         """Make the client once in each process: it is not one that survives a fork."""
         with self._lock:
             if self._made is None or self._made[0] != os.getpid():
-                http = _Http(self._access)
+                http = Pool(self._access)
                 self._made = os.getpid(), _client(self._access, http), http
             return self._made[1:]
 
@@ -242,7 +218,8 @@ class BucketDoor:
         try:
             yield
         except S3Error as error:
-            raise _meaning(self._where(name), error) from error
+            status = getattr(error.response, "status", None)
+            raise meaning(self._where(name), error.code or "", error.message or "", status) from error
         except MinioException as error:
             raise StoreFailed(f"{self._where(name)}: this is no answer of an S3 server: {_short(error)}") from error
         except HTTPError as error:
@@ -258,43 +235,7 @@ class BucketDoor:
         return f"{self.name}: {printable(name)}" if name else self.name
 
 
-class _Http(urllib3.PoolManager):
-    """Keep connections, with deadlines that a silent server meets before the sweep's own; retry what may pass.
-
-    `mine.only_new` has this thread's uploads refused where there is an object already; the SDK cannot ask for that.
-    """
-
-    def __init__(self, access: Access) -> None:
-        seconds = access.timeout_seconds
-        super().__init__(
-            timeout=urllib3.Timeout(connect=min(5.0, seconds / 3), read=seconds / 2),
-            maxsize=64,
-            cert_reqs="CERT_REQUIRED",
-            ca_certs=str(access.ca_file or os.environ.get("SSL_CERT_FILE") or certifi.where()),
-            retries=urllib3.Retry(
-                total=3,
-                connect=2,
-                read=1,
-                redirect=0,
-                allowed_methods=None,
-                status_forcelist=_ANSWERS_LATER,
-                backoff_factor=0.2,
-                raise_on_status=False,  # then the server's own words are kept
-                respect_retry_after_header=False,
-            ),
-        )
-        self.mine = threading.local()
-
-    def urlopen(self, method: str, url: str, redirect: bool = True, **more: Any) -> urllib3.BaseHTTPResponse:  # type: ignore[override]  # urllib3 has it so
-        """Send a request."""
-        query = urlsplit(url).query
-        whole = (method == "PUT" and "uploadId=" not in query) or (method == "POST" and "uploadId=" in query)
-        if whole and getattr(self.mine, "only_new", False):
-            more["headers"]["If-None-Match"] = "*"
-        return super().urlopen(method, url, redirect, **more)
-
-
-def _client(access: Access, http: _Http) -> Minio:
+def _client(access: Access, http: Pool) -> Minio:
     parts = urlsplit(access.endpoint)
     return Minio(
         parts.netloc,
@@ -306,10 +247,6 @@ def _client(access: Access, http: _Http) -> Minio:
     )
 
 
-def _listed(one: Any) -> StoredObject:
-    return StoredObject(one.object_name, one.size or 0, (one.etag or "").strip('"'), one.last_modified)
-
-
 def _described(name: str, headers: Mapping[str, str]) -> StoredObject:
     """Read what an answer to GET or HEAD says of an object."""
     metadata = {key.removeprefix(_META): value for key, value in headers.items() if key.startswith(_META)}
@@ -317,16 +254,6 @@ def _described(name: str, headers: Mapping[str, str]) -> StoredObject:
     modified_at = datetime.strptime(headers["last-modified"], "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
     etag, kind = headers.get("etag", "").strip('"'), headers.get("content-type", "")
     return StoredObject(name, int(headers["content-length"]), etag, modified_at, kind, metadata)
-
-
-def _meaning(where: str, error: S3Error) -> Exception:
-    code = error.code or ""
-    status = getattr(error.response, "status", None)
-    kind = StoreFull if status == _INSUFFICIENT_STORAGE else _KINDS.get(code, StoreFailed)
-    if _LOCKED.search(error.message or ""):
-        kind = NotFreeable
-    remedy = _REMEDIES.get(code, error.message or "no reason given")
-    return kind(f"{where}: {code}: {printable(remedy)}")
 
 
 def _reason(error: HTTPError) -> str:

@@ -1,14 +1,20 @@
 """What every store does; one suite of tests runs over all of them (tests/contracts/test_store.py)."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
 from exodus_common.errors import ExodusError
-from exodus_storage_guard.model import Capacity, StoredObject
+from exodus_storage_guard.model import Capacity, StoredObject, Total
 
 Chunks = Iterator[bytes]
+Moved = Callable[[int], None]
+"""Be told how many more bytes have moved: who watches can tell slow from dead."""
+
+
+def nobody(size_bytes: int) -> None:
+    """Tell nobody."""
 
 
 class Store(Protocol):
@@ -37,13 +43,15 @@ class Store(Protocol):
         and whatever `chunks` raises; then nothing is left behind.
         """
 
-    def take(self, source: "Store", stored: StoredObject, new_key: str) -> bool:
-        """Have exactly this object of another store copied by the server that has both; False where none does.
+    def take(self, source: "Store", stored: StoredObject, new_key: str) -> StoredObject | None:
+        """Have exactly this object of another store copied by the server that has both; None where none does.
+
+        Gives what was copied, with the metadata that a listing has not.
 
         Raises `ObjectChanged` where it is another object by now, and what `put` raises.
         """
 
-    def sha256(self, key: str) -> str:
+    def sha256(self, key: str, moved: Moved = nobody) -> str:
         """Read an object back from where it lasts, past what memory holds of it, and give its SHA-256."""
 
     def delete(self, stored: StoredObject) -> bool:
@@ -63,6 +71,9 @@ class Store(Protocol):
 
     def discard_unfinished(self, before: datetime) -> int:
         """Remove what was being written, by somebody who is gone, and not touched since; give how many there were."""
+
+    def unfinished(self, before: datetime) -> Total:
+        """Count what was begun before, by anybody, and is no object yet but takes space; as far as this can be told."""
 
     def capacity(self) -> Capacity | None:
         """Measure the space there is; None where the store cannot tell."""

@@ -18,8 +18,8 @@ from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import KeyRefused, ObjectChanged, ObjectMissing, StoreFailed, StoreFull
 from exodus_storage_guard.instants import instant
-from exodus_storage_guard.model import Capacity, StoredObject
-from exodus_storage_guard.stores.contract import Chunks, Store
+from exodus_storage_guard.model import Capacity, StoredObject, Total
+from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
 from exodus_storage_guard.stores.files import described, give_name, own, own_folder, write_all
 from exodus_storage_guard.stores.filesystem import measure
 from exodus_storage_guard.stores.one_by_one import delete_one_by_one
@@ -129,11 +129,11 @@ class DirectoryStore:
         finally:
             os.close(descriptor)
 
-    def take(self, source: Store, stored: StoredObject, new_key: str) -> bool:
+    def take(self, source: Store, stored: StoredObject, new_key: str) -> StoredObject | None:
         """Leave it to `put`: a folder has no server that copies."""
-        return False
+        return None
 
-    def sha256(self, key: str) -> str:
+    def sha256(self, key: str, moved: Moved = nobody) -> str:
         """Read a file back from the disk: what the page cache holds of it is dropped first."""
         digest = hashlib.sha256()
         with self._translated(key):
@@ -143,6 +143,7 @@ class DirectoryStore:
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
             for chunk in self._chunks(descriptor, described(key, os.fstat(descriptor))):
                 digest.update(chunk)
+                moved(len(chunk))
         finally:
             with suppress(OSError):
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)  # nor is it wanted there now
@@ -208,12 +209,22 @@ class DirectoryStore:
     def discard_unfinished(self, before: datetime) -> int:
         """Remove files that were being written and that nobody has written to since."""
         removed = 0
+        for path, _ in self._unfinished(before):
+            with suppress(OSError):
+                path.unlink()
+                removed += 1
+        return removed
+
+    def unfinished(self, before: datetime) -> Total:
+        """Add up files that were being written and that nobody has written to since."""
+        return sum((Total(1, size) for _, size in self._unfinished(before)), Total())
+
+    def _unfinished(self, before: datetime) -> Iterator[tuple[Path, int]]:
         for path in self._folder.rglob(f"{PART}*"):
             with suppress(OSError):
-                if path.lstat().st_ctime < before.timestamp():  # it may have its object's time of change already
-                    path.unlink()
-                    removed += 1
-        return removed
+                found = path.lstat()
+                if found.st_ctime < before.timestamp():  # it may have its object's time of change already
+                    yield path, found.st_size
 
     def capacity(self) -> Capacity | None:
         """Measure the filesystem the folder is on."""

@@ -32,7 +32,8 @@ def _remote(place: ArchiveSettings, where: Remote, timeout_seconds: float) -> St
 
 def _s3(place: StoreSettings, where: Bucket, timeout_seconds: float, environ: Mapping[str, str]) -> Store:
     try:
-        from exodus_storage_guard.stores.bucket import Access, BucketDoor
+        from exodus_storage_guard.stores.bucket import BucketDoor
+        from exodus_storage_guard.stores.pool import Access
         from exodus_storage_guard.stores.s3 import S3Store
     except ImportError as error:
         raise SettingsInvalid(f"{place.url}: s3:// needs the packages of exodus-certbot[storage]: {error}") from error

@@ -14,8 +14,8 @@ from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import KeyRefused, ObjectChanged, ObjectMissing, StoreFailed
 from exodus_storage_guard.instants import datetime_of
-from exodus_storage_guard.model import Capacity, StoredObject
-from exodus_storage_guard.stores.contract import Chunks, Store
+from exodus_storage_guard.model import Capacity, StoredObject, Total
+from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
 from exodus_storage_guard.stores.one_by_one import delete_one_by_one
 from exodus_storage_guard.stores.ssh import ANOTHER, MISSING, SshDoor
 
@@ -108,11 +108,11 @@ class RemoteStore:
         exactly = _exactly(wanted, chunks)
         return _described(wanted.key, self._door.ask(_PUT, named, part, str(wanted.bytes), "", at, content=exactly))
 
-    def take(self, source: Store, stored: StoredObject, new_key: str) -> bool:
+    def take(self, source: Store, stored: StoredObject, new_key: str) -> StoredObject | None:
         """Leave it to `put`: a folder has no server that copies."""
-        return False
+        return None
 
-    def sha256(self, key: str) -> str:
+    def sha256(self, key: str, moved: Moved = nobody) -> str:
         """Have a file hashed where it lies, by sha256sum(1)."""
         # A large file is hashed for minutes, without a word.
         found = self._door.ask(_SHA256, self._named(key), patience=30).split()
@@ -151,6 +151,10 @@ class RemoteStore:
     def discard_unfinished(self, before: datetime) -> int:
         """Remove files that were being written and that nobody has written to since."""
         return self._door.ask(_DISCARD, f"@{before.timestamp():.0f}").count(b"\n")
+
+    def unfinished(self, before: datetime) -> Total:
+        """Tell nothing: it is an archive, where what is unfinished is discarded."""
+        return Total()
 
     def capacity(self) -> Capacity | None:
         """Measure the filesystem the folder is on."""

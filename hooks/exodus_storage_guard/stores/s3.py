@@ -12,14 +12,16 @@ from typing import BinaryIO, cast
 from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import KeyRefused, NotFreeable, ObjectChanged, ObjectMissing
-from exodus_storage_guard.model import Capacity, StoredObject
+from exodus_storage_guard.model import Capacity, StoredObject, Total
+from exodus_storage_guard.stores.answers import Unfinished
 from exodus_storage_guard.stores.bucket import BucketDoor, Found
-from exodus_storage_guard.stores.contract import Chunks, Store
+from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
 from exodus_storage_guard.stores.one_by_one import still_there
+from exodus_storage_guard.stores.ranges import listed
 
 _MIB = 1024 * 1024
 _LONGEST_KEY_BYTES = 1024
-_MOST_COPIED_BYTES = 5 * 1024 * _MIB  # CopyObject of S3
+_MOST_COPIED_BYTES = 512 * _MIB  # a server says nothing while it copies: what takes it long would look dead
 _OF_PARTS = re.compile(r"[0-9a-f]{32}-([0-9]+)")
 _OF_ONE = re.compile(r"[0-9a-f]{32}")
 _PART_BYTES = tuple(size * _MIB for size in (5, 8, 10, 15, 16, 32, 64))  # what known clients cut uploads into
@@ -39,9 +41,8 @@ class S3Store:
         return f"{self._door.name}, {printable(self._prefix)}" if self._prefix else self._door.name
 
     def listing(self) -> Iterator[StoredObject]:
-        """Stream every object, a page of a thousand at a time."""
-        for one in self._door.listing(self._prefix):
-            yield self._without_prefix(one)
+        """Stream every object, several ranges of keys at once where there are more than a thousand."""
+        yield from map(self._without_prefix, listed(self._door.page, self._prefix))
 
     def stat(self, key: str) -> StoredObject | None:
         """Ask for an object's headers."""
@@ -63,32 +64,34 @@ class S3Store:
         etag = self._door.put(replace(wanted, key=name), source, part_bytes=size, only_new=True)
         return replace(wanted, etag=etag)
 
-    def take(self, source: Store, stored: StoredObject, new_key: str) -> bool:
+    def take(self, source: Store, stored: StoredObject, new_key: str) -> StoredObject | None:
         """Copy from another bucket, or another prefix, of this very server, which then sends no byte of it."""
         if not isinstance(source, S3Store) or not self._door.is_server_of(source._door):
-            return False
+            return None
         if stored.bytes > _MOST_COPIED_BYTES:
-            return False
+            return None
         found = source._door.head(source._named(stored.key))
         if found is None:
             raise ObjectMissing(f"{source.name}: there is no {printable(stored.key)}")
-        if not source._without_prefix(found.stored).is_same_content(stored):
+        described = source._without_prefix(found.stored)
+        if not described.is_same_content(stored):
             raise ObjectChanged(f"{source.name}: {printable(stored.key)} is not the object that was looked at before")
         self._refuse_another(new_key)
         self._door.take(source._door, found, self._named(new_key))
-        return True
+        return described
 
     def _refuse_another(self, key: str) -> None:
         """Look before it is written as well: a server may not know If-None-Match."""
         if self._door.head(self._named(key)) is not None:
             raise ObjectChanged(f"{self.name}: there is another {printable(key)} already")
 
-    def sha256(self, key: str) -> str:
+    def sha256(self, key: str, moved: Moved = nobody) -> str:
         """Get an object from the server again."""
         digest = hashlib.sha256()
         with self._door.get(self._named(key)) as (_, chunks):
             for chunk in chunks:
                 digest.update(chunk)
+                moved(len(chunk))
         return digest.hexdigest()
 
     def delete(self, stored: StoredObject) -> bool:
@@ -134,11 +137,13 @@ class S3Store:
         return found
 
     def move(self, key: str, new_key: str) -> None:
-        """Copy within the server, and delete what was copied."""
+        """Copy within the server, or what is too large for that through here, and delete what was copied."""
         stored = self.stat(key)
         if stored is None:
             raise ObjectMissing(f"{self.name}: there is no {printable(key)}")
-        self.take(self, stored, new_key)
+        if self.take(self, stored, new_key) is None:
+            with self.open(key) as (found, chunks):
+                self.put(replace(found, key=new_key), chunks)
         self.delete(stored)
 
     def read_small(self, key: str) -> bytes | None:
@@ -157,11 +162,21 @@ class S3Store:
     def discard_unfinished(self, before: datetime) -> int:
         """Give up uploads in parts that began before, below our prefix only."""
         removed = 0
-        for name, upload, begun_at in self._door.unfinished(self._prefix):
-            if begun_at < before:
-                self._door.abort(name, upload)
-                removed += 1
+        for one, _ in self._unfinished(before):
+            self._door.abort(one)
+            removed += 1
         return removed
+
+    def unfinished(self, before: datetime) -> Total:
+        """Add up uploads in parts that began before, below our prefix only; as far as the server lists them."""
+        return sum((Total(1, size) for _, size in self._unfinished(before)), Total())
+
+    def _unfinished(self, before: datetime) -> Iterator[tuple[Unfinished, int]]:
+        for one in self._door.unfinished():
+            if one.begun_at < before and one.name.startswith(self._prefix):
+                size = self._door.upload_bytes(one)
+                if size is not None:
+                    yield one, size
 
     def capacity(self) -> Capacity | None:
         """Tell nothing: S3 has no call for it."""
