@@ -1,21 +1,24 @@
 """Killed at any point, and run again: nothing is lost, nothing half-deleted, and the end is the same.
 
 The points are enumerated from the table of transitions, before and after each, and from what a store does outside: a
-new transition or effect is tested by itself.
+new transition or effect is tested by itself. So it is with folders, and with buckets of each server and archives of
+each kind.
 """
 
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from exodus_storage_guard.transitions import TRANSITIONS, Event
+from tests.parts.bucketed import KINDS, Kind, bucketed_of
 from tests.parts.clocks import Jumped
 from tests.parts.command import ROOT
-from tests.parts.guard import MIB, Guarded, apk_key, sha256_of, swept
+from tests.parts.guard import MIB, Guarded, apk_key, swept
 
 # Runs one story with doors that kill it.
 DRIVER = ROOT / "tests/storage/dying.py"
@@ -51,30 +54,84 @@ def killed(guarded: Guarded, story: str, point: str, when: str, **environment: s
 
 def assert_nothing_is_lost(guarded: Guarded, before: dict[str, str]) -> None:
     """See that every object is in the store, whole, or proven in the archive, with its manifest."""
-    stored = {key: sha256_of(guarded.store / key) for key in guarded.stored() if not key.startswith(".exodus-part-")}
+    stored = {key: sha256 for key, sha256 in guarded.contents().items() if not key.startswith(".exodus-part-")}
     everywhere = guarded.archived() | stored
     assert everywhere == before
 
 
-SWEEP_POINTS = [event.value for event in SWEEP_EVENTS] + [
-    "archive.put",
-    "archive.sha256",
-    "archive.write_small",
-    "store.delete",
-]
+# --- where all is, and at which points it is killed there ---
+
+IN_FOLDERS = [Kind("directory", "directory", state) for state in ("sqlite", "postgresql")]
+SHORT = {IN_FOLDERS[0]}
+# What a sweep does outside is another thing where one server has both buckets, and behind ssh.
+SHORT_SWEEPS = SHORT | {Kind("minio", "same-server", "sqlite"), Kind("minio", "ssh", "postgresql")}
+
+
+def deletion(kind: Kind) -> str:
+    return "store.delete" if kind.store == "directory" else "store.delete_all"
+
+
+def sweep_points(kind: Kind) -> list[str]:
+    copy = "archive.take" if kind.archive == "same-server" else "archive.put"
+    return [*SWEEP_EVENTS, copy, "archive.sha256", "archive.write_small", deletion(kind)]
+
+
+def restore_points(kind: Kind) -> list[str]:
+    return [*RECALL_EVENTS, "store.put"]
+
+
+def forget_points(kind: Kind) -> list[str]:
+    return [*FORGET_EVENTS, "archive.delete"]
+
+
+def prune_points(kind: Kind) -> list[str]:
+    return [*PRUNE_EVENTS, deletion(kind)]
+
+
+def deaths(
+    points: Callable[[Kind], Sequence[str]], kinds: Sequence[Kind], short: Collection[Kind] = SHORT
+) -> list[object]:
+    """Name every platform with every way to be killed there; all but a few are left to the long tests."""
+    return [
+        pytest.param(
+            *(kind, point, when),
+            marks=() if kind in short else pytest.mark.full,
+            id="-".join((*kind, point, when)),
+        )
+        for kind in kinds
+        for point in points(kind)
+        for when in WHEN
+    ]
+
+
+DEATH = ("platform", "point", "when")
+EVERYWHERE = [*IN_FOLDERS, *KINDS]
+WITHOUT_ARCHIVE = [kind for kind in EVERYWHERE if kind.archive == "directory"]
 
 
 @pytest.fixture
-def full(guarded: Guarded) -> tuple[Guarded, dict[str, str]]:
+def platform(request: pytest.FixtureRequest, tmp_path: Path) -> Guarded:
+    """Give an empty store, an archive and a catalogue of a kind."""
+    kind: Kind = request.param
+    if kind.store != "directory":
+        return bucketed_of(kind, tmp_path, request.getfixturevalue)
+    state_url = request.getfixturevalue("postgresql").database() if kind.state == "postgresql" else None
+    return Guarded(tmp_path, state_url).write()
+
+
+@pytest.fixture
+def full(platform: Guarded) -> tuple[Guarded, dict[str, str]]:
     """Fill a store above its high mark; give what was in it."""
-    guarded.write(capacity={"total_bytes": "10 MiB"}, admission={"emergency_reserve": 0}, sweep={"premigrate": "20%"})
-    guarded.fill(9, size=MIB, oldest=400, newest=200)
-    guarded("init")
-    return guarded, {key: sha256_of(guarded.store / key) for key in guarded.stored()}
+    platform.write(capacity={"total_bytes": "10 MiB"}, admission={"emergency_reserve": 0}, sweep={"premigrate": "20%"})
+    platform.fill(9, size=MIB, oldest=400, newest=200)
+    platform("init")
+    return platform, platform.contents()
 
 
-@pytest.mark.parametrize("when", WHEN)
-@pytest.mark.parametrize("point", SWEEP_POINTS)
+# --- the stories ---
+
+
+@pytest.mark.parametrize(DEATH, deaths(sweep_points, EVERYWHERE, SHORT_SWEEPS), indirect=["platform"])
 def test_a_sweep_that_is_killed_and_run_again_ends_the_same(
     point: str, when: str, full: tuple[Guarded, dict[str, str]]
 ) -> None:
@@ -91,8 +148,7 @@ def test_a_sweep_that_is_killed_and_run_again_ends_the_same(
     assert guarded("verify").exit_code == 0
 
 
-@pytest.mark.parametrize("when", WHEN)
-@pytest.mark.parametrize("point", [event.value for event in RECALL_EVENTS] + ["store.put"])
+@pytest.mark.parametrize(DEATH, deaths(restore_points, EVERYWHERE), indirect=["platform"])
 def test_a_restore_that_is_killed_and_run_again_ends_the_same(
     point: str, when: str, full: tuple[Guarded, dict[str, str]]
 ) -> None:
@@ -109,13 +165,12 @@ def test_a_restore_that_is_killed_and_run_again_ends_the_same(
 
     assert again.exit_code == 0, again.all_output
     assert_nothing_is_lost(guarded, before)
-    assert sha256_of(guarded.store / key) == before[key]
+    assert guarded.contents()[key] == before[key]
     assert guarded("unhold", key).exit_code == 0
     assert "recalling" not in guarded.states()
 
 
-@pytest.mark.parametrize("when", WHEN)
-@pytest.mark.parametrize("point", ["forgotten", "archive.delete"])
+@pytest.mark.parametrize(DEATH, deaths(forget_points, EVERYWHERE), indirect=["platform"])
 def test_a_forget_that_is_killed_and_run_again_ends_the_same(
     point: str, when: str, full: tuple[Guarded, dict[str, str]]
 ) -> None:
@@ -134,10 +189,9 @@ def test_a_forget_that_is_killed_and_run_again_ends_the_same(
     assert_nothing_is_lost(guarded, before)
 
 
-@pytest.mark.parametrize("when", WHEN)
-@pytest.mark.parametrize("point", [event.value for event in PRUNE_EVENTS] + ["store.delete"])
-def test_a_prune_that_is_killed_and_run_again_ends_the_same(point: str, when: str, guarded: Guarded) -> None:
-    guarded.write(
+@pytest.mark.parametrize(DEATH, deaths(prune_points, WITHOUT_ARCHIVE), indirect=["platform"])
+def test_a_prune_that_is_killed_and_run_again_ends_the_same(point: str, when: str, platform: Guarded) -> None:
+    guarded = platform.write(
         archive=None,
         select={"action": "prune"},
         capacity={"total_bytes": "10 MiB"},
@@ -153,6 +207,11 @@ def test_a_prune_that_is_killed_and_run_again_ends_the_same(point: str, when: st
     assert guarded.stored() == {apk_key(number) for number in range(2, 9)}
 
 
+@pytest.mark.parametrize(
+    "platform",
+    [pytest.param(kind, marks=() if kind in SHORT else pytest.mark.full, id="-".join(kind)) for kind in IN_FOLDERS],
+    indirect=True,
+)
 def test_leftovers_of_a_killed_copy_do_not_look_like_copies(full: tuple[Guarded, dict[str, str]]) -> None:
     guarded, before = full
     part = guarded.archive / ".exodus-part-00"

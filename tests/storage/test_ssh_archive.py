@@ -4,6 +4,7 @@ import hashlib
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -162,6 +163,23 @@ def test_a_remote_disk_that_is_full_is_named_as_full_and_keeps_no_half(tmp_path:
 
         assert list(store.listing()) == []
         assert not list(namespace.path(folder).glob(".exodus-part*"))
+
+
+def test_the_folder_of_a_connection_whose_process_was_killed_is_removed_and_that_of_a_live_one_is_not(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sshd.expect_host_key()
+    with tempfile.TemporaryDirectory() as short:  # a socket's name may have a hundred bytes
+        monkeypatch.setattr(tempfile, "tempdir", short)
+        over, at_work, others = (Path(short) / f"exodus-ssh-{name}-x" for name in ("999999999", os.getpid(), "notes"))
+        for folder in (over, at_work, others):
+            folder.mkdir()
+
+        assert store_at(sshd, tmp_path).stat("key") is None
+
+        assert not over.exists()
+        assert at_work.exists()
+        assert others.exists()
 
 
 def test_threads_share_one_connection(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ A name travels as octal escapes of its bytes, which printf(1) turns back: no she
 """
 
 import os
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -24,6 +25,7 @@ _MOST_SESSIONS = 8  # sshd's MaxSessions is 10
 MISSING, ANOTHER = 44, 49
 """What our scripts exit with where there is no such file, or another one."""
 _SSH_FAILED = 255
+_FOLDER = "exodus-ssh-"
 _READY = b"exodus ready\n"
 
 
@@ -139,7 +141,8 @@ class SshDoor:
 
     def _connected(self) -> "tuple[int, subprocess.Popen[bytes], tempfile.TemporaryDirectory[str]]":
         """Connect; the connection lasts as long as its input, which closes when this process ends, however it does."""
-        folder = tempfile.TemporaryDirectory(prefix="exodus-ssh-", ignore_cleanup_errors=True)
+        _remove_what_the_killed_left()
+        folder = tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{os.getpid()}-", ignore_cleanup_errors=True)
         argv = [*self._ssh(), "-M", "-S", str(Path(folder.name) / "s"), *self._target()]
         with tempfile.TemporaryFile() as errors:
             process = self._start([*argv, f"echo {_READY.decode().strip()} && exec cat"], errors)
@@ -163,6 +166,16 @@ class SshDoor:
             )
         except OSError as error:
             raise StoreFailed(f"{self.name}: cannot execute {argv[0]}: {error.strerror}; install it") from error
+
+
+def _remove_what_the_killed_left() -> None:
+    """Remove the folders of connections whose process was killed; one that may still be at work keeps its own."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        pid = folder.name.removeprefix(_FOLDER).partition("-")[0]
+        if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
+            with suppress(OSError):  # somebody else's, or being removed at this moment
+                if folder.stat(follow_symlinks=False).st_uid == os.getuid():
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> int:
