@@ -4,13 +4,16 @@ Run as `make bench`, or `tests/bench/buckets.py --quick` for a tenth of everythi
 `mc mirror` and `mc rm`, and with `rclone move`; neither of them proves a copy by its hash.
 """
 
+import hashlib
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "hooks")]
 from minio.deleteobjects import DeleteObject  # noqa: E402 - after the path is set
 
 from tests.bench.storage import admitting, high_water, shown, timed  # noqa: E402
-from tests.parts.bucketed import keys_in  # noqa: E402
+from tests.parts.bucketed import QUERY, keys_in  # noqa: E402
 from tests.parts.guard import Guarded, apk_key  # noqa: E402
 from tests.parts.postgresql import Postgresql, make_cluster, running_postgresql  # noqa: E402
 from tests.parts.s3 import S3Server, running_minio  # noqa: E402
@@ -66,19 +69,36 @@ def guarded_on(server: S3Server, folder: Path, bucket: str, low: str = "0%", **t
     )
 
 
-def fill(server: S3Server, bucket: str, count: int, size: int) -> None:
+def fill(server: S3Server, bucket: str, count: int, size: int, platform: Path | None = None) -> None:
+    """Put objects into a bucket; with `platform` a database records the SHA-256 of each, as Exodus' has it."""
     content, client = os.urandom(size), server.client
 
-    def put(number: int) -> None:
-        client.put_object(bucket, apk_key(number), BytesIO(number.to_bytes(8) + content[8:]), size)
+    def put(number: int) -> tuple[str, str]:
+        key, whole = apk_key(number), number.to_bytes(8) + content[8:]
+        client.put_object(bucket, key, BytesIO(whole), size)
+        return key, "" if platform is None else hashlib.sha256(whole).hexdigest()
 
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(put, range(count)))
+        put_there = list(threads.map(put, range(count)))
+    if platform is not None:
+        with closing(sqlite3.connect(platform)) as connection, connection:
+            connection.execute("DROP TABLE IF EXISTS apk")
+            connection.execute("CREATE TABLE apk (name TEXT PRIMARY KEY, created_at TEXT, sha256 TEXT)")
+            connection.executemany("INSERT INTO apk VALUES (?, '2025-01-01', ?)", put_there)
 
 
 def empty(server: S3Server, bucket: str) -> None:
     names = [DeleteObject(one.object_name or "") for one in server.client.list_objects(bucket, recursive=True)]
     assert not list(server.client.remove_objects(bucket, names))
+
+
+def archive_in(server: S3Server, bucket: str, folder: Path) -> dict[str, Any]:
+    keys = {f"{one}_key_file": str(folder / f"{one}-key") for one in ("access", "secret")}
+    return {"archive": {"url": f"s3://{bucket}", "endpoint": server.endpoint, "region": "us-east-1", **keys}}
+
+
+def recorded_in(platform: Path) -> dict[str, Any]:
+    return {"records": {"url": f"sqlite:///{platform}", "query": QUERY}}
 
 
 def moving(server: S3Server, folder: Path, kind: str, count: int, size: int) -> None:
@@ -105,29 +125,30 @@ def moving(server: S3Server, folder: Path, kind: str, count: int, size: int) -> 
     def by_rclone() -> None:
         called(_RCLONE, "move", f"here:{store}", f"here:{archive}" if kind == "bucket" else str(there))
 
-    tables: dict[str, Any] = {}
     memory = 0
 
     def by_us() -> None:
         nonlocal memory
         memory = max(memory, high_water(guarded, "sweep", "--quiet"))
 
-    seconds: dict[str, list[float]] = {"ours": [], "mc": [], "rclone": []}
+    runs = {"ours": by_us, "ours by the platform's records": by_us, "mc": by_mc, "rclone": by_rclone}
+    platform = folder.with_name("platform.db")
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(_ROUNDS):
-        for name, work in (("ours", by_us), ("mc", by_mc), ("rclone", by_rclone)):
+        for name, work in runs.items():
             empty(server, archive)
-            fill(server, store, count, size)
-            if kind == "bucket":
-                tables = {"archive": {"url": f"s3://{archive}", "endpoint": server.endpoint, "region": "us-east-1"}}
-                tables["archive"] |= {f"{one}_key_file": str(folder / f"{one}-key") for one in ("access", "secret")}
+            fill(server, store, count, size, platform)
+            tables = archive_in(server, archive, folder) if kind == "bucket" else {}
+            tables |= recorded_in(platform) if "records" in name else {}
             guarded = guarded_on(server, folder, store, **tables)
             there.mkdir(exist_ok=True)
-            if name == "ours":
+            if work is by_us:
                 assert guarded("init", timeout=600).exit_code == 0
             seconds[name].append(timed(work))
             assert not list(server.client.list_objects(store, recursive=True))
-    figures = "   ".join(f"{name} {shown(found)}" for name, found in seconds.items())
-    print(f"  {count:6} of {size:9} bytes to a {kind:9}   {figures}   memory {memory / 1024:.0f} MB", flush=True)
+    print(f"  {count} of {size} bytes to a {kind}; memory {memory / 1024:.0f} MB:")
+    for name, found in seconds.items():
+        print(f"    {name:31} {shown(found)}", flush=True)
 
 
 def releasing(server: S3Server, folder: Path, count: int) -> None:

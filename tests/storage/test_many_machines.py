@@ -124,6 +124,32 @@ def test_a_postgresql_that_is_restarted_in_the_middle_is_asked_again(tmp_path: P
     assert cluster.password not in away.all_output
 
 
+def test_a_sweep_whose_postgresql_goes_away_says_so_and_the_next_one_takes_up_its_work(tmp_path: Path) -> None:
+    cluster = make_cluster(tmp_path / "cluster")
+    guarded = Guarded(tmp_path, cluster.url())
+    slow = {"bandwidth_limit": "4 MiB", "parallel": 2}
+    with running_postgresql(cluster):
+        guarded.write(capacity={"total_bytes": "60 MiB"}, admission={"emergency_reserve": 0}, sweep=slow)
+        guarded.fill(58, oldest=400, newest=200)
+        before = everything(guarded)
+        assert guarded("init").exit_code == 0
+        sweeping = guarded.start("sweep")
+        wait_until(lambda: guarded.states().get("copying", 0) > 0)
+
+    _, complained = sweeping.communicate(timeout=60)
+
+    assert sweeping.returncode == 75
+    assert b"cannot be reached" in complained
+    assert b"Traceback" not in complained
+    with running_postgresql(cluster):
+        assert guarded.states()["copying"] > 0
+        again = guarded("sweep")
+        assert again.exit_code == 0, again.all_output
+        assert guarded.states() == {"resident": 45, "archived": 13}
+        assert everything(guarded) == before
+        assert guarded("verify").exit_code == 0
+
+
 def test_a_password_that_is_wrong_is_named_and_shown_to_nobody(tmp_path: Path, postgresql: Postgresql) -> None:
     wrong = postgresql.url().replace(postgresql.password, "not-the-password")
     guarded = Guarded(tmp_path, wrong).write()
