@@ -1,26 +1,27 @@
 # The verbs of a checkout. Each one installs what it needs first (packaging/provision), and nothing when all is there.
 #
-#   make test TESTS=tests/unit PYTEST_ARGS='-x -k listen'
+#   make test TESTS=tests/unit PYTEST_ARGS='-x -k listen' PROCESSES=0     (0: in pytest's own process, for --pdb)
 
 PYTHON      := .venv/bin/python
 TESTS       ?= tests
 PYTEST_ARGS ?=
+PROCESSES   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check bench clean provision provision-full
+.PHONY: help demo test test-all check bench clean provision provision-demo provision-full
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: provision ## the two outages of January 2019, with real servers: as they were, and with what is built here
+demo: provision-demo ## the two outages of January 2019, with real servers: as they were, and with what is built here
 	@$(PYTHON) tests/demo/certificate_outage.py
 	@$(PYTHON) tests/demo/storage_outage.py
 
 test: provision check ## check, then the tests
-	$(PYTHON) -m pytest -m 'not full' $(PYTEST_ARGS) $(TESTS)
+	$(PYTHON) -m pytest -m 'not full' --numprocesses $(PROCESSES) $(PYTEST_ARGS) $(TESTS)
 
 test-all: provision-full check ## check, then the tests with the long ones and every version
-	$(PYTHON) -m pytest $(PYTEST_ARGS) $(TESTS)
+	$(PYTHON) -m pytest --numprocesses $(PROCESSES) $(PYTEST_ARGS) $(TESTS)
 
 check: provision ## lint, format, types
 	$(PYTHON) -m ruff check .
@@ -34,6 +35,9 @@ bench: provision ## how long it takes
 
 provision:
 	@packaging/provision
+
+provision-demo:
+	@packaging/provision --demo
 
 provision-full:
 	@packaging/provision --full
