@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import uuid
 from collections.abc import Iterator, Sequence
@@ -69,7 +70,10 @@ def running_postgresql(cluster: Postgresql, *, durable: bool = False) -> Iterato
         cluster.argv(durable=durable), env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}, log=log
     ) as process:
         wait_until_answers(process, lambda: _asked(cluster), log)
-        yield cluster
+        try:
+            yield cluster
+        finally:
+            process.send_signal(signal.SIGINT)  # ends its clients' sessions; SIGTERM waits for them
 
 
 def _asked(cluster: Postgresql) -> None:
