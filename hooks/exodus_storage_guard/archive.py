@@ -92,7 +92,7 @@ class Archive:
         except (ValueError, KeyError, TypeError) as error:
             raise NotInitialised(f"the mark {MARK} in the archive {self.name} cannot be read: {error}") from error
 
-    def copy(self, source: Store, stored: StoredObject, read: Reading) -> Copy:
+    def copy(self, source: Store, stored: StoredObject, read: Reading, moved: Moved = nobody) -> Copy:
         """Copy an object; a copy that is there already is taken where it is the same, and never overwritten."""
         name = copy_name(stored.key)
         try:
@@ -104,9 +104,9 @@ class Archive:
         for taken in (name, other_copy_name(name, sha256)):
             if self.store.stat(taken) is None:
                 return self._copied(source, stored, taken, read)
-            if self.store.sha256(taken) == sha256:
+            if self.store.sha256(taken, moved) == sha256:
                 return Copy(taken, found, sha256)
-        self.quarantine(taken)
+        self.quarantine(taken, moved)
         return self._copied(source, stored, taken, read)
 
     def _copied(self, source: Store, stored: StoredObject, name: str, read: Reading) -> Copy:
@@ -125,9 +125,9 @@ class Archive:
         """Stream a copy."""
         return self.store.open(name)
 
-    def quarantine(self, name: str) -> None:
+    def quarantine(self, name: str, moved: Moved = nobody) -> None:
         """Put a copy that differs aside, under a name that nobody takes for an archived object."""
-        self.store.move(name, f"{_QUARANTINE}/{os.urandom(4).hex()}-{name}")
+        self.store.move(name, f"{_QUARANTINE}/{os.urandom(4).hex()}-{name}", moved)
 
     def describe(self, name: str, manifest: Manifest) -> None:
         """Write a copy's manifest beside it."""

@@ -45,17 +45,17 @@ class Copier:
         def read() -> AbstractContextManager[tuple[StoredObject, Chunks]]:
             return self._source(entry)
 
-        copy = self.archive.copy(self.store, entry.stored, read)
+        copy = self.archive.copy(self.store, entry.stored, read, self.moved)
         read_back = self.archive.sha256(copy.name, self.moved)
         sha256 = copy.sha256 or (read_back if read_back == entry.recorded_sha256 else digested(read)[1])
         if read_back != sha256:
-            self.archive.quarantine(copy.name)
+            self.archive.quarantine(copy.name, self.moved)
             raise CopyDiffers(
                 f"the copy of {printable(entry.key)} in {self.archive.name} reads back as {read_back}, "
                 f"and the object is {sha256}; the copy is put aside, and the object stays where it is"
             )
         if entry.recorded_sha256 and entry.recorded_sha256 != sha256:
-            self.archive.quarantine(copy.name)
+            self.archive.quarantine(copy.name, self.moved)
             raise CopyDiffers(
                 f"{printable(entry.key)} is not what the platform recorded: its SHA-256 is {sha256}, "
                 f"the record has {entry.recorded_sha256}; it stays where it is, and its copy is put aside"

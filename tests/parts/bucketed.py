@@ -98,6 +98,16 @@ class Bucketed(Guarded):
         return found
 
 
+IN_FOLDERS = [Kind("directory", "directory", state) for state in ("sqlite", "postgresql")]
+
+
+def platform_of(kind: Kind, folder: Path, fixture: Callable[[str], Any]) -> Guarded:
+    """Give an empty store, an archive and a catalogue of a kind, in folders or in buckets."""
+    if kind.store != "directory":
+        return bucketed_of(kind, folder, fixture)
+    return Guarded(folder, fixture("postgresql").database() if kind.state == "postgresql" else None).write()
+
+
 def bucketed_of(kind: Kind, folder: Path, fixture: Callable[[str], Any]) -> Bucketed:
     """Make a platform of a kind; `fixture` gives the servers by name, and starts those that are asked for."""
     server: S3Server = fixture(kind.store)

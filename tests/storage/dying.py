@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from exodus_common.clock import SystemClock
 from exodus_storage_guard import admission, recall, settings, sweep
@@ -19,6 +18,7 @@ from exodus_storage_guard.run import Run
 from exodus_storage_guard.state.contract import Catalogue, Change
 from exodus_storage_guard.stores.contract import Store
 from exodus_storage_guard.sync import sync
+from tests.parts.doors import replace_methods
 
 STORY, POINT, WHEN = sys.argv[1:4]
 EFFECTS = ("put", "take", "delete", "delete_all", "write_small", "move", "sha256")
@@ -27,11 +27,6 @@ EFFECTS = ("put", "take", "delete", "delete_all", "write_small", "move", "sha256
 def die_if(when: str, *, hit: bool) -> None:
     if hit and when == WHEN:
         os.kill(os.getpid(), signal.SIGKILL)
-
-
-def replace_methods(door: Any, **methods: Callable[..., object]) -> None:
-    """Have a door, of whatever class, do some things in another way from now on."""
-    door.__class__ = type(f"Dying{type(door).__name__}", (type(door),), methods)
 
 
 def make_store_deadly(store: Store, role: str) -> None:

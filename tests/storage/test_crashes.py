@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from exodus_storage_guard.transitions import TRANSITIONS, Event
-from tests.parts.bucketed import KINDS, Kind, bucketed_of
+from tests.parts.bucketed import IN_FOLDERS, KINDS, Kind, platform_of
 from tests.parts.clocks import Jumped
 from tests.parts.command import ROOT
 from tests.parts.guard import MIB, Guarded, apk_key, swept
@@ -61,7 +61,6 @@ def assert_nothing_is_lost(guarded: Guarded, before: dict[str, str]) -> None:
 
 # --- where all is, and at which points it is killed there ---
 
-IN_FOLDERS = [Kind("directory", "directory", state) for state in ("sqlite", "postgresql")]
 SHORT = {IN_FOLDERS[0]}
 # What a sweep does outside is another thing where one server has both buckets, and behind ssh.
 SHORT_SWEEPS = SHORT | {Kind("minio", "same-server", "sqlite"), Kind("minio", "ssh", "postgresql")}
@@ -112,11 +111,7 @@ WITHOUT_ARCHIVE = [kind for kind in EVERYWHERE if kind.archive == "directory"]
 @pytest.fixture
 def platform(request: pytest.FixtureRequest, tmp_path: Path) -> Guarded:
     """Give an empty store, an archive and a catalogue of a kind."""
-    kind: Kind = request.param
-    if kind.store != "directory":
-        return bucketed_of(kind, tmp_path, request.getfixturevalue)
-    state_url = request.getfixturevalue("postgresql").database() if kind.state == "postgresql" else None
-    return Guarded(tmp_path, state_url).write()
+    return platform_of(request.param, tmp_path, request.getfixturevalue)
 
 
 @pytest.fixture

@@ -1,159 +1,333 @@
-"""Archives, disks and clocks that fail: the source stays, and somebody is told what, where, and what next."""
+"""Archives, disks and clocks that fail: the source stays, and somebody is told what, where, and what next.
 
+What is not about a disk happens to folders, and to buckets of each server with archives of each kind.
+"""
+
+import gc
 import hashlib
+import io
 import subprocess
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from exodus_storage_guard.archive import Archive
+from exodus_common.errors import ExodusError
+from exodus_storage_guard.archive import MARK
 from exodus_storage_guard.errors import NotInitialised, StoreFailed
 from exodus_storage_guard.model import StoredObject, Verdict
 from exodus_storage_guard.run import Run
-from exodus_storage_guard.stores.contract import Moved, nobody
-from exodus_storage_guard.stores.directory import DirectoryStore
+from exodus_storage_guard.stores.contract import Moved, Store, nobody
 from exodus_storage_guard.sync import sync
+from tests.parts.bucketed import IN_FOLDERS, KINDS, Bucketed, Kind, platform_of
 from tests.parts.clocks import Jumped
-from tests.parts.guard import MIB, Guarded, on_sqlite, sha256_of, swept
+from tests.parts.doors import replace_methods
+from tests.parts.guard import MIB, Guarded, apk_key, on_sqlite, sha256_of, swept
 from tests.parts.mounts import Namespace, mounted
+
+# How a copy is made is another thing where one server has both buckets, and behind ssh.
+SHORT = {IN_FOLDERS[0], Kind("minio", "same-server", "sqlite"), Kind("minio", "ssh", "postgresql")}
+# Of an archive that says nothing; a real server on a busy machine takes a moment longer to answer than a folder.
+PATIENCE_SECONDS = 2
+OLDEST = apk_key(0)
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(kind, marks=() if kind in SHORT else pytest.mark.full, id="-".join(kind))
+        for kind in (*IN_FOLDERS, *KINDS)
+    ]
+)
+def platform(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Guarded]:
+    """Give an empty store, an archive and a catalogue of each kind."""
+    yield platform_of(request.param, tmp_path, request.getfixturevalue)
+    gc.collect()  # a connection that a traceback kept open ends here, and not in the midst of another test
 
 
 @pytest.fixture
 def full(guarded: Guarded) -> tuple[Guarded, dict[str, str]]:
-    """Fill a store above its high mark; give what was in it."""
-    guarded.write(capacity={"total_bytes": "10 MiB"}, admission={"emergency_reserve": 0})
+    """Fill a folder above its high mark; give what was in it."""
+    return filled(guarded)
+
+
+@pytest.fixture
+def full_platform(platform: Guarded) -> tuple[Guarded, dict[str, str]]:
+    """Fill a store of each kind above its high mark; give what was in it."""
+    return filled(platform)
+
+
+def filled(guarded: Guarded) -> tuple[Guarded, dict[str, str]]:
+    small(guarded)
     guarded.fill(9, oldest=400, newest=200)
     guarded("init")
-    return guarded, {key: sha256_of(guarded.store / key) for key in guarded.stored()}
+    return guarded, guarded.contents()
 
 
-def with_archive(guarded: Guarded, kind: type[DirectoryStore]) -> Run:
-    return guarded.run(archive=Archive(kind(guarded.archive)))
+def small(guarded: Guarded, **tables: dict[str, Any]) -> None:
+    guarded.write(capacity={"total_bytes": "10 MiB"}, admission={"emergency_reserve": 0}, **tables)
 
 
-class Flips(DirectoryStore):
-    """An archive in which a byte turns over."""
+def archive_of(run: Run) -> Store:
+    assert run.archive is not None
+    return run.archive.store
 
-    def put(self, wanted: StoredObject, chunks: Iterable[bytes]) -> StoredObject:
-        stored = super().put(wanted, chunks)
-        with (self._folder / wanted.key).open("r+b") as file:
-            first = file.read(1)
-            file.seek(0)
-            file.write(bytes([first[0] ^ 1]))
+
+def names_in_archive(run: Run) -> set[str]:
+    return {stored.key for stored in archive_of(run).listing()}
+
+
+# --- archives and stores that fail in some way, whatever kind they are of ---
+
+Spoiling = Callable[[bytes], bytes]
+
+
+def with_a_byte_turned_over(content: bytes) -> bytes:
+    return bytes([content[0] ^ 1]) + content[1:]
+
+
+def without_the_end(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def spoil(store: Store, spoiled: Spoiling) -> None:
+    """Have a store keep other bytes than it was sent, or was asked to copy, and say that all went well."""
+    usual = type(store)
+
+    def keep_other_bytes(self: Store, key: str) -> None:
+        with usual.open(self, key) as (stored, chunks):
+            content = spoiled(b"".join(chunks))
+        assert usual.delete(self, stored)
+        usual.put(self, replace(stored, bytes=len(content)), [content])
+
+    def put(self: Store, wanted: StoredObject, chunks: Iterable[bytes]) -> StoredObject:
+        stored = usual.put(self, wanted, chunks)
+        keep_other_bytes(self, wanted.key)
         return stored
 
+    def take(self: Store, source: Store, stored: StoredObject, new_key: str) -> StoredObject | None:
+        taken = usual.take(self, source, stored, new_key)
+        if taken is not None and source is not self:  # a bucket puts a copy aside by taking it from itself
+            keep_other_bytes(self, new_key)
+        return taken
 
-class Truncates(DirectoryStore):
-    """An archive that loses the end."""
-
-    def put(self, wanted: StoredObject, chunks: Iterable[bytes]) -> StoredObject:
-        stored = super().put(wanted, chunks)
-        with (self._folder / wanted.key).open("r+b") as file:
-            file.truncate(stored.bytes // 2)
-        return stored
+    replace_methods(store, put=put, take=take)
 
 
-class Hangs(DirectoryStore):
-    """An archive that takes some bytes and then never any more."""
+def hang(store: Store, woken: threading.Event) -> None:
+    """Have a store take some bytes, or make a copy, and never say any more."""
+    usual = type(store)
 
-    def put(self, wanted: StoredObject, chunks: Iterable[bytes]) -> StoredObject:
+    def put(self: Store, wanted: StoredObject, chunks: Iterable[bytes]) -> StoredObject:
         next(iter(chunks))
-        threading.Event().wait()
-        raise AssertionError("nothing wakes it")
+        woken.wait()
+        raise StoreFailed("the test is over")
+
+    def take(self: Store, source: Store, stored: StoredObject, new_key: str) -> None:
+        if usual.take(self, source, stored, new_key) is not None:
+            woken.wait()
+            raise StoreFailed("the test is over")
+
+    replace_methods(store, put=put, take=take)
 
 
-@pytest.mark.parametrize("kind", [Flips, Truncates])
+def read_slowly(store: Store) -> None:
+    """Have a store be read back more slowly than it may be silent, and never be."""
+    usual = type(store)
+
+    def sha256(self: Store, key: str, moved: Moved = nobody) -> str:
+        for _ in range(6):
+            threading.Event().wait(PATIENCE_SECONDS / 4)
+            moved(1)
+        return usual.sha256(self, key, moved)
+
+    replace_methods(store, sha256=sha256)
+
+
+CHANGED = b"changed"
+
+
+def change_behind_its_back(guarded: Guarded, key: str) -> None:
+    """Change an object as others do, of whom the platform's records know nothing."""
+    if isinstance(guarded, Bucketed):
+        guarded.server.client.put_object(guarded.bucket, key, io.BytesIO(CHANGED), len(CHANGED))
+    else:
+        (guarded.store / key).write_bytes(CHANGED)
+
+
+# --- the faults ---
+
+
+@pytest.mark.parametrize("spoiled", [with_a_byte_turned_over, without_the_end])
 def test_a_copy_that_differs_is_put_aside_and_the_object_stays(
-    kind: type[DirectoryStore], full: tuple[Guarded, dict[str, str]]
+    spoiled: Spoiling, full_platform: tuple[Guarded, dict[str, str]]
 ) -> None:
-    guarded, before = full
+    guarded, before = full_platform
+    run = guarded.run()
+    spoil(archive_of(run), spoiled)
 
-    report = swept(with_archive(guarded, kind))
+    report = swept(run)
     healthy = guarded("sweep", "--json")
 
     assert report.verdict is Verdict.CRITICAL
     assert report.freed_bytes == 0
     assert "put aside, and the object stays where it is" in report.reason
-    assert {key: sha256_of(guarded.store / key) for key in guarded.stored()} | guarded.archived() == before
+    assert guarded.contents() | guarded.archived() == before
     assert guarded.states()["quarantined"] >= 1
     assert guarded("status", "--json").json["verdict"] == "critical"
-    aside = [path for path in guarded.archive.rglob("*.apk") if ".exodus-quarantine" in str(path)]
+    aside = [name for name in names_in_archive(run) if ".exodus-quarantine" in name and name.endswith(".apk")]
     assert len(aside) == guarded.states()["quarantined"]
     assert healthy.json["freed_bytes"] == 2 * MIB  # of others: what is put aside is tried again tomorrow
 
 
-def test_an_archive_that_hangs_is_given_up_and_the_next_run_goes_on(full: tuple[Guarded, dict[str, str]]) -> None:
-    guarded, before = full
-    guarded.write(
-        capacity={"total_bytes": "10 MiB"},
-        admission={"emergency_reserve": 0},
-        sweep={"request_timeout_seconds": 0.5},
-    )
+def test_an_archive_that_hangs_is_given_up_and_the_next_run_goes_on(
+    full_platform: tuple[Guarded, dict[str, str]],
+) -> None:
+    guarded, before = full_platform
+    small(guarded, sweep={"request_timeout_seconds": PATIENCE_SECONDS})
+    run, woken = guarded.run(), threading.Event()
+    # A process with this one's number that began when no other did: it is gone once the sweep has given up.
+    ended = replace(run, owner=f"{run.owner.rpartition(' ')[0]} 0")
+    hang(archive_of(ended), woken)
 
-    with pytest.raises(StoreFailed, match=r"nothing has moved for 0.5 s"):
-        swept(with_archive(guarded, Hangs))
+    with pytest.raises(StoreFailed, match=rf"nothing has moved for {PATIENCE_SECONDS} s"):
+        swept(ended)
 
-    assert {key: sha256_of(guarded.store / key) for key in guarded.stored()} == before
-
-
-class Slow(DirectoryStore):
-    """An archive that is read back more slowly than it may be silent, and never is."""
-
-    def sha256(self, key: str, moved: Moved = nobody) -> str:
-        for _ in range(4):
-            threading.Event().wait(0.2)
-            moved(1)
-        return super().sha256(key, moved)
+    assert guarded.contents() == before
+    assert guarded("sweep", "--json").json["freed_bytes"] == 2 * MIB
+    assert guarded.contents() | guarded.archived() == before
+    woken.set()
 
 
-def test_an_archive_that_is_read_back_slowly_is_not_taken_for_dead(full: tuple[Guarded, dict[str, str]]) -> None:
-    guarded, _ = full
-    guarded.write(
-        capacity={"total_bytes": "10 MiB"},
-        admission={"emergency_reserve": 0},
-        sweep={"request_timeout_seconds": 0.5},
-    )
+def test_an_archive_that_is_read_back_slowly_is_not_taken_for_dead(
+    full_platform: tuple[Guarded, dict[str, str]],
+) -> None:
+    guarded, _ = full_platform
+    small(guarded, sweep={"request_timeout_seconds": PATIENCE_SECONDS})
+    run = guarded.run()
+    read_slowly(archive_of(run))
 
-    assert swept(with_archive(guarded, Slow)).freed_bytes == 2 * MIB
+    assert swept(run).freed_bytes == 2 * MIB
 
 
 def test_an_object_that_others_change_while_it_is_copied_stays_as_they_left_it(
-    full: tuple[Guarded, dict[str, str]],
+    full_platform: tuple[Guarded, dict[str, str]],
 ) -> None:
-    guarded, before = full
-    oldest = min(before, key=lambda key: (guarded.store / key).stat().st_mtime)
+    guarded, before = full_platform
+    run = guarded.run()
+    usual = type(archive_of(run))
 
-    class Disturbed(DirectoryStore):
-        def sha256(self, key: str, moved: Moved = nobody) -> str:
-            if key == oldest:
-                (guarded.store / key).write_bytes(b"changed")
-            return super().sha256(key, moved)
+    def sha256(self: Store, key: str, moved: Moved = nobody) -> str:
+        if key == OLDEST:
+            change_behind_its_back(guarded, key)
+        return usual.sha256(self, key, moved)
 
-    report = swept(with_archive(guarded, Disturbed))
+    replace_methods(archive_of(run), sha256=sha256)
+    report = swept(run)
 
-    assert (guarded.store / oldest).read_bytes() == b"changed"
-    assert oldest not in {one.key for one in report.objects if one.verdict is Verdict.OK}  # type: ignore[union-attr]
+    assert guarded.contents()[OLDEST] == hashlib.sha256(CHANGED).hexdigest()
+    assert OLDEST not in {one.key for one in report.objects if one.verdict is Verdict.OK}  # type: ignore[union-attr]
     assert report.freed_bytes == 2 * MIB
-    assert guarded.archived().get(oldest) == before[oldest], "what was proven is what it was before"
+    assert guarded.archived().get(OLDEST) == before[OLDEST], "what was proven is what it was before"
 
 
-def test_an_object_that_others_change_after_it_was_proven_is_not_deleted(full: tuple[Guarded, dict[str, str]]) -> None:
-    guarded, before = full
-    oldest = min(before, key=lambda key: (guarded.store / key).stat().st_mtime)
+def test_an_object_that_others_change_after_it_was_proven_is_not_deleted(
+    full_platform: tuple[Guarded, dict[str, str]],
+) -> None:
+    guarded, before = full_platform
+    run = guarded.run()
+    usual = type(run.store)
 
-    class Late(DirectoryStore):
-        def delete(self, stored: StoredObject) -> bool:
-            if stored.key == oldest:
-                (guarded.store / oldest).write_bytes(b"changed")
-            return super().delete(stored)
+    def delete_all(self: Store, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
+        if OLDEST in {stored.key for stored in batch}:
+            change_behind_its_back(guarded, OLDEST)
+        return usual.delete_all(self, batch)
 
-    swept(guarded.run(store=Late(guarded.store)))
+    replace_methods(run.store, delete_all=delete_all)
+    swept(run)
 
-    assert (guarded.store / oldest).read_bytes() == b"changed"
-    assert guarded.archived()[oldest] == before[oldest]
+    assert guarded.contents()[OLDEST] == hashlib.sha256(CHANGED).hexdigest()
+    assert guarded.archived()[OLDEST] == before[OLDEST]
+
+
+def test_an_archive_without_our_mark_is_never_written_to(full_platform: tuple[Guarded, dict[str, str]]) -> None:
+    guarded, before = full_platform
+    archive = archive_of(guarded.run())
+    mark = archive.stat(MARK)
+    assert mark is not None
+    archive.delete(mark)
+
+    refused = guarded("sweep", "--json")
+
+    assert refused.exit_code == 1
+    assert "has no mark of ours: is its disk mounted?" in refused.stderr
+    assert list(archive.listing()) == []
+    assert guarded.contents() == before
+
+
+def test_an_archive_with_another_archives_mark_is_never_written_to(
+    full_platform: tuple[Guarded, dict[str, str]],
+) -> None:
+    guarded, before = full_platform
+    run = guarded.run()
+    assert run.archive is not None
+    run.archive.check_mark(run.settled("archive"))
+    run.archive.store.write_small(MARK, b'{"archive": "another"}')
+
+    with pytest.raises(NotInitialised, match="another mark"):
+        swept(run)
+
+    assert names_in_archive(run) == {MARK}
+    assert guarded.contents() == before
+
+
+@pytest.mark.parametrize("years", [-30, -1])
+def test_a_clock_that_jumped_back_makes_everything_young(
+    years: int, full_platform: tuple[Guarded, dict[str, str]]
+) -> None:
+    guarded, before = full_platform
+
+    report = swept(guarded.run(clock=Jumped(timedelta(days=365 * years))))
+
+    assert report.freed_bytes == 0
+    assert "younger than the minimum age" in report.reason
+    assert guarded.contents() == before
+
+
+def test_a_clock_that_jumped_ahead_archives_early_and_loses_nothing(
+    full_platform: tuple[Guarded, dict[str, str]],
+) -> None:
+    guarded, before = full_platform
+
+    report = swept(guarded.run(clock=Jumped(timedelta(days=365 * 30))))
+
+    assert report.freed_bytes == 2 * MIB
+    assert guarded.contents() | guarded.archived() == before
+
+
+def test_three_sweeps_at_once_never_do_the_same_object_twice(platform: Guarded) -> None:
+    guarded = platform.write(capacity={"total_bytes": "60 MiB"}, admission={"emergency_reserve": 0})
+    keys = guarded.fill(58, oldest=400, newest=200)
+    before = guarded.contents()
+    guarded("init")
+
+    all_three = [guarded.start("sweep", "--json") for _ in range(3)]
+    for one in all_three:
+        one.communicate(timeout=60)
+    guarded("sweep")
+
+    events = [(one["key"], one["event"]) for one in guarded("history", "--json").json]
+    archived = [key for key, event in events if event == "archived"]
+    assert len(archived) == len(set(archived))
+    assert guarded.contents() | guarded.archived() == before
+    assert set(archived) == set(keys[: len(archived)])
+    assert guarded.states() == {"resident": 45, "archived": 13}
+
+
+# --- disks that are not mounted ---
 
 
 def test_an_archive_whose_disk_is_not_mounted_is_never_written_to(full: tuple[Guarded, dict[str, str]]) -> None:
@@ -170,16 +344,6 @@ def test_an_archive_whose_disk_is_not_mounted_is_never_written_to(full: tuple[Gu
     assert guarded.stored() == set(before)
 
 
-def test_another_archives_mark_is_not_taken_for_ours(full: tuple[Guarded, dict[str, str]]) -> None:
-    guarded, _ = full
-    Archive(DirectoryStore(guarded.archive)).check_mark(guarded.run().settled("archive"))
-    mark = guarded.archive / ".exodus-storage-guard.json"
-    mark.write_text('{"archive": "another"}')
-
-    with pytest.raises(NotInitialised, match="another mark"):
-        swept(guarded.run())
-
-
 def test_a_store_whose_disk_is_not_mounted_is_not_taken_for_an_empty_one(full: tuple[Guarded, dict[str, str]]) -> None:
     guarded, before = full
     guarded.store.rename(guarded.folder / "unmounted")
@@ -193,45 +357,6 @@ def test_a_store_whose_disk_is_not_mounted_is_not_taken_for_an_empty_one(full: t
     assert guarded.states() == {"resident": len(before)}
     assert guarded("sync", "--emptied").exit_code == 0
     assert guarded.states() == {"gone": len(before)}
-
-
-@pytest.mark.parametrize("years", [-30, -1])
-def test_a_clock_that_jumped_back_makes_everything_young(years: int, full: tuple[Guarded, dict[str, str]]) -> None:
-    guarded, before = full
-
-    report = swept(guarded.run(clock=Jumped(timedelta(days=365 * years))))
-
-    assert report.freed_bytes == 0
-    assert "younger than the minimum age" in report.reason
-    assert guarded.stored() == set(before)
-
-
-def test_a_clock_that_jumped_ahead_archives_early_and_loses_nothing(full: tuple[Guarded, dict[str, str]]) -> None:
-    guarded, before = full
-
-    report = swept(guarded.run(clock=Jumped(timedelta(days=365 * 30))))
-
-    assert report.freed_bytes == 2 * MIB
-    assert {key: sha256_of(guarded.store / key) for key in guarded.stored()} | guarded.archived() == before
-
-
-def test_two_sweeps_at_once_never_do_the_same_object_twice(guarded: Guarded) -> None:
-    guarded.write(capacity={"total_bytes": "60 MiB"}, admission={"emergency_reserve": 0})
-    keys = guarded.fill(58, oldest=400, newest=200)
-    before = {key: sha256_of(guarded.store / key) for key in keys}
-    guarded("init")
-
-    both = [guarded.start("sweep", "--json") for _ in range(3)]
-    for one in both:
-        one.communicate(timeout=60)
-    guarded("sweep")
-
-    events = [(one["key"], one["event"]) for one in guarded("history", "--json").json]
-    archived = [key for key, event in events if event == "archived"]
-    assert len(archived) == len(set(archived))
-    assert {key: sha256_of(guarded.store / key) for key in guarded.stored()} | guarded.archived() == before
-    assert set(archived) == set(keys[: len(archived)])
-    assert guarded.states() == {"resident": 45, "archived": 13}
 
 
 # --- disks that are really full, or read-only ---

@@ -14,6 +14,7 @@ import pytest
 
 from exodus_storage_guard.errors import StoreFailed, StoreFull
 from exodus_storage_guard.model import StoredObject
+from exodus_storage_guard.stores import remote
 from exodus_storage_guard.stores.contract import Store
 from exodus_storage_guard.stores.opening import opened
 from exodus_storage_guard.where import ArchiveSettings
@@ -147,6 +148,19 @@ def test_a_machine_that_says_nothing_is_given_up(tmp_path: Path) -> None:
                 fresh.stat("key")
         finally:
             os.kill(server.process.pid, signal.SIGCONT)
+
+
+def test_a_hash_that_takes_long_over_there_is_waited_for_and_shows_signs_of_life(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sshd.expect_host_key()
+    store, beats = store_at(sshd, tmp_path, seconds=1), list[int]()
+    store.put(StoredObject("key", 7, "", datetime.now(UTC)), [b"content"])
+    monkeypatch.setattr(remote, "_SHA256", f"sleep 3; {remote._SHA256}")
+
+    assert store.sha256("key", beats.append) == hashlib.sha256(b"content").hexdigest()
+
+    assert len(beats) >= 3
 
 
 def test_a_remote_disk_that_is_full_is_named_as_full_and_keeps_no_half(tmp_path: Path) -> None:

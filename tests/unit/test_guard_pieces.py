@@ -1,5 +1,6 @@
 """Sizes, bounded flow, workers, progress, owners, transitions: the small pieces of the guard."""
 
+import hashlib
 import io
 import os
 import subprocess
@@ -13,10 +14,13 @@ from hypothesis import strategies as st
 
 from exodus_common.clock import SystemClock
 from exodus_storage_guard import instants, owners, progress, sizes
-from exodus_storage_guard.archive import verified
+from exodus_storage_guard.archive import Archive, verified
+from exodus_storage_guard.copying import Copier
 from exodus_storage_guard.errors import StoreFailed
 from exodus_storage_guard.flow import Flow
-from exodus_storage_guard.model import IN_STORE, ObjectState
+from exodus_storage_guard.model import IN_STORE, Entry, ObjectState
+from exodus_storage_guard.stores.contract import nobody
+from exodus_storage_guard.stores.directory import DirectoryStore
 from exodus_storage_guard.transitions import REPLAY, TRANSITIONS, Event, after
 from exodus_storage_guard.workers import Pulse, Workers
 
@@ -205,3 +209,19 @@ def test_a_zombie_is_dead() -> None:
 
 def _began(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+
+
+def test_a_copy_that_is_there_already_is_read_with_signs_of_life(tmp_path: Path) -> None:
+    store, there = (DirectoryStore(tmp_path / name) for name in ("store", "there"))
+    for name in ("store", "there"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "key").write_bytes(b"content")
+    stored, beats = store.stat("key"), list[int]()
+    assert stored is not None
+    clock = SystemClock()
+    copier = Copier(store, Archive(there), Flow(0, clock, nobody), clock, beats.append)
+
+    proof = copier.prove(Entry(stored, ObjectState.COPYING, clock.now()))
+
+    assert proof.sha256 == hashlib.sha256(b"content").hexdigest()
+    assert beats == [7, 7], "once to be compared with the object, once to be proven"

@@ -60,7 +60,7 @@ class Store(Protocol):
     def delete_all(self, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
         """Delete exactly these objects and see that they are gone; give the key of each that is not, and why."""
 
-    def move(self, key: str, new_key: str) -> None:
+    def move(self, key: str, new_key: str, moved: Moved = nobody) -> None:
         """Give an object another key."""
 
     def read_small(self, key: str) -> bytes | None:

@@ -166,7 +166,7 @@ class DirectoryStore:
         """Delete files one after the other, and see that they are gone."""
         return delete_one_by_one(self, batch)
 
-    def move(self, key: str, new_key: str) -> None:
+    def move(self, key: str, new_key: str, moved: Moved = nobody) -> None:
         """Rename a file."""
         with (
             self._translated(key),

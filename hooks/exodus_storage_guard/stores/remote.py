@@ -115,7 +115,7 @@ class RemoteStore:
     def sha256(self, key: str, moved: Moved = nobody) -> str:
         """Have a file hashed where it lies, by sha256sum(1)."""
         # A large file is hashed for minutes, without a word.
-        found = self._door.ask(_SHA256, self._named(key), patience=30).split()
+        found = self._door.ask(_SHA256, self._named(key), patient=moved).split()
         if not found or len(found[0]) != 64:
             raise StoreFailed(f"{self.name}: sha256sum gave no SHA-256 of {printable(key)}")
         return found[0].decode("ascii")
@@ -133,7 +133,7 @@ class RemoteStore:
         """Delete files one after the other, and see that they are gone."""
         return delete_one_by_one(self, batch)
 
-    def move(self, key: str, new_key: str) -> None:
+    def move(self, key: str, new_key: str, moved: Moved = nobody) -> None:
         """Rename a file."""
         self._door.ask(_MOVE, self._named(key), self._named(new_key))
 

@@ -136,14 +136,14 @@ class S3Store:
             )
         return found
 
-    def move(self, key: str, new_key: str) -> None:
+    def move(self, key: str, new_key: str, moved: Moved = nobody) -> None:
         """Copy within the server, or what is too large for that through here, and delete what was copied."""
         stored = self.stat(key)
         if stored is None:
             raise ObjectMissing(f"{self.name}: there is no {printable(key)}")
         if self.take(self, stored, new_key) is None:
             with self.open(key) as (found, chunks):
-                self.put(replace(found, key=new_key), chunks)
+                self.put(replace(found, key=new_key), _told(chunks, moved))
         self.delete(stored)
 
     def read_small(self, key: str) -> bytes | None:
@@ -214,6 +214,12 @@ def part_bytes(size: int, etag: str) -> int:
         return max(size, _PART_BYTES[0])
     fewest = -(-size // _MOST_PARTS)
     return max(_USUAL_PART_BYTES, -(-fewest // _MIB) * _MIB)
+
+
+def _told(chunks: Chunks, moved: Moved) -> Chunks:
+    for chunk in chunks:
+        moved(len(chunk))
+        yield chunk
 
 
 class _Exactly(io.RawIOBase):

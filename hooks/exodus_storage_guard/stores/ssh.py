@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,10 +18,12 @@ from typing import IO
 
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import KeyRefused, ObjectChanged, ObjectMissing, StoreFailed, StoreFull
-from exodus_storage_guard.stores.contract import Chunks
+from exodus_storage_guard.stores.contract import Chunks, Moved, nobody
 from exodus_storage_guard.stores.locations import Remote
 
 _CHUNK_BYTES = 256 * 1024
+_PATIENCE = 30  # times the deadline
+_LOOK_SECONDS = 0.25
 _MOST_SESSIONS = 8  # sshd's MaxSessions is 10
 MISSING, ANOTHER = 44, 49
 """What our scripts exit with where there is no such file, or another one."""
@@ -52,20 +55,22 @@ class SshDoor:
         user = f"{self._where.user}@" if self._where.user else ""
         return printable(f"ssh://{user}{self._where.host}:{self._where.port}{self._where.path}")
 
-    def ask(self, script: str, *names: str, content: Iterable[bytes] = (), patience: float = 1) -> bytes:
+    def ask(self, script: str, *names: str, content: Iterable[bytes] = (), patient: Moved | None = None) -> bytes:
         """Run a script, `$a`, `$b`, … being the names, and `content` its input; give what it wrote.
 
-        `patience` is by how much more than the usual deadline it may be silent.
+        What may be silent for longer than the deadline allows is waited for if somebody is told so meanwhile.
         """
-        with self.session(script, *names, content=content, patience=patience) as answer:
+        with self.session(script, *names, content=content, patient=patient) as answer:
             return b"".join(answer)
 
     @contextmanager
-    def session(self, script: str, *names: str, content: Iterable[bytes] = (), patience: float = 1) -> Iterator[Chunks]:
+    def session(
+        self, script: str, *names: str, content: Iterable[bytes] = (), patient: Moved | None = None
+    ) -> Iterator[Chunks]:
         """Run a script and stream what it writes; what it fails with is raised once that is at its end."""
         with self._sessions, tempfile.TemporaryFile() as errors:
             process = self._start(self._argv(_command(self._where, script, names)), errors)
-            watch = _Watch(process, self._timeout_seconds * patience)
+            watch = _Watch(process, self._timeout_seconds * (1 if patient is None else _PATIENCE), patient or nobody)
             try:
                 self._feed(process, content, watch)
                 yield self._answer(process, errors, watch, names)
@@ -146,7 +151,7 @@ class SshDoor:
         argv = [*self._ssh(), "-M", "-S", str(Path(folder.name) / "s"), *self._target()]
         with tempfile.TemporaryFile() as errors:
             process = self._start([*argv, f"echo {_READY.decode().strip()} && exec cat"], errors)
-            watch = _Watch(process, self._timeout_seconds)
+            watch = _Watch(process, self._timeout_seconds, nobody)
             assert process.stdout is not None
             ready = process.stdout.readline()
             watch.stop()
@@ -188,11 +193,11 @@ def _end(process: "subprocess.Popen[bytes]") -> int:
 
 
 class _Watch:
-    """End a program that is silent for too long."""
+    """End a program that is silent for too long; tell somebody that it is waited for."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", seconds: float) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", seconds: float, waiting: Moved) -> None:
         self.seconds, self.has_bitten = seconds, False
-        self._process = process
+        self._process, self._waiting = process, waiting
         self._beat = threading.Event()
         self._stopped = False
         threading.Thread(target=self._look, daemon=True).start()
@@ -205,12 +210,17 @@ class _Watch:
         self._beat.set()
 
     def _look(self) -> None:
+        silent_since = time.monotonic()
         while not self._stopped:
-            if not self._beat.wait(self.seconds):
+            if self._beat.wait(min(_LOOK_SECONDS, self.seconds)):
+                self._beat.clear()
+                silent_since = time.monotonic()
+            elif time.monotonic() - silent_since < self.seconds:
+                self._waiting(0)
+            else:
                 self.has_bitten = True
                 self._process.kill()
                 return
-            self._beat.clear()
 
 
 def _command(where: Remote, script: str, names: tuple[str, ...]) -> str:
