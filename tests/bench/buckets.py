@@ -1,6 +1,7 @@
 """Measure the storage half on MinIO, side by side in one run: moving, releasing, listing, admitting by PostgreSQL.
 
-Run as `make bench`, or `tests/bench/buckets.py --quick` for a tenth of everything. What moves is compared with
+Run as `make bench`, or `tests/bench/buckets.py --quick` for a tenth of everything; move, release, sync, share and admit
+name parts. What moves is compared with
 `mc mirror` and `mc rm`, and with `rclone move`; neither of them proves a copy by its hash.
 """
 
@@ -37,21 +38,49 @@ Targets = dict[str, Callable[[], Any]]
 
 
 def main() -> None:
-    """Print every figure."""
+    """Print every figure, or those of the parts that are named."""
+    wanted = [part for part in PARTS if part in sys.argv[1:]] or list(PARTS)
     with tempfile.TemporaryDirectory(prefix="exodus-bench-", dir="/var/tmp") as folder:
         place = Path(folder)
         with running_minio(place / "minio", MINIO_API_DELETE_CLEANUP_INTERVAL="1s") as server:
-            print("archive + verify + delete, seconds (median of 3, spread), from a bucket of MinIO:")
-            for count, size in ((200 // _SCALE, 20_000_000), (5_000 // _SCALE, 20_000)):
-                for kind in ("bucket", "directory"):
-                    moving(server, place / "work", kind, count, size)
-            releasing(server, place / "release", 5_000 // _SCALE)
-            listing(server, place / "listing", 100_000 // _SCALE)
-            with running_postgresql(make_cluster(place / "cluster"), durable=True) as cluster:
-                sharing(server, cluster, place / "shared", 100 // _SCALE, 20_000_000)
-                print("admit with room and the catalogue in PostgreSQL, milliseconds:")
-                for count in (1_000, 1_000_000 // _SCALE):
-                    admitting(place / f"admit{count}", count, cluster.database())
+            for part in wanted:
+                PARTS[part](server, place)
+
+
+def move(server: S3Server, place: Path) -> None:
+    print("archive + verify + delete, seconds (median of 3, spread), from a bucket of MinIO:")
+    for count, size in ((200 // _SCALE, 20_000_000), (5_000 // _SCALE, 20_000)):
+        for kind in ("bucket", "directory"):
+            moving(server, place / "work", kind, count, size)
+
+
+def release(server: S3Server, place: Path) -> None:
+    releasing(server, place / "release", 5_000 // _SCALE)
+
+
+def sync(server: S3Server, place: Path) -> None:
+    listing(server, place / "listing", 100_000 // _SCALE)
+
+
+def share(server: S3Server, place: Path) -> None:
+    with running_postgresql(make_cluster(place / "cluster"), durable=True) as cluster:
+        sharing(server, cluster, place / "shared", 100 // _SCALE, 20_000_000)
+
+
+def admit(server: S3Server, place: Path) -> None:
+    print("admit with room and the catalogue in PostgreSQL, milliseconds:")
+    with running_postgresql(make_cluster(place / "admitting"), durable=True) as cluster:
+        for count in (1_000, 1_000_000 // _SCALE):
+            admitting(place / f"admit{count}", count, cluster.database())
+
+
+PARTS: dict[str, Callable[[S3Server, Path], None]] = {
+    "move": move,
+    "release": release,
+    "sync": sync,
+    "share": share,
+    "admit": admit,
+}
 
 
 def guarded_on(server: S3Server, folder: Path, bucket: str, low: str = "0%", **tables: Any) -> Guarded:

@@ -21,7 +21,7 @@ from tests.parts.command import Ran  # noqa: E402
 from tests.parts.guard import MIB, Guarded, apk_key, sha256_of  # noqa: E402
 from tests.parts.processes import run  # noqa: E402
 
-_COUNT, _NEW = 97, 200
+_COUNT, _NEW, _LOW_MIB = 97, 200, 75
 
 
 @dataclass
@@ -127,7 +127,9 @@ def make_room(stage: Stage) -> None:
     released = stage.type(f"exodus-storage-guard release {admitted.stdout.split()[-1]}")
     stage.saw(released.exit_code == 0, "released")
     swept = stage.type("exodus-storage-guard sweep | tail -n 1")
-    stage.saw("OK: frees" in swept.stdout, "a sweep goes on down to the low watermark of 75%")
+    left_bytes = sum(path.stat().st_size for path in guarded.store.iterdir())
+    at_low = "OK:" in swept.stdout and left_bytes <= _LOW_MIB * MIB
+    stage.saw(at_low, f"the store is down at the low watermark, {_LOW_MIB} MiB", f"It holds {left_bytes} bytes.")
 
 
 def _wait_for_sweep(guarded: Guarded) -> None:
