@@ -9,10 +9,12 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import BinaryIO
 
 from exodus_common.clock import Clock, Deadline
+from exodus_common.terminal import printable
 from exodus_storage_guard import capacity, owners, policy
-from exodus_storage_guard.errors import UploadRefused
+from exodus_storage_guard.errors import ObjectMissing, UploadRefused
 from exodus_storage_guard.make_room import RoomMaker
 from exodus_storage_guard.model import Capacity, Need, ObjectState, Reservation, StoredObject, Total
 from exodus_storage_guard.policy import Fit
@@ -40,6 +42,10 @@ class _Nobody:
 
     def look(self) -> None:
         """Do nothing."""
+
+    def fetch(self, key: str, target: BinaryIO) -> None:
+        """Have nothing."""
+        raise ObjectMissing(f"nobody fetches {printable(key)} here")
 
 
 NOBODY: RoomMaker = _Nobody()
@@ -105,6 +111,17 @@ def admit(desk: Desk, wanted: Reservation, *, wait_seconds: float = 0) -> Admiss
     if found.missing_bytes > 0:
         found = _wait_for_sweep(desk, wanted, found, wait_seconds)
     return Admission(wanted, _freed(before, desk.measure()))
+
+
+def is_accepting(desk: Desk, size_bytes: int | None) -> bool:
+    """Tell whether an upload would be admitted now without making room for it; nothing is reserved."""
+    measured = desk.measure()
+    if measured is None:
+        return desk.settings.admission.when_unknown == "accept"
+    wanted = request(desk, size_bytes, None)
+    limits, reserve = marks(desk.settings, measured.total_bytes), desk.settings.admission.reserve_bytes
+    reserved = policy.reserved_bytes(one for one in desk.catalogue.reservations() if counts(desk, one, measured))
+    return policy.fit(measured, reserved, wanted.charged_bytes, limits, reserve).missing_bytes == 0
 
 
 def _look_again(desk: Desk, wanted: Reservation, found: Fit) -> Fit:

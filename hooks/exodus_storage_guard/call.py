@@ -9,7 +9,7 @@ from pathlib import Path
 from exodus_common.clock import SystemClock
 from exodus_storage_guard import output, settings
 from exodus_storage_guard.admission import Desk
-from exodus_storage_guard.make_room import Command
+from exodus_storage_guard.make_room import room_maker
 from exodus_storage_guard.model import Verdict
 from exodus_storage_guard.run import Run
 from exodus_storage_guard.state import opening as state
@@ -30,9 +30,14 @@ class Call:
     @property
     def desk(self) -> Desk:
         """Open the door to the state alone."""
-        config = self.arguments.config or os.environ.get(settings.VARIABLE)
-        room = Command(self.settings.admission.make_room, Path(config) if config else None)
+        room = room_maker(self.settings, self.config)
         return Desk(self.settings, state.opened(self.settings.state), SystemClock(), room)
+
+    @property
+    def config(self) -> Path | None:
+        """Name the settings file, where it is not the usual one."""
+        found = self.arguments.config or os.environ.get(settings.VARIABLE)
+        return Path(found) if found else None
 
     def told(self, text: str, verdict: Verdict = Verdict.OK) -> int:
         """Print an outcome; give its exit code."""

@@ -211,6 +211,14 @@ def _report(call: Call) -> int:
     return call.told(json_text(fields) if call.arguments.json else f"OK: wrote {printable(str(target))}")
 
 
+def _serve(call: Call) -> int:
+    from exodus_storage_guard.adapters.serving import serve
+    from exodus_storage_guard.adapters.steward import Steward
+
+    serve(Steward(call.settings, call.config), os.environ)
+    return 0
+
+
 FACES: dict[str, Callable[[Call], int]] = {
     "init": _init,
     "admit": _admit,
@@ -230,4 +238,5 @@ FACES: dict[str, Callable[[Call], int]] = {
     "history": _history,
     "rebuild": _rebuild,
     "report": _report,
+    "serve": _serve,
 }

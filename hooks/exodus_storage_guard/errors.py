@@ -8,9 +8,13 @@ class UploadRefused(TryLater):
 
     def __init__(self, reason: str, retry_after_seconds: int | None = None) -> None:
         """Keep what a platform shows to whoever uploads."""
-        super().__init__(reason)
+        super().__init__(reason, retry_after_seconds)
         self.reason = reason
         self.retry_after_seconds = retry_after_seconds
+
+    def __str__(self) -> str:
+        """Give the reason; both arguments are kept apart, so that Celery can send a refusal from process to process."""
+        return self.reason
 
 
 class StoreFailed(ExodusError):

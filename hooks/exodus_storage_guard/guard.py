@@ -4,12 +4,13 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO, Literal
 
 from exodus_common.clock import SystemClock
 from exodus_storage_guard import admission, owners, settings
 from exodus_storage_guard.admission import Desk
-from exodus_storage_guard.make_room import Command
-from exodus_storage_guard.model import Reservation
+from exodus_storage_guard.make_room import room_maker
+from exodus_storage_guard.model import ObjectState, Reservation
 from exodus_storage_guard.state import opening as state
 
 
@@ -63,7 +64,7 @@ class StorageGuard:
         named = None if path is None else Path(path)
         found = settings.load(named, os.environ)
         config = named or (Path(os.environ[settings.VARIABLE]) if os.environ.get(settings.VARIABLE) else None)
-        room = Command(found.admission.make_room, config)
+        room = room_maker(found, config)
         return cls(Desk(found, state.opened(found.state), SystemClock(), room))
 
     def admit(self, size_bytes: int | None, *, key: str | None = None, wait_seconds: float = 0) -> UploadReservation:
@@ -74,6 +75,27 @@ class StorageGuard:
         wanted = admission.request(self._desk, size_bytes, key, owner=owners.this_process())
         admitted = admission.admit(self._desk, wanted, wait_seconds=wait_seconds)
         return UploadReservation(self._desk, admitted.reservation, admitted.freed_bytes)
+
+    def is_accepting(self, size_bytes: int | None = None) -> bool:
+        """Tell whether an upload of this size, or of a usual one, would be admitted now; nothing is reserved."""
+        return admission.is_accepting(self._desk, size_bytes)
+
+    def is_archived(self, key: str) -> bool:
+        """Tell whether an object is in the archive only, as far as is known here."""
+        entry = self._desk.catalogue.get(key)
+        return entry is not None and entry.state is ObjectState.ARCHIVED
+
+    def fetch(self, key: str, target: BinaryIO) -> None:
+        """Write an object, archived or not, to a file; the store is not refilled.
+
+        Raises `ObjectMissing`, or another `StoreFailed` where it cannot be had now.
+        """
+        self._desk.room.fetch(key, target)
+
+    @property
+    def when_broken(self) -> Literal["refuse", "accept"]:
+        """Say what becomes of uploads while nothing can be decided, as the settings have it."""
+        return self._desk.settings.admission.when_broken
 
     def commit(self, reservation_id: str, key: str | None = None) -> bool:
         """Say that an upload is stored; False where there is no such reservation (any more)."""

@@ -7,14 +7,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from exodus_common.errors import ExodusError
 from exodus_common.process import run
+from exodus_common.terminal import printable
+from exodus_storage_guard.errors import ObjectMissing, StoreFailed
 from exodus_storage_guard.model import Need
+from exodus_storage_guard.settings import Settings
 
 _log = logging.getLogger(__name__)
-_RELEASE_SECONDS = 60.0
+_RELEASE_SECONDS, _FETCH_SECONDS = 60.0, 3600.0
 
 
 class RoomMaker(Protocol):
@@ -28,6 +31,18 @@ class RoomMaker(Protocol):
 
     def start_sweep(self, need: Need | None) -> None:
         """Start a sweep that goes on by itself: until there is so much room, or down to the low watermark."""
+
+    def fetch(self, key: str, target: BinaryIO) -> None:
+        """Write an object, archived or not, to a file; raise `ObjectMissing` or `StoreFailed`."""
+
+
+def room_maker(settings: Settings, config: Path | None) -> RoomMaker:
+    """Give whom the settings name to make room; `config` is the settings file where it is not the usual one."""
+    if settings.admission.make_room == "service":
+        from exodus_storage_guard.ask_service import Service  # a command that does not ask it starts faster
+
+        return Service(settings.service.socket)
+    return Command(settings.admission.make_room, config)
 
 
 @dataclass
@@ -67,9 +82,23 @@ class Command:
         except OSError as error:
             _log.warning("no sweep was started: %s: %s", argv[0], error.strerror)
 
+    def fetch(self, key: str, target: BinaryIO) -> None:
+        """Run `fetch KEY -`, its output into the file."""
+        argv = [*self._program(), "fetch", *self._config(), "--", key, "-"]
+        null, pipe = subprocess.DEVNULL, subprocess.PIPE
+        try:
+            done = subprocess.run(argv, stdin=null, stdout=target, stderr=pipe, timeout=_FETCH_SECONDS, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise StoreFailed(f"{printable(key)} was not fetched: {error}") from error
+        if done.returncode != 0:
+            said = printable(done.stderr.decode("utf-8", "replace").strip()[-500:])
+            raise ObjectMissing(f"{printable(key)} was not fetched: {said}")
+
     def _argv(self, *arguments: str) -> Sequence[str]:
-        config = [] if self.config is None else ["--config", str(self.config)]
-        return [*self._program(), "sweep", *arguments, "--quiet", *config]
+        return [*self._program(), "sweep", *arguments, "--quiet", *self._config()]
+
+    def _config(self) -> Sequence[str]:
+        return [] if self.config is None else ["--config", str(self.config)]
 
     def _program(self) -> Sequence[str]:
         if self.program != "command":

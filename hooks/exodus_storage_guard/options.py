@@ -23,6 +23,7 @@ _HELP = {
     "hold": "protect objects from every sweep",
     "unhold": "lift that protection",
     "forget": "remove archived objects for good",
+    "serve": "the same admission over HTTP on a Unix socket, until told to end",
     "history": "what was done, to one object or all",
     "report": "a page with plots",
     "rebuild": "make a lost catalogue anew from the archive's manifests and the store",

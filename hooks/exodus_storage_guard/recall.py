@@ -117,6 +117,22 @@ def fetch(run: Run, key: str, target: str) -> Recalled:
     return _told(entry, "fetched")
 
 
+def read(run: Run, key: str) -> tuple[int, Chunks]:
+    """Give an object's size and its bytes, archived or not; the store is not refilled.
+
+    Nothing is wrong up to here once this returns; `StoreFailed` may still come before the last of its bytes.
+    """
+    entry = _known(run, key)
+    chunks = _streamed(run, entry)
+    first = next(chunks, b"")
+    return entry.bytes, (chunk for part in ([first], chunks) for chunk in part if chunk)
+
+
+def _streamed(run: Run, entry: Entry) -> Chunks:
+    with _proven_chunks(run, entry) as chunks:
+        yield from chunks
+
+
 def _write(target: Path, chunks: Chunks) -> None:
     try:
         with replacing(target, mode=0o600) as file:

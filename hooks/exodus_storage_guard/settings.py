@@ -1,5 +1,6 @@
 """What an operator can set; CONTRACT.md fixes the names."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from exodus_storage_guard.where import ArchiveSettings, RecordsSettings, StateSe
 DEFAULT_FILE = Path("/etc/exodus-storage-guard.toml")
 VARIABLE = "EXODUS_STORAGE_GUARD_CONFIG"
 DEFAULT_PATTERN = r"^[a-z]{60}_.+\.apk$"
+_LONGEST_SOCKET_NAME_BYTES = 108  # unix(7)
 _PERCENT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*", re.ASCII)
 
 
@@ -123,19 +125,32 @@ class AdmissionSettings:
     when_unknown: Literal["refuse", "accept"] = "refuse"
     lease_seconds: float = 3600
     make_room: str = "command"
+    when_broken: Literal["refuse", "accept"] = "refuse"
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         _size("emergency_reserve", self.emergency_reserve)
         require(1 <= self.size_factor <= 10, "size_factor: allowed: 1 to 10")
         require(0 < self.lease_seconds <= 30 * 86400, "lease_seconds: allowed: more than 0, at most 30 days")
-        allowed = self.make_room == "command" or Path(self.make_room).is_absolute()
-        require(allowed, 'make_room: allowed: "command", or the absolute path of one')
+        allowed = self.make_room in ("command", "service") or Path(self.make_room).is_absolute()
+        require(allowed, 'make_room: allowed: "command", the absolute path of one, or "service"')
 
     @property
     def reserve_bytes(self) -> int:
         """Give what stays free, whatever comes."""
         return _size("emergency_reserve", self.emergency_reserve)
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """Say where the service is asked; who may write to its socket may ask it."""
+
+    socket: Path = Path("/run/exodus-storage-guard/service.sock")
+
+    def __post_init__(self) -> None:
+        """Refuse what no socket can be called."""
+        fits = len(os.fsencode(self.socket)) < _LONGEST_SOCKET_NAME_BYTES
+        require(self.socket.is_absolute() and fits, "socket: allowed: an absolute path of at most 107 bytes")
 
 
 @dataclass(frozen=True)
@@ -177,6 +192,7 @@ class Settings:
     sweep: SweepSettings = field(default_factory=SweepSettings)
     state: StateSettings = field(default_factory=StateSettings)
     records: RecordsSettings | None = None
+    service: ServiceSettings = field(default_factory=ServiceSettings)
 
     def __post_init__(self) -> None:
         """Refuse contradictions between the tables."""

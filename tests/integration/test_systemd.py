@@ -129,6 +129,7 @@ SCORES = [
     ("exodus-certbot-failed@.service", 3.2),
     ("exodus-storage-guard.service", 2.0),
     ("exodus-storage-guard-failed@.service", 2.0),
+    ("exodus-storage-guard-serve.service", 2.0),
 ]
 
 

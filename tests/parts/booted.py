@@ -17,7 +17,7 @@ _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "exo
 _BOOT = """
 set -eu
 lower=$1 work=$2; root=$work/root
-mount --make-rprivate /
+mount --make-rprivate / 2>/dev/null || true # in a chroot there is nothing mounted at /
 mkdir -p "$root" "$work/overlay"
 mount -t overlay overlay -o "lowerdir=$lower,upperdir=$work/upper,workdir=$work/overlay" "$root"
 mount -t proc proc "$root/proc"
@@ -77,7 +77,8 @@ class Debian:
         self.path("/opt/project/hooks").mkdir(parents=True)
         for at in ("exodus_certbot", "hooks/exodus_common", "hooks/exodus_storage_guard"):
             subprocess.run(["cp", "-r", ROOT / at, self.path(f"/opt/project/{at}")], check=True)
-        namespaces = ("--mount", "--pid", "--fork", "--kill-child", "--cgroup", "--net", "--uts", "--ipc")
+        namespaces = ("--mount", "--propagation", "unchanged", "--pid", "--fork", "--kill-child")
+        namespaces += ("--cgroup", "--net", "--uts", "--ipc")
         done = subprocess.run(
             ["unshare", *namespaces, "bash", "-c", _BOOT, "boot", str(self.base), str(self.work)],
             capture_output=True,

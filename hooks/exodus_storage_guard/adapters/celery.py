@@ -1,0 +1,87 @@
+"""Celery: tasks that store an upload ask for room before they start (Celery 5.2 and newer).
+
+A platform derives a task of its own:
+
+    class Analysis(GuardedTask):
+        def upload_bytes(self, request_id):
+            return UploadRequest.objects.get(pk=request_id).apk.size
+
+        def on_refused(self, refusal, request_id):
+            UploadRequest.objects.filter(pk=request_id).update(in_error=True, description=refusal.reason)
+
+    @app.task(base=Analysis, bind=True)
+    def analyse(self, request_id): ...
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from celery import Task
+
+from exodus_storage_guard.adapters.gate import HELD, Gate, WhenBroken
+from exodus_storage_guard.errors import UploadRefused
+from exodus_storage_guard.guard import UploadReservation
+
+_gates: dict[tuple[Path | None, WhenBroken | None], Gate] = {}
+
+
+class GuardedTask(Task):
+    """Run a task within a reservation: what returns commits it, and whatever ends it otherwise releases it.
+
+    Where there is no room the body is not run. While the guard says when to come back, the task is tried again then,
+    `max_retries` times; after that, and where no sweep can help, it fails with `UploadRefused`, and `on_refused` is
+    called. A worker that is killed needs no help: its reservations end with it.
+
+    Called like a function it is guarded as well, and raises `UploadRefused` at once, to the caller alone.
+    """
+
+    abstract = True
+    throws: tuple[type[Exception], ...] = (UploadRefused,)  # no error of the platform's: logged without a traceback
+    guard_config: Path | None = None
+    when_broken: WhenBroken | None = None
+
+    def upload_bytes(self, *args: Any, **kwargs: Any) -> int | None:
+        """Say how large the upload is; None has it estimated, and `self.reservation.grow` correct that."""
+        return None
+
+    def upload_key(self, *args: Any, **kwargs: Any) -> str | None:
+        """Say under which key it will be stored, where that is known: no sweep touches it meanwhile."""
+        return None
+
+    def on_refused(self, refusal: UploadRefused, *args: Any, **kwargs: Any) -> None:
+        """Let the platform tell whoever uploads; called once, when the task is given up."""
+
+    @property
+    def reservation(self) -> UploadReservation | None:
+        """Give the reservation of the run at hand; None where a broken guard's uploads are accepted."""
+        return HELD.get()
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        """Ask for room; what is raised here ends the task as if its body had raised it."""
+        super().before_start(task_id, args, kwargs)
+        self.request.exodus_admitted = (self._admitted(args, kwargs),)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the body within what `before_start` reserved; who calls it like a function has not been there."""
+        admitted = self.request.__dict__.pop("exodus_admitted", None) or (self._admitted(args, kwargs),)
+        with self._gate().holding(*admitted):
+            # A worker has made the request at hand already; Celery's own __call__ would put an empty one over it.
+            return super().__call__(*args, **kwargs) if self.request.called_directly else self.run(*args, **kwargs)
+
+    def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Hand a refusal to `on_refused`."""
+        super().on_failure(exc, task_id, args, kwargs, einfo)
+        if isinstance(exc, UploadRefused):
+            self.on_refused(exc, *args, **kwargs)
+
+    def _admitted(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> UploadReservation | None:
+        try:
+            return self._gate().admit(self.upload_bytes(*args, **kwargs), self.upload_key(*args, **kwargs))
+        except UploadRefused as refusal:
+            if refusal.retry_after_seconds is None:
+                raise
+            raise self.retry(exc=refusal, countdown=refusal.retry_after_seconds) from refusal
+
+    def _gate(self) -> Gate:
+        return _gates.setdefault((self.guard_config, self.when_broken), Gate(self.guard_config, self.when_broken))

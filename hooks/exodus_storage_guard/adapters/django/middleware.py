@@ -1,0 +1,50 @@
+"""Settle what a request reserved once it is answered, and have a refusal's status say what it is."""
+
+import logging
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from exodus_common.errors import ExodusError
+from exodus_storage_guard.adapters.django.requests import mark, refusal_of, settle
+from exodus_storage_guard.errors import UploadRefused
+
+_log = logging.getLogger(__name__)
+_FIRST_FAILURE = 400
+
+
+class GuardMiddleware:
+    """Commit what was stored, release what was not; answer `UploadRefused` that no view caught with 503 or 507."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        """Take what answers."""
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer a request."""
+        stored = False
+        try:
+            response = self._get_response(request)
+            refusal = refusal_of(request)
+            stored = response.status_code < _FIRST_FAILURE and refusal is None
+            if refusal is not None and response.status_code < _FIRST_FAILURE:
+                mark(response, refusal)
+            return response
+        finally:
+            _settle(request, stored=stored)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answer a refusal that comes from the storage, while something is saved."""
+        if not isinstance(exception, UploadRefused):
+            return None
+        response = HttpResponse(exception.reason, content_type="text/plain; charset=utf-8")
+        mark(response, exception)
+        return response
+
+
+def _settle(request: HttpRequest, *, stored: bool) -> None:
+    """Settle; a state that is away by now is no reason to fail what is done: the lease ends by itself."""
+    try:
+        settle(request, stored=stored)
+    except ExodusError as error:
+        _log.warning("a reservation was not settled, and ends by itself: %s", error)

@@ -1,0 +1,80 @@
+"""A storage around the platform's own: it reserves before it saves, and reads what was archived from the archive."""
+
+import logging
+import tempfile
+from typing import Any, cast
+
+from django.core.files import File
+from django.core.files.storage import Storage
+from django.utils.deconstruct import deconstructible
+from django.utils.module_loading import import_string
+
+from exodus_common.errors import ExodusError
+from exodus_storage_guard.adapters.django.gates import gate
+from exodus_storage_guard.adapters.django.options import options
+from exodus_storage_guard.adapters.django.requests import has_room
+
+_log = logging.getLogger(__name__)
+_IN_MEMORY_BYTES = 1024 * 1024
+_PASSED_ON = (
+    *("delete", "listdir", "path", "size", "url"),
+    *("get_accessed_time", "get_created_time", "get_modified_time"),
+    *("get_valid_name", "get_alternative_name", "generate_filename"),
+)
+
+
+@deconstructible
+class GuardedStorage(Storage):
+    """Wrap the storage `backend` with its `options`: those given, or `storage` of EXODUS_STORAGE_GUARD."""
+
+    def __init__(self, backend: str | None = None, options: dict[str, Any] | None = None) -> None:
+        """Make the storage that is wrapped."""
+        named: dict[str, Any] = _named() if backend is None else {"backend": backend, "options": options or {}}
+        self._inner = import_string(named["backend"])(**named.get("options", {}))
+
+    def __getattribute__(self, name: str) -> Any:
+        """Pass on what the guard has no say in."""
+        if name in _PASSED_ON:
+            return getattr(object.__getattribute__(self, "_inner"), name)
+        return super().__getattribute__(name)
+
+    def exists(self, name: str) -> bool:
+        """Tell whether a name is taken: what was archived keeps its own."""
+        return bool(self._inner.exists(name)) or _is_archived(name)
+
+    def _save(self, name: str, content: File) -> str:
+        """Save within a reservation: the request's, or one of its own; raise `UploadRefused` where there is no room."""
+        if has_room() or not options().guards(name):
+            return cast(str, self._inner.save(name, content))
+        reservation = gate().admit(content.size, name)
+        if reservation is None:
+            return cast(str, self._inner.save(name, content))
+        try:
+            saved = cast(str, self._inner.save(name, content))
+        except BaseException:
+            reservation.release()
+            raise
+        reservation.commit(saved)
+        return saved
+
+    def _open(self, name: str, mode: str = "rb") -> File:
+        """Open a file; what is in the archive only is read from there into a temporary one, and not put back."""
+        if mode != "rb" or not _is_archived(name) or self._inner.exists(name):
+            return self._inner.open(name, mode)
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever opens it closes it
+        gate().guard.fetch(name, file)
+        file.seek(0)
+        return File(file, name)
+
+
+def _named() -> dict[str, Any]:
+    return dict(options().storage)
+
+
+def _is_archived(name: str) -> bool:
+    """Ask the state; where it is away the store alone says what there is."""
+    try:
+        return bool(gate().guard.is_archived(name))
+    except ExodusError as error:
+        _log.warning("whether %s is archived is not known: %s", name, error)
+        return False

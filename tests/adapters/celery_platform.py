@@ -1,0 +1,155 @@
+"""A platform's Celery app as a worker imports it; its environment says where its folder is, and how it is set up."""
+
+import json
+import os
+import signal
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from celery.exceptions import Ignore, Reject
+from kombu.transport import filesystem
+from kombu.utils.json import dumps
+
+from exodus_storage_guard import UploadRefused
+from exodus_storage_guard.adapters.celery import GuardedTask
+
+FOLDER = Path(os.environ.get("PLATFORM_FOLDER", "."))
+SERIALIZER = os.environ.get("PLATFORM_SERIALIZER", "json")
+
+
+def configuration(folder: Path, serializer: str) -> dict[str, Any]:
+    """Give what the worker and whoever sends it tasks agree on: messages and results are files."""
+    messages = str(folder / "messages")
+    options = {"data_folder_in": messages, "data_folder_out": messages, "processed_folder": str(folder / "processed")}
+    return {
+        "broker_url": "filesystem://",
+        "broker_transport_options": options
+        | {"control_folder": str(folder / "control"), "store_processed": True, "polling_interval": 0.02},
+        "result_backend": f"file://{folder / 'results'}",
+        "result_serializer": serializer,
+        "result_accept_content": ["json", "pickle"],
+        "broker_connection_retry_on_startup": True,
+    }
+
+
+def _put_whole(self: filesystem.Channel, queue: str, payload: object, **more: object) -> None:
+    """Put a message where the worker looks once it is whole: Kombu's own may be read when it is half written."""
+    file = Path(self.data_folder_out) / f"{time.monotonic_ns():020}_{uuid.uuid4()}.{queue}.msg"
+    half = file.with_suffix(".half")
+    half.write_text(dumps(payload))
+    half.rename(file)
+
+
+filesystem.Channel._put = _put_whole
+
+app = Celery("celery_platform", set_as_current=False)
+app.conf.update(configuration(FOLDER, SERIALIZER))
+
+
+class Upload(GuardedTask):
+    """A task that stores a file under a key; both are its arguments."""
+
+    abstract = True
+    max_retries = int(os.environ.get("PLATFORM_MAX_RETRIES", "3"))
+    when_broken = os.environ.get("PLATFORM_WHEN_BROKEN") or None  # type: ignore[assignment]
+
+    def upload_bytes(self, key: str, size: int) -> int | None:
+        return size
+
+    def upload_key(self, key: str, size: int) -> str | None:
+        return key
+
+    def on_refused(self, refusal: UploadRefused, key: str, size: int) -> None:
+        note("refused", key=key, reason=refusal.reason, retry_after_seconds=refusal.retry_after_seconds)
+
+    def runs(self, key: str) -> None:
+        """Note that the body runs, with what is reserved for it."""
+        reservation = self.reservation
+        note("ran", key=key, reservation=reservation.id if reservation else None, pid=os.getpid())
+
+
+class UploadOfUnknownSize(Upload):
+    """The same, where nobody knows beforehand how much comes."""
+
+    abstract = True
+
+    def upload_bytes(self, key: str, size: int) -> int | None:
+        return None
+
+
+def note(what: str, **fields: object) -> None:
+    """Write a line down for the test to read."""
+    with (FOLDER / what).open("a") as file:
+        file.write(json.dumps(fields) + "\n")
+
+
+def write(key: str, size: int) -> str:
+    """Store what was uploaded."""
+    (FOLDER / "store" / key).write_bytes(b"\0" * size)
+    return key
+
+
+@app.task(base=Upload, bind=True)
+def store(self: Upload, key: str, size: int) -> str:
+    self.runs(key)
+    return write(key, size)
+
+
+@app.task(base=UploadOfUnknownSize, bind=True)
+def grow(self: Upload, key: str, size: int) -> str:
+    self.runs(key)
+    assert self.reservation is not None
+    self.reservation.grow(size)
+    return write(key, size)
+
+
+@app.task(base=Upload, bind=True)
+def break_off(self: Upload, key: str, size: int) -> None:
+    self.runs(key)
+    raise RuntimeError("the upload broke off")
+
+
+@app.task(base=Upload, bind=True)
+def ignore(self: Upload, key: str, size: int) -> None:
+    self.runs(key)
+    raise Ignore
+
+
+@app.task(base=Upload, bind=True)
+def reject(self: Upload, key: str, size: int) -> None:
+    self.runs(key)
+    raise Reject("a message of nobody", requeue=False)
+
+
+@app.task(base=Upload, bind=True)
+def retry_once(self: Upload, key: str, size: int) -> str:
+    self.runs(key)
+    if self.request.retries == 0:
+        raise self.retry(countdown=0)
+    return write(key, size)
+
+
+@app.task(base=Upload, bind=True)
+def hang(self: Upload, key: str, size: int) -> None:
+    self.runs(key)
+    signal.pause()
+
+
+@app.task(base=Upload, bind=True, soft_time_limit=1)
+def take_too_long(self: Upload, key: str, size: int) -> None:
+    self.runs(key)
+    signal.pause()
+
+
+@app.task(base=Upload, bind=True)
+def store_another_inside(self: Upload, key: str, size: int) -> str:
+    """Call another guarded task, and this very one, like functions."""
+    self.runs(key)
+    if not key.startswith("inner-"):
+        store(f"other-{key}", size)
+        self(f"inner-{key}", size)
+        self.runs(key)
+    return write(key, size)

@@ -1,0 +1,730 @@
+"""The service over a Unix socket: what the command does, for users and languages that are not ours."""
+
+import asyncio
+import hashlib
+import http.client
+import json
+import logging
+import os
+import re
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exodus_storage_guard import StorageGuard, UploadRefused, settings
+from exodus_storage_guard.adapters import http as service_http
+from exodus_storage_guard.adapters.steward import Steward, whole
+from exodus_storage_guard.errors import ObjectMissing, StoreFailed
+from tests.parts.command import ROOT
+from tests.parts.guard import MIB, Guarded, apk_key
+from tests.parts.service import Service, UnixConnection, object_path, opened, running_service, short_folder
+
+DESCRIPTION = json.loads((ROOT / "hooks/exodus_storage_guard/adapters/openapi.json").read_text("ascii"))
+UNITS = ROOT / "packaging/systemd"
+ODD_KEY = os.fsdecode(b"2019/an app \xff%2F+.apk")
+
+
+@pytest.fixture
+def at() -> Iterator[Path]:
+    """Give a name for a socket."""
+    with short_folder() as folder:
+        yield folder / "service.sock"
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, at: Path) -> Guarded:
+    """Give an empty store of 100 MiB by budget, and settings that name the socket."""
+    return written(Guarded(tmp_path), at)
+
+
+@pytest.fixture
+def service(guarded: Guarded, at: Path) -> Iterator[Service]:
+    """Give a service over that empty store."""
+    assert guarded("init").exit_code == 0
+    with running_service(guarded, at) as service:
+        yield service
+
+
+@pytest.fixture
+def archived(guarded: Guarded, at: Path) -> tuple[Guarded, str, bytes]:
+    """Archive one object of three that fill a store of 10 MiB; give its key and bytes."""
+    written(
+        guarded, at, capacity={"total_bytes": "10 MiB"}, select={"pattern": "."}, admission={"emergency_reserve": 0}
+    )
+    content = guarded.put(ODD_KEY, size=3 * MIB, days=400).read_bytes()
+    for name in ("a", "b"):
+        guarded.put(name, size=3 * MIB, days=300)
+    guarded("init")
+    assert guarded("sweep").exit_code == 0
+    assert guarded.stored() == {"a", "b"}
+    return guarded, ODD_KEY, content
+
+
+def written(guarded: Guarded, at: Path, **tables: dict[str, Any] | None) -> Guarded:
+    return guarded.write(service={"socket": str(at)}, **tables)
+
+
+def filled(guarded: Guarded, *, oldest: float, newest: float) -> list[str]:
+    """Fill the store up to the flood mark."""
+    keys = guarded.fill(94, oldest=oldest, newest=newest)
+    assert guarded("init").exit_code == 0
+    return keys
+
+
+def copy_of(guarded: Guarded, key: str) -> Path:
+    """Name the file that an object's copy is."""
+    manifests = guarded.archive.rglob("*.manifest.json")
+    (found,) = [path for path in manifests if json.loads(path.read_text())["key"] == key]
+    return found.with_name(found.name.removesuffix(".manifest.json"))
+
+
+def until(holds: Callable[[], bool], seconds: float = 20) -> bool:
+    deadline = time.monotonic() + seconds
+    while not (held := holds()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return held
+
+
+# --- the description ---
+
+
+def _shape(path: str) -> str:
+    return re.sub(r"\{\w+\}|\(\?P<\w+>[^)]*\)", "{}", path).replace("\\", "")
+
+
+def test_what_is_described_is_exactly_what_is_served() -> None:
+    described = {
+        (method.upper(), _shape(path))
+        for path, operations in DESCRIPTION["paths"].items()
+        for method in operations
+        if method != "parameters"
+    }
+
+    assert described == {(route.method, _shape(route.path.pattern)) for route in service_http.ROUTES}
+
+
+def _resolved(found: Any) -> Any:
+    if isinstance(found, dict) and "$ref" in found:
+        at: Any = DESCRIPTION
+        for part in found["$ref"].removeprefix("#/").split("/"):
+            at = at[part]
+        return _resolved(at)
+    if isinstance(found, dict):
+        return {name: _resolved(one) for name, one in found.items()}
+    return [_resolved(one) for one in found] if isinstance(found, list) else found
+
+
+@pytest.mark.parametrize("route", service_http.ROUTES, ids=lambda route: f"{route.method} {route.path.pattern}")
+def test_the_fields_that_are_described_are_exactly_those_that_are_taken(route: service_http.Route) -> None:
+    (path,) = [path for path in DESCRIPTION["paths"] if _shape(path) == _shape(route.path.pattern)]
+    operation = _resolved(DESCRIPTION["paths"][path][route.method.lower()])
+
+    body = operation.get("requestBody", {"content": {}})["content"]
+    schema = body["application/json"]["schema"] if body else {"properties": {}}
+    assert set(schema["properties"]) == set(route.takes or ())
+    assert schema.get("additionalProperties", False) is False
+    assert {"400", "500"} <= set(operation["responses"])
+
+
+def test_the_service_gives_its_description(shared: Service) -> None:
+    assert shared.ask("GET", "/openapi.json").json == DESCRIPTION
+
+
+# --- reservations ---
+
+
+def test_what_is_reserved_is_promised_and_what_is_released_is_free_again(service: Service) -> None:
+    first = service.reserve(bytes=60 * MIB)
+    refused = service.reserve(bytes=60 * MIB)
+    released = service.ask("DELETE", f"/v1/reservations/{first.json['reservation']}")
+    second = service.reserve(bytes=60 * MIB)
+
+    assert (first.status, refused.status, released.status, second.status) == (201, 507, 204, 201)
+    assert set(first.json) == {"reservation", "bytes", "expires_at", "freed_bytes"}
+    assert (first.json["bytes"], first.json["freed_bytes"]) == (60 * MIB, 0)
+
+
+def test_what_is_committed_is_known_by_its_key(guarded: Guarded, service: Service) -> None:
+    reservation = service.reserve(bytes=MIB, key=apk_key(1)).json["reservation"]
+    guarded.put(apk_key(2), days=0)
+
+    committed = service.ask("POST", f"/v1/reservations/{reservation}/commit", {"key": apk_key(2)})
+    again = service.ask("POST", f"/v1/reservations/{reservation}/commit")
+    unknown = service.ask("POST", "/v1/reservations/no-such-id/commit")
+
+    assert (committed.status, again.status, unknown.status) == (204, 204, 404)
+    assert guarded.states() == {"resident": 1}
+    assert service.ask("GET", object_path(apk_key(2))).status == 200
+
+
+def test_an_upload_of_unknown_size_is_estimated_and_a_lease_ends_by_itself(service: Service) -> None:
+    estimated = service.ask("POST", "/v1/reservations", {"lease_seconds": 0.3})
+    refused = service.reserve(bytes=60 * MIB)
+    time.sleep(0.4)
+
+    assert (estimated.status, estimated.json["bytes"], refused.status) == (201, 64 * MIB, 507)
+    assert service.reserve(bytes=60 * MIB).status == 201
+
+
+def test_where_a_sweep_can_help_one_is_told_when_to_come_back_or_waits(guarded: Guarded, at: Path) -> None:
+    filled(guarded, oldest=400, newest=200)
+    with running_service(guarded, at) as service:
+        refused = service.reserve(bytes=10 * MIB)
+        waited = service.reserve(bytes=10 * MIB, wait_seconds=30)
+
+    assert refused.status == 503
+    assert refused.json["retry_after_seconds"] == int(refused.headers["retry-after"]) > 0
+    assert "a sweep is making room" in refused.reason
+    assert (waited.status, len(guarded.archived())) == (201, 9)
+
+
+def test_where_no_sweep_can_help_nobody_is_told_to_come_back(guarded: Guarded, at: Path) -> None:
+    filled(guarded, oldest=100, newest=1)
+    with running_service(guarded, at) as service:
+        refused, never = service.reserve(bytes=10 * MIB, wait_seconds=30), service.reserve(bytes=200 * MIB)
+
+    assert (refused.status, never.status) == (507, 507)
+    assert refused.json == {"refused": True, "reason": refused.reason, "retry_after_seconds": None}
+    assert "nothing old enough" in refused.reason
+    assert "retry-after" not in refused.headers
+
+
+def test_fifty_clients_at_once_get_what_there_is_and_no_more(service: Service) -> None:
+    together = threading.Barrier(50)
+
+    def reserve(number: int) -> int:
+        together.wait()
+        return service.reserve(bytes=9 * MIB).status
+
+    with ThreadPoolExecutor(50) as clients:
+        answered = list(clients.map(reserve, range(50)))
+
+    assert (answered.count(201), answered.count(507)) == (10, 40)
+    assert service.reserved() == 10
+
+
+def test_without_a_catalogue_everything_says_so_and_with_one_all_is_well(guarded: Guarded, at: Path) -> None:
+    with running_service(guarded, at) as service:
+        asked = [
+            ("GET", "/v1/status"),
+            ("POST", "/v1/reservations"),
+            ("GET", "/v1/objects/a"),
+        ]
+        before = [service.ask(*one) for one in asked]
+        guarded("init")
+        after = [service.ask(*one).status for one in asked]
+
+    assert [(one.status, "run: exodus-storage-guard init" in one.reason) for one in before] == [(500, True)] * 3
+    assert after == [200, 201, 404]
+
+
+def test_the_status_is_the_commands(guarded: Guarded, service: Service) -> None:
+    service.reserve(bytes=MIB)
+    told, described = service.ask("GET", "/v1/status").json, DESCRIPTION["components"]["schemas"]["Status"]
+
+    assert set(told) == set(described["required"]) == set(described["properties"])
+    assert told | {"capacity": None} == guarded("status", "--json").json | {"capacity": None}
+
+
+# --- what is no request ---
+
+
+NO_REQUESTS: list[object] = [
+    *(b"{", b"\xff", b"[1]", b"[" * 60_000, b'{"bytes": 1e999}', b'{"bytes": NaN}'),
+    *({"bytes": size} for size in ("10", True, -1, 1.5, 2**53 + 1, [1])),
+    *({"bytes": 1, "key": key} for key in (1, "", "\ud800", "a\0")),
+    *({"bytes": 1, "lease_seconds": 1e18}, {"bytes": 1, "wait_seconds": 601}, {"size": 10}),
+]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Give a service that tests share which change nothing."""
+    with short_folder() as folder:
+        guarded = written(Guarded(tmp_path_factory.mktemp("shared")), folder / "service.sock")
+        guarded("init")
+        with running_service(guarded, folder / "service.sock") as service:
+            yield service
+
+
+@pytest.mark.parametrize("body", NO_REQUESTS, ids=lambda body: str(body)[:30])
+def test_a_body_that_says_something_else_reserves_nothing(shared: Service, body: object) -> None:
+    refused = shared.ask("POST", "/v1/reservations", body)
+
+    assert (refused.status, bool(refused.reason)) == (400, True)
+    assert shared.reserved() == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{}", {"bytes": None}, {"bytes": 0}, {"bytes": 1.0}, {"bytes": 1, "key": "\udcff", "wait_seconds": 0.5}],
+)
+def test_a_body_that_says_what_is_allowed_reserves(shared: Service, body: object) -> None:
+    answer = shared.ask("POST", "/v1/reservations", body)
+
+    assert (answer.status, shared.reserved()) == (201, 1)
+    assert shared.ask("DELETE", f"/v1/reservations/{answer.json['reservation']}").status == 204
+
+
+@pytest.mark.parametrize(("size", "status"), [(64 * 1024, 201), (64 * 1024 + 1, 400), (20 * MIB, 400)])
+def test_a_body_beyond_64_kib_is_none(service: Service, size: int, status: int) -> None:
+    answer = service.ask("POST", "/v1/reservations", b'{"bytes": 1' + b" " * (size - 12) + b"}")
+
+    assert answer.status == status
+    assert status == 201 or "too large" in answer.reason
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/reservations/", "/v1/objects/", "/v2/status", "/v1/reservations/%00"])
+def test_an_unknown_path_says_where_the_known_ones_are(shared: Service, path: str) -> None:
+    answer = shared.ask("DELETE", path)
+
+    assert (answer.status, "/openapi.json" in answer.reason) == (404, True)
+
+
+def test_a_wrong_method_is_told_the_right_ones(shared: Service) -> None:
+    wrong, right = shared.ask("PUT", "/v1/status?x=1"), shared.ask("GET", "/v1/status?x=1")
+
+    assert (wrong.status, wrong.headers["allow"], right.status) == (405, "GET", 200)
+
+
+@pytest.mark.parametrize("path", ["/v1/room", "/v1/sweep"])
+def test_what_is_no_reservation_is_handed_on_to_nobody(shared: Service, path: str) -> None:
+    for wrong in ("--premigrated-only;", "a\0", "", 1, "\udcff"):
+        assert shared.ask("POST", path, {"bytes": 0, "reservation": wrong}).status == 400
+
+
+def test_room_and_measurements_may_be_asked_for(service: Service) -> None:
+    answers = [service.ask("POST", f"/v1/{path}", {}).status for path in ("room", "measure", "sweep")]
+
+    assert answers == [204, 204, 202]
+    assert service.ask("POST", "/v1/measure", {"bytes": 1}).status == 400
+
+
+# --- what is asked before a body is taken ---
+
+
+def test_accepting_says_whether_an_upload_of_a_usual_size_would_fit(service: Service) -> None:
+    assert service.ask("GET", "/v1/accepting").status == 204
+    reservation = service.reserve(bytes=90 * MIB).json["reservation"]
+
+    assert until(lambda: service.ask("GET", "/v1/accepting").status == 503, 5)
+    assert int(service.ask("GET", "/v1/accepting").headers["retry-after"]) > 0
+    service.ask("DELETE", f"/v1/reservations/{reservation}")
+    assert until(lambda: service.ask("GET", "/v1/accepting").status == 204, 5)
+
+
+@pytest.mark.parametrize(("when_broken", "statuses"), [("refuse", [503, 403]), ("accept", [204, 204])])
+def test_while_the_state_is_away_uploads_are_let_pass_or_not_as_was_chosen(
+    when_broken: str, statuses: list[int], guarded: Guarded, at: Path
+) -> None:
+    written(guarded, at, admission={"when_broken": when_broken})
+    guarded("init")
+    guarded.lose_catalogue()
+
+    with running_service(guarded, at) as service:
+        found = [service.ask("GET", f"/v1/{what}").status for what in ("accepting", "authorize")]
+
+    assert found == statuses
+
+
+def test_authorize_lets_those_pass_that_fit(service: Service) -> None:
+    service.reserve(bytes=80 * MIB)
+
+    def authorize(size: str) -> int:
+        return service.ask("GET", "/v1/authorize", X_Upload_Bytes=size).status
+
+    assert [authorize(size) for size in ("0", str(MIB), str(15 * MIB))] == [204, 204, 204]
+    assert [authorize(size) for size in (str(15 * MIB + 1), "9" * 5000, "")] == [403, 403, 403]
+    assert [authorize(size) for size in ("-1", "1.5", "ten", "\xb2")] == [400, 400, 400, 400]
+    assert service.ask("GET", "/v1/authorize").status == 403
+    assert int(service.ask("GET", "/v1/authorize").headers["retry-after"]) > 0
+    assert service.reserved() == 1
+
+
+# --- objects ---
+
+
+def test_an_archived_object_is_given_whole_and_the_store_is_not_refilled(
+    archived: tuple[Guarded, str, bytes], at: Path
+) -> None:
+    guarded, key, content = archived
+    with running_service(guarded, at) as service:
+        for safe in ("", "/"):
+            answer = service.ask("GET", object_path(key, safe=safe))
+            assert (answer.status, answer.headers["content-length"]) == (200, str(len(content)))
+            assert hashlib.sha256(answer.content).digest() == hashlib.sha256(content).digest()
+        stored = service.ask("GET", object_path("a"))
+        unknown = [
+            service.ask("GET", path).status for path in (object_path(key + "x"), "/v1/objects/%00", object_path(".."))
+        ]
+
+    assert stored.content == (guarded.store / "a").read_bytes()
+    assert unknown == [404, 404, 404]
+    assert guarded.stored() == {"a", "b"}
+    assert guarded.states() == {"resident": 2, "archived": 1}
+
+
+@pytest.mark.parametrize("at_byte", [100, 2 * MIB + 100, 3 * MIB - 1])
+def test_a_copy_that_has_rotted_is_cut_short_and_never_whole(
+    archived: tuple[Guarded, str, bytes], at: Path, at_byte: int
+) -> None:
+    guarded, key, content = archived
+    with copy_of(guarded, key).open("r+b") as file:
+        file.seek(at_byte)
+        file.write(bytes([content[at_byte] ^ 1]))
+    with running_service(guarded, at) as service:
+        with pytest.raises(http.client.IncompleteRead) as cut:
+            service.ask("GET", object_path(key))
+        assert len(cut.value.partial) < len(content)
+        assert service.ask("GET", object_path("a")).status == 200
+        assert "differs from what was proven" in service.said()
+        assert "Traceback" not in service.said()
+
+
+def test_a_small_copy_that_has_rotted_is_an_error_from_the_start(guarded: Guarded, at: Path) -> None:
+    keys = guarded.fill(94, oldest=400, newest=200, size=MIB)
+    guarded("init")
+    guarded("sweep")
+    (guarded.archive / keys[0]).write_bytes(b"x" * MIB)
+    with running_service(guarded, at) as service:
+        wrong, right = (service.ask("GET", object_path(key)) for key in keys[:2])
+
+    assert (wrong.status, right.status) == (500, 200)
+    assert "differs from what was proven" in wrong.reason
+
+
+@pytest.mark.parametrize("now", [2 * MIB, 4 * MIB, 9 * MIB])
+def test_an_object_that_others_replaced_is_not_cut_to_the_size_it_had(
+    service: Service, guarded: Guarded, now: int
+) -> None:
+    guarded.put("a", size=3 * MIB)
+    guarded("sync")
+    before = service.ask("GET", object_path("a"))
+    guarded.put("a", size=now)
+
+    with pytest.raises(http.client.IncompleteRead):
+        service.ask("GET", object_path("a"))
+    assert "exodus-storage-guard sync" in service.said()
+    guarded("sync")
+    assert (len(before.content), len(service.ask("GET", object_path("a")).content)) == (3 * MIB, now)
+
+
+def _passed(chunks: list[bytes], size: int) -> tuple[bytes, bool]:
+    passed = b""
+    try:
+        for chunk in whole(iter(chunks), size, "it"):
+            passed += chunk
+    except StoreFailed:
+        return passed, False
+    return passed, True
+
+
+@pytest.mark.parametrize("chunks", [[], [b"abc"], [b"ab", b"c"], [b"a", b"b", b"c", b"d"], [b"ab", b"cdef"]], ids=str)
+def test_less_than_all_passes_where_it_is_not_all(chunks: list[bytes]) -> None:
+    content = b"".join(chunks)
+
+    assert _passed(chunks, len(content)) == (content, True)
+    for size in {*range(8)} - {len(content)}:
+        passed, is_whole = _passed(chunks, size)
+        assert not is_whole
+        assert len(passed) < max(size, 1)
+
+
+def test_a_guard_fetches_by_the_service(archived: tuple[Guarded, str, bytes], at: Path) -> None:
+    guarded, key, content = archived
+    written(guarded, at, admission={"make_room": "service"})
+    target, none = BytesIO(), BytesIO()
+    with running_service(guarded, at):
+        guard = StorageGuard.from_config(guarded.config)
+        guard.fetch(key, target)
+        with pytest.raises(ObjectMissing):
+            guard.fetch("unknown", none)
+        copy_of(guarded, key).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        with pytest.raises(StoreFailed, match="early"):
+            guard.fetch(key, none)
+        with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(StoreFailed, match="No space left"):
+            guard.fetch("a", full)
+    with pytest.raises(StoreFailed, match="does exodus-storage-guard serve run"):
+        guard.fetch(key, none)
+
+    assert target.getvalue() == content
+    assert len(none.getvalue()) < len(content)
+
+
+# --- clients that go away ---
+
+
+def _begin(at: Path, path: str) -> UnixConnection:
+    connection = UnixConnection(at)
+    connection.request("GET", path)
+    assert len(connection.getresponse().read(1000)) == 1000
+    return connection
+
+
+def test_a_client_that_goes_away_leaves_no_file_open_and_no_thread_at_work(service: Service, guarded: Guarded) -> None:
+    with guarded.put("large", content=b"").open("wb") as file:
+        file.truncate(64 * 1024 * MIB)
+    guarded("sync")
+    clients = [_begin(service.socket, object_path("large")) for _ in range(40)]
+    assert len(service.opened(guarded.store)) == 40
+    for client in clients:
+        client.close()
+
+    assert until(lambda: service.opened(guarded.store) == [])
+    guarded.put("small", content=b"here")
+    guarded("sync")
+    assert service.ask("GET", object_path("small")).content == b"here"
+    assert "Traceback" not in service.said()
+
+
+def _cut(at: Path, path: str, body: bytes) -> None:
+    """Send a request of which a part of the body may be missing, and go away once a whole one is answered."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.connect(str(at))
+        client.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\n".encode() + body)
+        if len(body) == 12:
+            assert client.recv(10) == b"HTTP/1.1 2"
+    time.sleep(0.5)
+
+
+@pytest.mark.parametrize(("body", "count"), [(b"", 0), (b'{"bytes"', 0), (b'{"bytes": 1}', 1)])
+def test_a_client_that_goes_away_before_it_has_asked_reserves_nothing(
+    service: Service, body: bytes, count: int
+) -> None:
+    _cut(service.socket, "/v1/reservations", body)
+
+    assert service.reserved() == count
+
+
+@pytest.mark.parametrize(("body", "known"), [(b"", {}), (b'{"key": "b"}', {"resident": 1})])
+def test_a_client_that_goes_away_before_it_has_asked_commits_nothing(
+    service: Service, guarded: Guarded, body: bytes, known: dict[str, int]
+) -> None:
+    reservation = service.reserve(bytes=1, key="a").json["reservation"]
+    _cut(service.socket, f"/v1/reservations/{reservation}/commit", body)
+
+    assert guarded.states() == known
+
+
+@pytest.mark.parametrize(("stays", "count"), [(True, 1), (False, 0)])
+def test_a_client_that_does_not_wait_for_its_reservation_keeps_none(
+    guarded: Guarded, at: Path, stays: bool, count: int
+) -> None:
+    program, done = guarded.folder / "slowly", guarded.folder / "done"
+    program.write_text(f'#!/bin/sh\nsleep 1\n{" ".join(guarded.argv())} "$@"\ntouch {done}\n')
+    program.chmod(0o755)
+    premigrated(guarded, at, {"make_room": str(program)})
+    with running_service(guarded, at) as service:
+        client = UnixConnection(at)
+        client.request("POST", "/v1/reservations", json.dumps({"bytes": 10 * MIB}))
+        if stays:
+            assert client.getresponse().status == 201
+        client.close()
+        assert until(done.exists)
+        time.sleep(0.5)
+
+        assert service.reserved() == count
+
+
+def in_this_process(guarded: Guarded, received: list[dict[str, Any]], sent: list[dict[str, Any]], path: str) -> None:
+    """Have a request answered whose client sends and takes so much, and then hangs without an end."""
+
+    async def receive() -> dict[str, Any]:
+        return received.pop(0) if received else await asyncio.sleep(60, {})
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+        if message.get("more_body"):
+            await asyncio.sleep(60)
+
+    scope = {"type": "http", "method": "GET", "raw_path": path.encode(), "headers": []}
+    application = service_http.application(Steward(settings.load(guarded.config, {}), guarded.config))
+    asyncio.run(application(scope, receive, send))
+
+
+def test_a_client_that_hangs_is_not_waited_for(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = guarded.put("large", size=4 * MIB)
+    guarded("init")
+    monkeypatch.setattr(service_http, "_STALLED_SECONDS", 0.2)
+    sending, taking = list[dict[str, Any]](), list[dict[str, Any]]()
+
+    in_this_process(guarded, [{"type": "http.request", "body": b"{", "more_body": True}], sending, "/v1/status")
+    in_this_process(guarded, [{"type": "http.request"}], taking, "/v1/objects/large")
+
+    assert (sending[0]["status"], b"did not come within" in sending[1]["body"]) == (400, True)
+    assert [message.get("status", message.get("more_body")) for message in taking] == [200, True]
+    assert "the client took nothing" in caplog.text
+    assert str(path) not in opened(os.getpid())
+
+
+# --- whom room is made by ---
+
+
+def premigrated(guarded: Guarded, at: Path, admission: dict[str, Any]) -> list[str]:
+    """Fill the store; the oldest twenty of its objects are proven in the archive already."""
+    ahead = {"premigrate": "20%"}
+    written(guarded, at, sweep=ahead, watermarks={"low": "97%", "high": "98%", "flood": "99%"})
+    keys = filled(guarded, oldest=400, newest=200)
+    guarded("sweep")
+    written(guarded, at, admission=admission)
+    assert guarded.states()["premigrated"] == 20
+    return keys
+
+
+def test_a_guard_has_its_room_made_by_the_service(guarded: Guarded, at: Path) -> None:
+    keys = premigrated(guarded, at, {"make_room": "service"})
+    with running_service(guarded, at), StorageGuard.from_config(guarded.config).admit(10 * MIB) as reservation:
+        assert reservation.freed_bytes == 9 * MIB
+
+    assert guarded.stored() == set(keys[9:])
+
+
+def test_a_guard_whose_service_does_not_run_is_refused_and_says_why(
+    guarded: Guarded, at: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = premigrated(guarded, at, {"make_room": "service"})
+    with caplog.at_level(logging.WARNING), pytest.raises(UploadRefused):
+        StorageGuard.from_config(guarded.config).admit(10 * MIB)
+
+    assert "no room was made" in caplog.text
+    assert "does exodus-storage-guard serve run?" in caplog.text
+    assert guarded.stored() == set(keys)
+
+
+# --- the socket ---
+
+
+def test_the_socket_is_its_users_and_its_groups_alone(service: Service, at: Path) -> None:
+    found = at.lstat()
+
+    assert (stat.S_ISSOCK(found.st_mode), stat.S_IMODE(found.st_mode)) == (True, 0o660)
+
+
+def test_a_second_service_at_the_same_socket_is_refused(service: Service, guarded: Guarded) -> None:
+    second = guarded("serve")
+
+    assert second.exit_code == 1
+    assert "does another service run there?" in second.stderr
+    assert service.ask("GET", "/v1/status").status == 200
+
+
+def test_the_socket_of_a_killed_service_is_taken_over(guarded: Guarded, at: Path) -> None:
+    guarded("init")
+    with running_service(guarded, at) as killed:
+        killed.process.kill()
+        killed.process.wait()
+    assert stat.S_ISSOCK(at.lstat().st_mode)
+
+    with running_service(guarded, at) as service:
+        assert service.ask("GET", "/v1/status").status == 200
+
+
+def test_of_several_that_take_over_at_once_one_serves_and_the_others_end(guarded: Guarded, at: Path) -> None:
+    guarded("init")
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(at))
+    with ExitStack() as running:
+        started = [guarded.start("serve") for _ in range(4)]
+        for process in started:
+            running.callback(process.communicate)
+            running.callback(process.kill)
+        assert until(lambda: sum(process.poll() is None for process in started) == 1)
+        ended = [process.returncode for process in started if process.poll() is not None]
+        (serving,) = [process for process in started if process.poll() is None]
+        assert ended == [1, 1, 1]
+        assert until(lambda: Service(at, serving, guarded.folder / "none").ask("GET", "/v1/status").status == 200)
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_what_is_no_socket_is_not_removed(guarded: Guarded, at: Path, kind: str) -> None:
+    guarded("init")
+    make = {"file": at.touch, "folder": at.mkdir, "link": lambda: at.symlink_to("nowhere")}
+    make[kind]()
+    before = at.lstat()
+
+    assert guarded("serve").exit_code == 1
+    assert (at.lstat().st_ino, at.lstat().st_mode) == (before.st_ino, before.st_mode)
+
+
+def test_a_socket_in_no_folder_is_told_as_such(guarded: Guarded, at: Path) -> None:
+    written(guarded, at.parent / "none/service.sock")
+    said = guarded("serve")
+
+    assert (said.exit_code, "No such file or directory" in said.stderr) == (1, True)
+    assert "another service" not in said.stderr
+
+
+HAND_OVER = """
+import os, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+os.dup2(listener.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ |= {"LISTEN_PID": str(os.getpid() + int(sys.argv[2])), "LISTEN_FDS": sys.argv[3]}
+os.execv(sys.executable, [sys.executable, "-m", "exodus_storage_guard.cli", "serve"])
+"""
+
+
+def hand_over(at: Path, *, other: int = 0, count: int = 1) -> list[str]:
+    return [sys.executable, "-c", HAND_OVER, str(at), str(other), str(count)]
+
+
+def test_a_socket_that_systemd_opened_is_served(guarded: Guarded, at: Path) -> None:
+    guarded("init")
+    opened = at.with_name("opened.sock")
+    with running_service(guarded, opened, argv=hand_over(opened)) as service:
+        assert service.ask("GET", "/v1/status").status == 200
+        assert not at.exists()
+
+
+def test_a_socket_that_was_handed_to_another_process_is_not_served(guarded: Guarded, at: Path) -> None:
+    guarded("init")
+    opened = at.with_name("opened.sock")
+    with running_service(guarded, at, argv=hand_over(opened, other=1)) as service:
+        assert service.ask("GET", "/v1/status").status == 200
+
+
+def test_of_two_sockets_from_systemd_none_is_served(guarded: Guarded, at: Path) -> None:
+    done = subprocess.run(
+        hand_over(at, count=2), env=guarded.environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (done.returncode, "hands over 2 sockets" in done.stderr) == (1, True)
+
+
+# --- the units ---
+
+
+@pytest.mark.full  # which installs systemd where there is none
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    for unit in UNITS.glob("exodus-storage-guard*"):
+        text = unit.read_text().replace("ExecStart=exodus-storage-guard", "ExecStart=/bin/true")
+        (tmp_path / unit.name).write_text(text)
+    units = [str(tmp_path / f"exodus-storage-guard-serve.{kind}") for kind in ("socket", "service")]
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *units], capture_output=True, text=True, timeout=30, check=False
+    )
+
+    assert [line for line in done.stderr.splitlines() if "exodus" in line] == []
+    assert done.returncode == 0
+
+
+def test_the_socket_unit_listens_where_clients_ask_by_default() -> None:
+    lines = (UNITS / "exodus-storage-guard-serve.socket").read_text().splitlines()
+
+    assert f"ListenStream={settings.ServiceSettings().socket}" in lines
+    assert "SocketMode=0660" in lines
