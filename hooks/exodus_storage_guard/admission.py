@@ -6,7 +6,7 @@ In the caller's process only the state is touched, in one transaction; making ro
 import logging
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import BinaryIO
@@ -16,7 +16,7 @@ from exodus_common.terminal import printable
 from exodus_storage_guard import capacity, owners, policy
 from exodus_storage_guard.errors import ObjectMissing, UploadRefused
 from exodus_storage_guard.make_room import RoomMaker
-from exodus_storage_guard.model import Capacity, Need, ObjectState, Reservation, StoredObject, Total
+from exodus_storage_guard.model import Capacity, Need, ObjectState, Reservation, StoredObject, Total, Watermarks
 from exodus_storage_guard.policy import Fit
 from exodus_storage_guard.settings import Settings, marks
 from exodus_storage_guard.sizes import shown
@@ -118,10 +118,16 @@ def is_accepting(desk: Desk, size_bytes: int | None) -> bool:
     measured = desk.measure()
     if measured is None:
         return desk.settings.admission.when_unknown == "accept"
-    wanted = request(desk, size_bytes, None)
-    limits, reserve = marks(desk.settings, measured.total_bytes), desk.settings.admission.reserve_bytes
-    reserved = policy.reserved_bytes(one for one in desk.catalogue.reservations() if counts(desk, one, measured))
-    return policy.fit(measured, reserved, wanted.charged_bytes, limits, reserve).missing_bytes == 0
+    limits, charged = marks(desk.settings, measured.total_bytes), request(desk, size_bytes, None).charged_bytes
+    return fit_among(desk, desk.catalogue.reservations(), measured, limits, charged).missing_bytes == 0
+
+
+def fit_among(
+    desk: Desk, others: Iterable[Reservation], measured: Capacity, limits: Watermarks, charged_bytes: int
+) -> Fit:
+    """Decide whether so many more bytes fit beside the reservations that still hold."""
+    reserved = policy.reserved_bytes(one for one in others if counts(desk, one, measured))
+    return policy.fit(measured, reserved, charged_bytes, limits, desk.settings.admission.reserve_bytes)
 
 
 def _look_again(desk: Desk, wanted: Reservation, found: Fit) -> Fit:
@@ -161,8 +167,7 @@ def _try(desk: Desk, wanted: Reservation) -> Fit:
 
     def decide(others: Sequence[Reservation], totals: Mapping[ObjectState, Total]) -> bool:
         nonlocal answer
-        reserved = policy.reserved_bytes(one for one in others if counts(desk, one, measured))
-        answer = policy.fit(measured, reserved, wanted.charged_bytes, limits, reserve)
+        answer = fit_among(desk, others, measured, limits, wanted.charged_bytes)
         return answer.missing_bytes == 0
 
     desk.catalogue.reserve(wanted, decide)

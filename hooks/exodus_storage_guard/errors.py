@@ -12,6 +12,11 @@ class UploadRefused(TryLater):
         self.reason = reason
         self.retry_after_seconds = retry_after_seconds
 
+    @property
+    def http_status(self) -> int:
+        """Give 503 where it is worth coming back, else 507 (RFC 4918)."""
+        return 507 if self.retry_after_seconds is None else 503
+
     def __str__(self) -> str:
         """Give the reason; both arguments are kept apart, so that Celery can send a refusal from process to process."""
         return self.reason

@@ -118,14 +118,12 @@ def fetch(run: Run, key: str, target: str) -> Recalled:
 
 
 def read(run: Run, key: str) -> tuple[int, Chunks]:
-    """Give an object's size and its bytes, archived or not; the store is not refilled.
+    """Give the size of an object that is known and its bytes, archived or not; the store is not refilled.
 
-    Nothing is wrong up to here once this returns; `StoreFailed` may still come before the last of its bytes.
+    What is wrong with them comes with the first or, where they are not what was proven, before the last.
     """
     entry = _known(run, key)
-    chunks = _streamed(run, entry)
-    first = next(chunks, b"")
-    return entry.bytes, (chunk for part in ([first], chunks) for chunk in part if chunk)
+    return entry.bytes, _streamed(run, entry)
 
 
 def _streamed(run: Run, entry: Entry) -> Chunks:

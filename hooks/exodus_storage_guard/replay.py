@@ -1,10 +1,10 @@
 """The story after a crash: bring to its end what somebody who is gone had begun, by looking at what became of it."""
 
-import hashlib
 import logging
 from collections.abc import Iterator
 
 from exodus_common.terminal import printable
+from exodus_storage_guard.archive import digested
 from exodus_storage_guard.model import Entry
 from exodus_storage_guard.run import Run
 from exodus_storage_guard.state.contract import Change
@@ -49,17 +49,9 @@ def _release(run: Run, entry: Entry) -> Change:
 
 def _recall(run: Run, entry: Entry) -> Change:
     found = run.store.stat(entry.key)
-    if found is None or found.bytes != entry.bytes or _sha256(run, entry.key) != entry.sha256:
+    if found is None or found.bytes != entry.bytes or digested(lambda: run.store.open(entry.key))[1] != entry.sha256:
         return Change(entry, Event.RECALL_FAILED, "the run that recalled it ended before it was back")
     return Change(entry, Event.RECALLED, "back since a run that ended before it said so", stored=found, hold=True)
-
-
-def _sha256(run: Run, key: str) -> str:
-    digest = hashlib.sha256()
-    with run.store.open(key) as (_, chunks):
-        for chunk in chunks:
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 _LOOKS = {Replay.COPY: _copy, Replay.RELEASE: _release, Replay.RECALL: _recall}

@@ -131,9 +131,7 @@ def _aim(run: Run, capacity: Capacity | None, need: Need | None) -> int:
     reservations = run.catalogue.reservations()
     if need.reservation in {one.id for one in reservations}:
         return 0
-    counted = [one for one in reservations if admission.counts(desk, one, capacity)]
-    reserve = run.settings.admission.reserve_bytes
-    return policy.fit(capacity, policy.reserved_bytes(counted), need.bytes, limits, reserve).missing_bytes
+    return admission.fit_among(desk, reservations, capacity, limits, need.bytes).missing_bytes
 
 
 def _freed_by_others(run: Run) -> int:

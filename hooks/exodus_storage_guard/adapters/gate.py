@@ -72,20 +72,29 @@ class Gate:
 
     @contextmanager
     def holding(self, reservation: UploadReservation | None) -> Iterator[None]:
-        """Commit what `admit` gave when the block ends, or release it when the block raises.
-
-        An upload that is stored does not fail since the guard broke meanwhile: the operator is told, and what could
-        not be written down ends by itself.
-        """
+        """Commit what `admit` gave when the block ends, or release it when the block raises."""
         before = HELD.set(reservation)
         try:
             yield
         except BaseException:
-            self._end(reservation, stored=False)
+            self.end(reservation, stored=False)
             raise
         finally:
             HELD.reset(before)
-        self._end(reservation, stored=True)
+        self.end(reservation, stored=True)
+
+    def end(self, reservation: UploadReservation | None, *, stored: bool, key: str | None = None) -> None:
+        """Commit what `admit` gave, under its key where that is known by now, or release it.
+
+        An upload that is stored does not fail since the guard broke meanwhile: the operator is told, and what could
+        not be written down ends by itself.
+        """
+        if reservation is None:
+            return
+        try:
+            reservation.commit(key) if stored else reservation.release()
+        except _BROKEN as error:
+            self._operator.hear(error)
 
     def is_accepting(self) -> bool:
         """Tell whether an upload of a usual size would be admitted now; nothing is reserved."""
@@ -106,14 +115,6 @@ class Gate:
             return settings.load(self.config and Path(self.config), os.environ).admission.when_broken
         except _BROKEN:
             return "refuse"
-
-    def _end(self, reservation: UploadReservation | None, *, stored: bool) -> None:
-        if reservation is None:
-            return
-        try:
-            reservation.commit() if stored else reservation.release()
-        except _BROKEN as error:
-            self._operator.hear(error)
 
 
 @dataclass

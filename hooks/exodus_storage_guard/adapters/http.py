@@ -226,10 +226,10 @@ def as_json(status: int, fields: object, headers: Mapping[str, str] | None = Non
 
 
 def refused(refusal: UploadRefused) -> Answer:
-    """Answer that there is no room: 503 and when to come back, or 507 where no sweep can help (RFC 4918)."""
+    """Answer that there is no room: 503 and when to come back, or 507 where no sweep can help."""
     later = refusal.retry_after_seconds
     fields = {"refused": True, "reason": refusal.reason, "retry_after_seconds": later}
-    return as_json(507 if later is None else 503, fields, {} if later is None else {"retry-after": str(later)})
+    return as_json(refusal.http_status, fields, {} if later is None else {"retry-after": str(later)})
 
 
 def _problem(status: int, reason: str, headers: Mapping[str, str] | None = None) -> Answer:

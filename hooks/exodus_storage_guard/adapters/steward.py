@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from exodus_common.clock import SystemClock
 from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
 from exodus_storage_guard import admission, output, recall, status
+from exodus_storage_guard.adapters.recent import Recent
 from exodus_storage_guard.admission import Admission, Desk
 from exodus_storage_guard.errors import StoreFailed
 from exodus_storage_guard.make_room import Command
@@ -32,13 +33,15 @@ class Steward:
     settings: Settings
     config: Path | None
     desk: Desk = field(init=False)
-    _seen: tuple[float, bool] | None = None
+    _usually: Recent = field(init=False)
 
     def __post_init__(self) -> None:
         """Open the state; room is made by the command, which runs as the service does."""
         command = self.settings.admission.make_room
         room = Command("command" if command == "service" else command, self.config)
         self.desk = Desk(self.settings, state.opened(self.settings.state), SystemClock(), room)
+        usual = partial(admission.is_accepting, self.desk, None)
+        self._usually = Recent(usual, _ACCEPTING_FOR_SECONDS, self.desk.clock)
 
     @cached_property
     def run(self) -> Run:
@@ -71,18 +74,10 @@ class Steward:
         Where that cannot be told it is what `admission.when_broken` says, and the operator reads why in the journal.
         """
         try:
-            return self._is_accepting(size_bytes)
+            return self._usually.answer() if size_bytes is None else admission.is_accepting(self.desk, size_bytes)
         except ExodusError as error:
             _log.critical("whether there is room is not known: %s", error)
             return self.settings.admission.when_broken == "accept"
-
-    def _is_accepting(self, size_bytes: int | None) -> bool:
-        if size_bytes is not None:
-            return admission.is_accepting(self.desk, size_bytes)
-        now, seen = self.desk.clock.monotonic(), self._seen
-        if seen is None or now - seen[0] > _ACCEPTING_FOR_SECONDS:
-            seen = self._seen = now, admission.is_accepting(self.desk, None)
-        return seen[1]
 
     def status(self) -> str:
         """Give the status as JSON."""

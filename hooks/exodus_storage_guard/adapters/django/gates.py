@@ -9,9 +9,7 @@ from django.http import HttpRequest
 from exodus_common.clock import SystemClock
 from exodus_storage_guard.adapters.django.options import NAME, options
 from exodus_storage_guard.adapters.gate import Gate
-
-_clock = SystemClock()
-_seen: tuple[float, bool] | None = None
+from exodus_storage_guard.adapters.recent import Recent
 
 
 @cache
@@ -23,11 +21,7 @@ def gate() -> Gate:
 
 def accepting() -> bool:
     """Tell whether an upload of a usual size would be admitted, as it was seen within the last seconds."""
-    global _seen
-    now, seen = _clock.monotonic(), _seen
-    if seen is None or now - seen[0] > _old_seconds():
-        seen = _seen = now, gate().is_accepting()
-    return seen[1]
+    return _recent().answer()
 
 
 def context(request: HttpRequest) -> dict[str, object]:
@@ -36,16 +30,14 @@ def context(request: HttpRequest) -> dict[str, object]:
 
 
 @cache
-def _old_seconds() -> float:
-    return options().accepting_seconds
+def _recent() -> Recent:
+    return Recent(gate().is_accepting, options().accepting_seconds, SystemClock())
 
 
 def _forget(*, setting: str, **more: Any) -> None:
-    global _seen
     if setting == NAME:
         gate.cache_clear()
-        _old_seconds.cache_clear()
-        _seen = None
+        _recent.cache_clear()
 
 
 setting_changed.connect(_forget)

@@ -1,15 +1,12 @@
 """Settle what a request reserved once it is answered, and have a refusal's status say what it is."""
 
-import logging
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from exodus_common.errors import ExodusError
 from exodus_storage_guard.adapters.django.requests import mark, refusal_of, settle
 from exodus_storage_guard.errors import UploadRefused
 
-_log = logging.getLogger(__name__)
 _FIRST_FAILURE = 400
 
 
@@ -31,7 +28,7 @@ class GuardMiddleware:
                 mark(response, refusal)
             return response
         finally:
-            _settle(request, stored=stored)
+            settle(request, stored=stored)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer a refusal that comes from the storage, while something is saved."""
@@ -40,11 +37,3 @@ class GuardMiddleware:
         response = HttpResponse(exception.reason, content_type="text/plain; charset=utf-8")
         mark(response, exception)
         return response
-
-
-def _settle(request: HttpRequest, *, stored: bool) -> None:
-    """Settle; a state that is away by now is no reason to fail what is done: the lease ends by itself."""
-    try:
-        settle(request, stored=stored)
-    except ExodusError as error:
-        _log.warning("a reservation was not settled, and ends by itself: %s", error)

@@ -2,6 +2,7 @@
 
 from django.http import HttpRequest, HttpResponseBase
 
+from exodus_storage_guard.adapters.django.gates import gate
 from exodus_storage_guard.adapters.gate import HELD
 from exodus_storage_guard.errors import UploadRefused
 from exodus_storage_guard.guard import UploadReservation
@@ -37,19 +38,11 @@ def settle(request: HttpRequest, *, stored: bool) -> None:
     if reservation is None:
         return
     keep(request, None)
-    if stored:
-        reservation.commit()
-    else:
-        reservation.release()
-
-
-def status_of(refusal: UploadRefused) -> int:
-    """Give 503 where it is worth coming back, else 507 (RFC 4918)."""
-    return 507 if refusal.retry_after_seconds is None else 503
+    gate().end(reservation, stored=stored)
 
 
 def mark(response: HttpResponseBase, refusal: UploadRefused) -> None:
     """Have an answer say by its status that there was no room, and when to come back."""
-    response.status_code = status_of(refusal)
+    response.status_code = refusal.http_status
     if refusal.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(refusal.retry_after_seconds)

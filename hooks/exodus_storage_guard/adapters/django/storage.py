@@ -15,7 +15,6 @@ from exodus_storage_guard.adapters.django.options import options
 from exodus_storage_guard.adapters.django.requests import has_room
 
 _log = logging.getLogger(__name__)
-_IN_MEMORY_BYTES = 1024 * 1024
 _PASSED_ON = (
     *("delete", "listdir", "path", "size", "url"),
     *("get_accessed_time", "get_created_time", "get_modified_time"),
@@ -47,14 +46,12 @@ class GuardedStorage(Storage):
         if has_room() or not options().guards(name):
             return cast(str, self._inner.save(name, content))
         reservation = gate().admit(content.size, name)
-        if reservation is None:
-            return cast(str, self._inner.save(name, content))
         try:
             saved = cast(str, self._inner.save(name, content))
         except BaseException:
-            reservation.release()
+            gate().end(reservation, stored=False)
             raise
-        reservation.commit(saved)
+        gate().end(reservation, stored=True, key=saved)
         return saved
 
     def _open(self, name: str, mode: str = "rb") -> File:
