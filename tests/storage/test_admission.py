@@ -176,7 +176,7 @@ def test_used_is_what_an_ordinary_user_may_not_write_any_more(guarded: Guarded) 
 
     assert capacity["total_bytes"] == found.f_blocks * found.f_frsize
     assert capacity["used_bytes"] == capacity["total_bytes"] - capacity["free_bytes"]
-    assert abs(capacity["free_bytes"] - found.f_bavail * found.f_frsize) < 64 * MIB
+    assert abs(capacity["free_bytes"] - found.f_bavail * found.f_frsize) < 1024 * MIB  # others write too
 
 
 # --- many at once ---
