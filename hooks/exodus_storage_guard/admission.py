@@ -8,7 +8,7 @@ import math
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
 
 from exodus_common.clock import Clock, Deadline
@@ -26,9 +26,10 @@ _log = logging.getLogger(__name__)
 _ASK_AGAIN_SECONDS = 60
 _LOOKS_EVERY = 5  # turns of about a second: MinIO renews its figures once a minute
 _SMALLEST_ESTIMATE_BYTES = 64 * 1024 * 1024
-RATE, SYNCED_AT = "bytes_per_second", "synced_at"
-"""What sweeps and syncs settle, for admissions to know."""
+RATE = "bytes_per_second"
+"""What sweeps settle, for admissions to know."""
 _SLOW_BYTES_PER_SECOND = 10 * 1024 * 1024.0
+_ALWAYS = datetime.max.replace(tzinfo=UTC)
 
 
 class _Nobody:
@@ -37,8 +38,9 @@ class _Nobody:
     def release(self, need: Need) -> None:
         """Do nothing."""
 
-    def start_sweep(self, need: Need | None) -> None:
+    def start_sweep(self, need: Need | None) -> bool:
         """Do nothing."""
+        return False
 
     def look(self) -> None:
         """Do nothing."""
@@ -64,6 +66,8 @@ class Desk:
         """Measure the store; None where there is no measurement that is fresh enough."""
         now = self.clock.now()
         found = capacity.known(self.settings, self.catalogue, now)
+        if found is not None and found.source == "budget":
+            return found
         return found if policy.is_fresh(found, now, self.settings.capacity.max_age_seconds) else None
 
 
@@ -104,7 +108,7 @@ def admit(desk: Desk, wanted: Reservation, *, wait_seconds: float = 0) -> Admiss
     if found.missing_bytes == 0:
         return Admission(wanted)
     before = desk.measure()
-    if desk.catalogue.totals().get(ObjectState.PREMIGRATED, Total()).bytes:
+    if _premigrated(desk):
         _log.info("%s: releasing what is premigrated", found.reason)
         desk.room.release(Need(wanted.charged_bytes, wanted.id))
         found = _try(desk, wanted)
@@ -114,12 +118,17 @@ def admit(desk: Desk, wanted: Reservation, *, wait_seconds: float = 0) -> Admiss
 
 
 def is_accepting(desk: Desk, size_bytes: int | None) -> bool:
-    """Tell whether an upload would be admitted now without making room for it; nothing is reserved."""
+    """Tell whether an upload would be admitted now, if need be in place of what is premigrated; nothing is reserved."""
     measured = desk.measure()
     if measured is None:
         return desk.settings.admission.when_unknown == "accept"
     limits, charged = marks(desk.settings, measured.total_bytes), request(desk, size_bytes, None).charged_bytes
-    return fit_among(desk, desk.catalogue.reservations(), measured, limits, charged).missing_bytes == 0
+    missing = fit_among(desk, desk.catalogue.reservations(), measured, limits, charged).missing_bytes
+    return missing == 0 or missing <= _premigrated(desk)
+
+
+def _premigrated(desk: Desk) -> int:
+    return desk.catalogue.totals().get(ObjectState.PREMIGRATED, Total()).bytes
 
 
 def fit_among(
@@ -142,14 +151,15 @@ def _wait_for_sweep(desk: Desk, wanted: Reservation, found: Fit, wait_seconds: f
     retry_after = _retry_after(desk, found.missing_bytes)
     if retry_after is None:
         raise UploadRefused(f"{found.reason}, and nothing old enough is left to release")
-    desk.room.start_sweep(Need(wanted.charged_bytes, wanted.id))
+    sweeps = desk.room.start_sweep(Need(wanted.charged_bytes, wanted.id))
     for turn, _ in enumerate(Deadline.after(wait_seconds, desk.clock).poll(first_seconds=0.05, most_seconds=1)):
         found = _try(desk, wanted)
         if turn % _LOOKS_EVERY == _LOOKS_EVERY - 1:
             found = _look_again(desk, wanted, found)
         if found.missing_bytes == 0:
             return found
-    raise UploadRefused(f"{found.reason}; a sweep is making room", retry_after)
+    made = "a sweep is making room" if sweeps else "no sweep could be started, the log says why; the timer's will come"
+    raise UploadRefused(f"{found.reason}; {made}", retry_after)
 
 
 def _try(desk: Desk, wanted: Reservation) -> Fit:
@@ -167,7 +177,8 @@ def _try(desk: Desk, wanted: Reservation) -> Fit:
 
     def decide(others: Sequence[Reservation], totals: Mapping[ObjectState, Total]) -> bool:
         nonlocal answer
-        answer = fit_among(desk, others, measured, limits, wanted.charged_bytes)
+        # What was committed since it was measured is a reservation no more: the two are counted together.
+        answer = fit_among(desk, others, capacity.counted(measured, totals), limits, wanted.charged_bytes)
         return answer.missing_bytes == 0
 
     desk.catalogue.reserve(wanted, decide)
@@ -178,17 +189,14 @@ def counts(desk: Desk, one: Reservation, measured: Capacity | None) -> bool:
     """Tell whether a reservation still holds: it ends by time, with its process, or once it is measured."""
     if one.committed_at is None and one.owner is not None and not owners.is_alive(one.owner):
         return False
-    return policy.still_counts(one, desk.clock.now(), _seen_at(desk, one, measured))
+    return policy.still_counts(one, desk.clock.now(), _seen_at(one, measured))
 
 
-def _seen_at(desk: Desk, one: Reservation, measured: Capacity | None) -> datetime | None:
+def _seen_at(one: Reservation, measured: Capacity | None) -> datetime | None:
     """Say when the store was last looked at: a budget looks at the catalogue, where a committed key is at once."""
-    if desk.settings.capacity.source != "budget":
-        return measured.measured_at if measured else None
-    if one.key is not None:
-        return desk.clock.now() + timedelta(days=1)
-    synced_at = desk.catalogue.settled().get(SYNCED_AT)
-    return datetime.fromisoformat(synced_at) if synced_at else None
+    if measured is None:
+        return None
+    return _ALWAYS if measured.source == "budget" and one.key is not None else measured.measured_at
 
 
 def _without_measurement(desk: Desk, wanted: Reservation) -> Fit:

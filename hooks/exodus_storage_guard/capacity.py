@@ -1,10 +1,12 @@
 """Measure the store: its filesystem, what MinIO tells Prometheus, or a budget; and what is on its way back."""
 
 import logging
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from exodus_storage_guard.errors import StoreFailed
-from exodus_storage_guard.model import IN_STORE, Capacity, Total
+from exodus_storage_guard.model import IN_STORE, Capacity, ObjectState, Total
 from exodus_storage_guard.pending import Pending, looked_at, released
 from exodus_storage_guard.settings import Settings
 from exodus_storage_guard.state.contract import Catalogue
@@ -14,6 +16,9 @@ from exodus_storage_guard.where import secret
 
 _log = logging.getLogger(__name__)
 _PENDING = "pending"
+_NEVER = datetime.min.replace(tzinfo=UTC)
+SYNCED_AT = "synced_at"
+"""When the last sync began that came to its end."""
 UNFINISHED = "unfinished"
 """What a sync settles of uploads in parts that nobody has finished: how many, and their bytes."""
 
@@ -21,7 +26,7 @@ UNFINISHED = "unfinished"
 def known(settings: Settings, catalogue: Catalogue, now: datetime) -> Capacity | None:
     """Say how full the store is without asking it: by its filesystem or budget, or by what was measured last."""
     if settings.capacity.source == "budget":
-        return _of_budget(settings, catalogue, now)
+        return _of_budget(settings, catalogue)
     return _of_filesystem(settings, now) or catalogue.measured()
 
 
@@ -31,7 +36,7 @@ def measure(settings: Settings, catalogue: Catalogue, now: datetime) -> Capacity
     A worker on another machine than the store's disk lives by the measurements that the sweep's machine takes.
     """
     if settings.capacity.source == "budget":
-        return _of_budget(settings, catalogue, now)
+        return _of_budget(settings, catalogue)
     found = _of_minio(settings, now) if settings.capacity.source == "minio" else _of_filesystem(settings, now)
     if found is None:
         return catalogue.measured()
@@ -92,11 +97,20 @@ def _of_minio(settings: Settings, now: datetime) -> Capacity | None:
         return None
 
 
-def _of_budget(settings: Settings, catalogue: Catalogue, now: datetime) -> Capacity:
-    """Count what is catalogued: an upload is, as soon as it is committed with its key."""
-    used = sum((total for state, total in catalogue.totals().items() if state in IN_STORE), Total()).bytes
+def _of_budget(settings: Settings, catalogue: Catalogue) -> Capacity:
+    """Count what is catalogued: an upload is, as soon as it is committed with its key; the store was listed before."""
+    synced_at = catalogue.settled().get(SYNCED_AT)  # read first: what lands meanwhile counts twice, and not never
+    measured_at = datetime.fromisoformat(synced_at) if synced_at else _NEVER
     total = settings.capacity.budget_bytes
-    return Capacity("budget", total, used, max(0, total - used), now)
+    return counted(Capacity("budget", total, 0, total, measured_at), catalogue.totals())
+
+
+def counted(capacity: Capacity, totals: Mapping[ObjectState, Total]) -> Capacity:
+    """Give a budget as it is used by what is catalogued now; what else was measured stays as it was."""
+    if capacity.source != "budget":
+        return capacity
+    used = sum((total for state, total in totals.items() if state in IN_STORE), Total()).bytes
+    return replace(capacity, used_bytes=used, free_bytes=max(0, capacity.total_bytes - used))
 
 
 def unmeasured(settings: Settings) -> str:

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from exodus_common.errors import ExodusError
-from exodus_storage_guard.admission import SYNCED_AT
-from exodus_storage_guard.capacity import UNFINISHED
+from exodus_storage_guard.capacity import SYNCED_AT, UNFINISHED
 from exodus_storage_guard.errors import StoreFailed
 from exodus_storage_guard.model import IN_STORE, Record, StoredObject, Total
 from exodus_storage_guard.records import records
