@@ -32,6 +32,7 @@ bench: provision ## how long it takes
 	@$(PYTHON) tests/bench/bench.py
 	@$(PYTHON) tests/bench/storage.py
 	@$(PYTHON) tests/bench/buckets.py
+	@$(PYTHON) tests/bench/uploads.py
 
 provision:
 	@packaging/provision
@@ -42,6 +43,6 @@ provision-demo:
 provision-full:
 	@packaging/provision --full
 
-clean: ## remove what was made here, .venv and .certbots too
-	rm -rf .venv .certbots .go .provision .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+clean: ## remove what was made here, .venv and the other environments too
+	rm -rf .venv .certbots .platforms .go .provision .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	find exodus_certbot hooks tests -name __pycache__ -type d -exec rm -rf {} +

@@ -36,9 +36,9 @@ class Service:
         """Have the store measured."""
         self._told("/v1/measure", {})
 
-    def start_sweep(self, need: Need | None) -> None:
+    def start_sweep(self, need: Need | None) -> bool:
         """Have a sweep started; it goes on by itself."""
-        self._told("/v1/sweep", {} if need is None else _fields(need))
+        return self._told("/v1/sweep", {} if need is None else _fields(need))
 
     def fetch(self, key: str, target: BinaryIO) -> None:
         """Write an object, archived or not, to a file; raise `ObjectMissing`, `StoreFailed` where it is cut short."""
@@ -52,14 +52,16 @@ class Service:
             if answer.length:
                 raise StoreFailed(f"{self._where}: {printable(key)} ends {answer.length} bytes early")
 
-    def _told(self, path: str, fields: Mapping[str, object]) -> None:
+    def _told(self, path: str, fields: Mapping[str, object]) -> bool:
         """Ask for something that may fail: the admission goes on by what it measures."""
         try:
             with self._answered("POST", path, json.dumps(fields).encode()) as answer:
-                if answer.status >= http.client.BAD_REQUEST:
-                    _log.warning("no room was made: %s", _said(answer))
+                if answer.status < http.client.BAD_REQUEST:
+                    return True
+                _log.warning("no room was made: %s", _said(answer))
         except StoreFailed as error:
             _log.warning("no room was made: %s", error)
+        return False
 
     @contextmanager
     def _answered(self, method: str, path: str, body: bytes | None = None) -> Iterator[http.client.HTTPResponse]:

@@ -8,6 +8,7 @@ from typing import BinaryIO, Literal
 
 from exodus_common.clock import SystemClock
 from exodus_storage_guard import admission, owners, settings
+from exodus_storage_guard.accepting import Doorkeeper
 from exodus_storage_guard.admission import Desk
 from exodus_storage_guard.make_room import room_maker
 from exodus_storage_guard.model import ObjectState, Reservation
@@ -56,7 +57,7 @@ class StorageGuard:
 
     def __init__(self, desk: Desk) -> None:
         """Take what an admission works with."""
-        self._desk = desk
+        self._desk, self._door = desk, Doorkeeper(desk)
 
     @classmethod
     def from_config(cls, path: str | Path | None = None) -> "StorageGuard":
@@ -77,8 +78,11 @@ class StorageGuard:
         return UploadReservation(self._desk, admitted.reservation, admitted.freed_bytes)
 
     def is_accepting(self, size_bytes: int | None = None) -> bool:
-        """Tell whether an upload of this size, or of a usual one, would be admitted now; nothing is reserved."""
-        return admission.is_accepting(self._desk, size_bytes)
+        """Tell whether an upload of this size, or of a usual one, would be admitted now; nothing is reserved.
+
+        Where it would not be, a sweep is started, at most once a minute.
+        """
+        return self._door.is_accepting(size_bytes)
 
     def is_archived(self, key: str) -> bool:
         """Tell whether an object is in the archive only, as far as is known here."""

@@ -29,8 +29,11 @@ class RoomMaker(Protocol):
     def look(self) -> None:
         """Have the store measured, which takes a secret that the caller need not have, and come back."""
 
-    def start_sweep(self, need: Need | None) -> None:
-        """Start a sweep that goes on by itself: until there is so much room, or down to the low watermark."""
+    def start_sweep(self, need: Need | None) -> bool:
+        """Start a sweep that goes on by itself: until there is so much room, or down to the low watermark.
+
+        Tell whether one is at work now.
+        """
 
     def fetch(self, key: str, target: BinaryIO) -> None:
         """Write an object, archived or not, to a file; raise `ObjectMissing` or `StoreFailed`."""
@@ -70,17 +73,18 @@ class Command:
         if done.exit_code != 0 and done.stderr:
             _log.warning("no room was made: %s", done.stderr.decode("utf-8", "replace").strip()[-500:])
 
-    def start_sweep(self, need: Need | None) -> None:
+    def start_sweep(self, need: Need | None) -> bool:
         """Start `sweep` in a session of its own, unless the one that was started last still runs."""
         self._started = [process for process in self._started if process.poll() is None]
         if self._started:
-            return
+            return True
         argv = self._argv(*_options(need))
         null = subprocess.DEVNULL
         try:
             self._started.append(subprocess.Popen(argv, stdin=null, stdout=null, stderr=null, start_new_session=True))
         except OSError as error:
             _log.warning("no sweep was started: %s: %s", argv[0], error.strerror)
+        return bool(self._started)
 
     def fetch(self, key: str, target: BinaryIO) -> None:
         """Run `fetch KEY -`, its output into the file."""

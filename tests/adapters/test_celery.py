@@ -9,7 +9,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,10 +22,11 @@ from celery.result import AsyncResult
 from kombu.exceptions import DecodeError
 
 from exodus_storage_guard import UploadRefused
-from tests.adapters.celery_platform import configuration
 from tests.parts.command import ROOT, Ran
 from tests.parts.guard import MIB, Guarded
+from tests.parts.messages import configuration
 from tests.parts.processes import end_of, running
+from tests.parts.waiting import holds_in_time
 
 PYTHON = os.environ.get("EXODUS_CELERY_PYTHON", sys.executable)
 SECONDS = 60.0
@@ -41,8 +41,6 @@ class Platform:
     client: Celery = field(default_factory=lambda: Celery("client", set_as_current=False))
 
     def __post_init__(self) -> None:
-        for name in ("messages", "processed", "control", "results"):
-            (self.folder / name).mkdir()
         self.client.conf.update(configuration(self.folder, "json"))
 
     @property
@@ -54,8 +52,9 @@ class Platform:
         return self.folder / "worker.log"
 
     def environment(self, **told: str) -> dict[str, str]:
-        paths = {"PYTHONPATH": f"{ROOT / 'hooks'}:{ROOT / 'tests/adapters'}", "PLATFORM_FOLDER": str(self.folder)}
-        return self.guarded.environment | paths | {"C_FORCE_ROOT": "1"} | told
+        paths = f"{ROOT}:{ROOT / 'hooks'}:{ROOT / 'tests/adapters'}"
+        usual = {"PYTHONPATH": paths, "PLATFORM_FOLDER": str(self.folder), "C_FORCE_ROOT": "1"}
+        return self.guarded.environment | usual | told
 
     @contextmanager
     def worker(self, pool: str = "prefork", **told: str) -> Iterator[None]:
@@ -85,13 +84,13 @@ class Platform:
         return asked
 
     def wait_until(self, holds: Callable[[], object], otherwise: str) -> None:
-        deadline = time.monotonic() + SECONDS
-        while time.monotonic() < deadline:
+        def read() -> object:
             with suppress(DecodeError, ValueError):  # a result that is half written
-                if holds():
-                    return
-            time.sleep(0.02)
-        raise AssertionError(f"{otherwise}; the worker's log:\n{end_of(self.log, 60)}")
+                return holds()
+            return False
+
+        if not holds_in_time(read, SECONDS):
+            raise AssertionError(f"{otherwise}; the worker's log:\n{end_of(self.log, 60)}")
 
     def notes(self, what: str) -> list[dict[str, Any]]:
         """Give what tasks noted: of bodies that `ran`, of uploads that were `refused`."""

@@ -17,6 +17,7 @@ from django.test.utils import override_settings
 from django.utils.functional import empty
 
 from exodus_storage_guard.adapters.django import gates
+from exodus_storage_guard.adapters.django.lingering import linger
 from tests.adapters import django_platform
 from tests.parts.guard import MIB, Guarded, apk_key
 
@@ -91,6 +92,35 @@ def test_an_upload_that_would_fit_once_a_sweep_is_done_is_told_when_to_come_back
     assert int(answer.headers["Retry-After"]) >= 10
     assert "Please try again in about 1 min." in answer.content.decode()
     assert reservations(platform) == 0
+
+
+class Sending:
+    """A client that sends for so many seconds, as a request gives it."""
+
+    def __init__(self, seconds: float) -> None:
+        self.left, self.now = seconds, 1000.0
+
+    def read(self, size: int) -> bytes:
+        self.now += 0.5
+        self.left -= 0.5
+        if self.left < -5:
+            raise OSError("it has hung up")
+        return b"x" * size if self.left > 0 else b""
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(("sends", "read"), [(3.0, 3.0), (3600.0, 10.0), (-10.0, 0.5)])
+def test_what_a_refused_client_still_sends_is_read_for_a_while_once_it_is_answered(sends: float, read: float) -> None:
+    answer, sending = HttpResponse("no"), Sending(sends)
+    linger(sending, answer, sending)
+    before = sending.now
+
+    answer.close()
+
+    assert (before, sending.now) == (1000.0, 1000.0 + read)
+    assert answer.closed
 
 
 def test_a_view_that_fails_releases_what_was_reserved(client: Client, platform: Guarded) -> None:

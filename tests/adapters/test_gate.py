@@ -17,6 +17,7 @@ from exodus_storage_guard.adapters.gate import HELD, Gate
 from tests.parts.command import ROOT
 from tests.parts.guard import MIB, Guarded
 from tests.parts.mounts import mounted
+from tests.parts.waiting import holds_in_time
 
 NOT_WORKING = "the storage guard does not work at this moment"
 
@@ -38,9 +39,7 @@ class Told:
 
     def lines(self, count: int) -> list[str]:
         """Give the lines once there are so many; the gate does not wait for them."""
-        deadline = time.monotonic() + 30
-        while len(self._lines()) < count and time.monotonic() < deadline:
-            time.sleep(0.01)
+        holds_in_time(lambda: len(self._lines()) >= count)
         return self._lines()
 
     def _lines(self) -> list[str]:

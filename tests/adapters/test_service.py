@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from io import BytesIO
@@ -29,6 +29,7 @@ from exodus_storage_guard.errors import ObjectMissing, StoreFailed
 from tests.parts.command import ROOT
 from tests.parts.guard import MIB, Guarded, apk_key
 from tests.parts.service import Service, UnixConnection, object_path, opened, running_service, short_folder
+from tests.parts.waiting import wait_until
 
 DESCRIPTION = json.loads((ROOT / "hooks/exodus_storage_guard/adapters/openapi.json").read_text("ascii"))
 UNITS = ROOT / "packaging/systemd"
@@ -87,13 +88,6 @@ def copy_of(guarded: Guarded, key: str) -> Path:
     manifests = guarded.archive.rglob("*.manifest.json")
     (found,) = [path for path in manifests if json.loads(path.read_text())["key"] == key]
     return found.with_name(found.name.removesuffix(".manifest.json"))
-
-
-def until(holds: Callable[[], bool], seconds: float = 20) -> bool:
-    deadline = time.monotonic() + seconds
-    while not (held := holds()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return held
 
 
 # --- the description ---
@@ -318,10 +312,10 @@ def test_accepting_says_whether_an_upload_of_a_usual_size_would_fit(service: Ser
     assert service.ask("GET", "/v1/accepting").status == 204
     reservation = service.reserve(bytes=90 * MIB).json["reservation"]
 
-    assert until(lambda: service.ask("GET", "/v1/accepting").status == 503, 5)
+    wait_until(lambda: service.ask("GET", "/v1/accepting").status == 503)
     assert int(service.ask("GET", "/v1/accepting").headers["retry-after"]) > 0
     service.ask("DELETE", f"/v1/reservations/{reservation}")
-    assert until(lambda: service.ask("GET", "/v1/accepting").status == 204, 5)
+    wait_until(lambda: service.ask("GET", "/v1/accepting").status == 204)
 
 
 @pytest.mark.parametrize(("when_broken", "statuses"), [("refuse", [503, 403]), ("accept", [204, 204])])
@@ -481,7 +475,7 @@ def test_a_client_that_goes_away_leaves_no_file_open_and_no_thread_at_work(servi
     for client in clients:
         client.close()
 
-    assert until(lambda: service.opened(guarded.store) == [])
+    wait_until(lambda: service.opened(guarded.store) == [])
     guarded.put("small", content=b"here")
     guarded("sync")
     assert service.ask("GET", object_path("small")).content == b"here"
@@ -531,7 +525,7 @@ def test_a_client_that_does_not_wait_for_its_reservation_keeps_none(
         if stays:
             assert client.getresponse().status == 201
         client.close()
-        assert until(done.exists)
+        wait_until(done.exists)
         time.sleep(0.5)
 
         assert service.reserved() == count
@@ -641,11 +635,11 @@ def test_of_several_that_take_over_at_once_one_serves_and_the_others_end(guarded
         for process in started:
             running.callback(process.communicate)
             running.callback(process.kill)
-        assert until(lambda: sum(process.poll() is None for process in started) == 1)
+        wait_until(lambda: sum(process.poll() is None for process in started) == 1)
         ended = [process.returncode for process in started if process.poll() is not None]
         (serving,) = [process for process in started if process.poll() is None]
         assert ended == [1, 1, 1]
-        assert until(lambda: Service(at, serving, guarded.folder / "none").ask("GET", "/v1/status").status == 200)
+        wait_until(lambda: Service(at, serving, guarded.folder / "none").ask("GET", "/v1/status").status == 200)
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "link"])

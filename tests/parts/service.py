@@ -1,5 +1,6 @@
 """The service as others meet it: a process of its own, asked over its socket."""
 
+import hashlib
 import http.client
 import json
 import os
@@ -42,6 +43,10 @@ class Reply:
     @property
     def json(self) -> Any:
         return json.loads(self.content)
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
 
     @property
     def reason(self) -> str:

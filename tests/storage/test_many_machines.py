@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import psycopg
@@ -14,6 +13,7 @@ from exodus_storage_guard import StorageGuard
 from exodus_storage_guard.replay import replay
 from tests.parts.guard import MIB, Guarded, sha256_of
 from tests.parts.postgresql import Postgresql, make_cluster, running_postgresql
+from tests.parts.waiting import wait_until
 
 
 @pytest.fixture
@@ -77,13 +77,6 @@ def test_a_machine_that_dies_gives_back_its_claims_once_it_is_silent(shared: Gua
     assert "copying" not in shared.states()
     assert shared.states()["archived"] >= 13
     assert everything(shared) == before
-
-
-def wait_until(happened: "object", seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_sixteen_processes_admit_exactly_as_many_as_fit(tmp_path: Path, postgresql: Postgresql) -> None:

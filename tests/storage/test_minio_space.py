@@ -95,7 +95,7 @@ class Looks:
     def release(self, need: Need) -> None:
         raise AssertionError("there is room")
 
-    def start_sweep(self, need: Need | None) -> None:
+    def start_sweep(self, need: Need | None) -> bool:
         raise AssertionError("there is room")
 
 

@@ -11,6 +11,7 @@ from exodus_common.clock import SystemClock
 from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
 from exodus_storage_guard import admission, output, recall, status
+from exodus_storage_guard.accepting import Doorkeeper
 from exodus_storage_guard.adapters.recent import Recent
 from exodus_storage_guard.admission import Admission, Desk
 from exodus_storage_guard.errors import StoreFailed
@@ -33,6 +34,7 @@ class Steward:
     settings: Settings
     config: Path | None
     desk: Desk = field(init=False)
+    _door: Doorkeeper = field(init=False)
     _usually: Recent = field(init=False)
 
     def __post_init__(self) -> None:
@@ -40,8 +42,8 @@ class Steward:
         command = self.settings.admission.make_room
         room = Command("command" if command == "service" else command, self.config)
         self.desk = Desk(self.settings, state.opened(self.settings.state), SystemClock(), room)
-        usual = partial(admission.is_accepting, self.desk, None)
-        self._usually = Recent(usual, _ACCEPTING_FOR_SECONDS, self.desk.clock)
+        self._door = Doorkeeper(self.desk)
+        self._usually = Recent(partial(self._door.is_accepting, None), _ACCEPTING_FOR_SECONDS, self.desk.clock)
 
     @cached_property
     def run(self) -> Run:
@@ -74,7 +76,7 @@ class Steward:
         Where that cannot be told it is what `admission.when_broken` says, and the operator reads why in the journal.
         """
         try:
-            return self._usually.answer() if size_bytes is None else admission.is_accepting(self.desk, size_bytes)
+            return self._usually.answer() if size_bytes is None else self._door.is_accepting(size_bytes)
         except ExodusError as error:
             _log.critical("whether there is room is not known: %s", error)
             return self.settings.admission.when_broken == "accept"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
+from exodus_storage_guard.adapters.django.lingering import linger
 from exodus_storage_guard.adapters.django.requests import mark, refusal_of, settle
 from exodus_storage_guard.errors import UploadRefused
 
@@ -24,8 +25,10 @@ class GuardMiddleware:
             response = self._get_response(request)
             refusal = refusal_of(request)
             stored = response.status_code < _FIRST_FAILURE and refusal is None
-            if refusal is not None and response.status_code < _FIRST_FAILURE:
-                mark(response, refusal)
+            if refusal is not None:
+                linger(request, response)
+                if response.status_code < _FIRST_FAILURE:
+                    mark(response, refusal)
             return response
         finally:
             settle(request, stored=stored)

@@ -1,0 +1,248 @@
+"""A whole platform, driven over HTTP: Django and Celery, gunicorn behind nginx, MinIO, our service.
+
+It runs in two environments of its own: one as Exodus was in 2024 (Django 4.2, minio 6.0.2), one of the newest of all.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.webdriver.common.by import By
+
+from tests.parts.browser import browser
+from tests.parts.bucketed import Bucketed
+from tests.parts.example import Example, running_example
+from tests.parts.guard import MIB, apk_key
+from tests.parts.s3 import S3Server
+from tests.parts.service import short_folder
+from tests.parts.waiting import wait_until
+
+each_time = pytest.mark.parametrize("kind", ["old", "new"])
+both = pytest.mark.parametrize("kind", [pytest.param("old", marks=pytest.mark.full), "new"])
+newest = pytest.mark.parametrize("kind", ["new"])
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, minio: S3Server) -> Bucketed:
+    """Give an empty bucket, and settings for a guard over it."""
+    return Bucketed(tmp_path / "guard", server=minio, bucket=minio.bucket()).write()
+
+
+@pytest.fixture
+def sockets() -> Iterator[Path]:
+    """Give a folder in which a socket has a name that fits."""
+    with short_folder() as folder:
+        yield folder
+
+
+def fill(guarded: Bucketed, count: int, size: int = MIB) -> dict[str, str]:
+    """Store what is old enough to be archived; give it all."""
+    for number in range(count):
+        guarded.put(apk_key(number), size=size, days=400 - number)
+    return guarded.contents()
+
+
+def everything(guarded: Bucketed) -> dict[str, str]:
+    return guarded.contents() | guarded.archived()
+
+
+def ended(example: Example, pk: int) -> dict[str, Any]:
+    """Wait until a submission is over, as its page does; give what it says."""
+    found: dict[str, Any] = {}
+
+    def is_over() -> bool:
+        found.update(example.get(f"/report/{pk}/").json)
+        return bool(found["processed"])
+
+    wait_until(is_over, f"the page would ask for ever: {found}")
+    return found
+
+
+@each_time
+def test_what_is_sent_and_what_is_fetched_from_a_shop_is_stored_and_given_back(
+    kind: str, guarded: Bucketed, sockets: Path
+) -> None:
+    sent = os.urandom(3 * MIB)
+    with running_example(guarded, kind, sockets) as example, example.worker():
+        answer = example.upload("org.example.sent", sent)
+        report = example.get(answer.headers["Location"]).json
+        fetched = ended(example, example.submit("org.example.fetched", 2 * MIB).json["id"])
+        given = example.get(f"/api/apk/{report['apk']}")
+
+        assert answer.status == 302
+        assert given.content == sent
+        assert set(example.apks()) == {report["apk"], fetched["apk"]} == guarded.stored()
+        assert not fetched["in_error"]
+        guarded("sync")
+        assert example.reserved == 0
+
+
+@each_time
+def test_an_upload_without_room_is_refused_before_its_body_is_sent(kind: str, guarded: Bucketed, sockets: Path) -> None:
+    with (
+        running_example(guarded, kind, sockets) as example,
+        example.uploading("org.example.large", 300 * MIB) as sending,
+    ):
+        sending.send(bytes(MIB // 4))
+        answer = sending.answer()
+
+        assert answer.status == 507
+        assert "Retry-After" not in answer.headers
+        assert b"There is no room for this upload" in answer.content
+        assert b"This field is required" not in answer.content
+        assert example.reserved == 0
+        assert guarded.stored() == set()
+
+
+@both
+def test_uploads_go_on_once_room_was_made_for_them(kind: str, guarded: Bucketed, sockets: Path) -> None:
+    before = fill(guarded, 9, 10 * MIB)
+    with running_example(guarded, kind, sockets) as example:
+        refused = example.upload("org.example.first", bytes(12 * MIB))
+        wait_until(lambda: example.upload("org.example.again", bytes(12 * MIB)).status == 302, "no room was made")
+
+        assert refused.status == 503
+        assert int(refused.headers["Retry-After"]) > 0
+        assert b"Please try again in about" in refused.content
+        assert set(example.apks()) == everything(guarded).keys() > before.keys()
+        assert before.items() <= everything(guarded).items()
+        assert guarded.archived()
+
+
+@each_time
+def test_of_fifty_uploads_at_once_exactly_as_many_as_fit_are_stored(
+    kind: str, guarded: Bucketed, sockets: Path
+) -> None:
+    room = {"low": 5 * MIB, "high": 8 * MIB, "flood": 10 * MIB + MIB // 2}
+    with running_example(guarded, kind, sockets, capacity={"total_bytes": 12 * MIB}, watermarks=room) as example:
+        with ThreadPoolExecutor(50) as people:
+            sent = [people.submit(example.upload, f"org.example.app{one}", os.urandom(MIB)) for one in range(50)]
+            answers = [one.result() for one in sent]
+        refused = [one for one in answers if one.status != 302]
+
+        assert len(answers) - len(refused) == 10
+        assert {one.status for one in refused} <= {503, 507}
+        assert all(b"for this upload" in one.content or b"for new uploads" in one.content for one in refused)
+        assert set(example.apks()) == guarded.stored()
+        assert len(guarded.stored()) == 10
+        guarded("sync")
+        assert example.reserved == 0
+
+
+@both
+def test_a_web_worker_killed_in_the_middle_of_an_upload_gives_its_room_back(
+    kind: str, guarded: Bucketed, sockets: Path
+) -> None:
+    with running_example(guarded, kind, sockets, web_workers=1) as example:
+        with example.uploading("org.example.lost", 60 * MIB) as sending:
+            sending.send(bytes(MIB))
+            wait_until(lambda: example.reserved == 1, "nothing was reserved")
+            refused = example.upload("org.example.other", bytes(50 * MIB))
+            (worker,) = example.web_workers()
+            os.kill(worker, signal.SIGKILL)
+            wait_until(lambda: example.reserved == 0, "a worker that is gone keeps its reservation")
+        wait_until(lambda: example.web_workers() not in ([], [worker]), "gunicorn starts no other worker")
+
+        assert refused.status in (503, 507)
+        assert example.upload("org.example.other", bytes(50 * MIB)).status == 302
+        assert len(guarded.stored()) == 1
+
+
+@both
+def test_a_celery_worker_killed_in_the_middle_gives_its_room_back(kind: str, guarded: Bucketed, sockets: Path) -> None:
+    with running_example(guarded, kind, sockets) as example, example.worker():
+        example.submit("org.example.stuck", MIB)
+        pid = guarded.folder / "stuck"
+        wait_until(lambda: pid.exists() and pid.read_text(), "no task began")
+        during = example.reserved
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+        wait_until(lambda: example.reserved == 0, "a worker that is gone keeps its reservation")
+
+        assert during == 1
+        after = ended(example, example.submit("org.example.fetched", MIB).json["id"])
+        assert not after["in_error"]
+
+
+@both
+def test_a_submission_for_which_there_is_no_room_ends_and_says_why(kind: str, guarded: Bucketed, sockets: Path) -> None:
+    with running_example(guarded, kind, sockets) as example, example.worker():
+        found = ended(example, example.submit("org.example.larger.than.it.seemed", 120 * MIB).json["id"])
+
+        assert found["in_error"]
+        assert "120" in found["description"]
+        assert guarded.stored() == set()
+        assert example.reserved == 0
+
+
+@both
+def test_nothing_new_is_submitted_while_there_is_no_room(kind: str, guarded: Bucketed, sockets: Path) -> None:
+    fill(guarded, 9, 10 * MIB)
+    never = {"emergency_reserve": 0, "make_room": "/bin/true"}
+    with running_example(guarded, kind, sockets, admission=never) as example:
+        wait_until(lambda: b"New uploads are not possible" in example.get("/").content, "the banner does not come")
+        refused = example.submit("org.example.fetched", MIB)
+
+        assert refused.status == 503
+        assert b"impossible to submit" in refused.content
+
+
+@both
+def test_what_was_archived_is_downloaded_and_the_store_is_not_refilled(
+    kind: str, guarded: Bucketed, sockets: Path
+) -> None:
+    before = fill(guarded, 9, 10 * MIB)
+    with running_example(guarded, kind, sockets) as example:
+        assert guarded("sweep").exit_code == 0
+        archived, stored = guarded.archived(), guarded.stored()
+        key = next(iter(archived.keys() - stored))
+
+        given = example.get(f"/api/apk/{key}")
+        missing = example.get(f"/api/apk/{apk_key(77)}")
+
+        assert given.status == 200
+        assert given.sha256 == before[key]
+        assert missing.status != 200
+        assert guarded.stored() == stored
+
+
+@newest
+def test_a_person_sees_the_refusal_in_a_browser(kind: str, guarded: Bucketed, sockets: Path, tmp_path: Path) -> None:
+    apk = tmp_path / "org.example.large.apk"
+    apk.write_bytes(bytes(120 * MIB))
+    with running_example(guarded, kind, sockets) as example, browser(tmp_path / "profile") as person:
+        person.get(f"http://127.0.0.1:{example.port}/")
+        before = person.find_elements(By.CLASS_NAME, "errorlist")
+        person.find_element(By.NAME, "handle").send_keys("org.example.large")
+        person.find_element(By.NAME, "apk").send_keys(str(apk))
+        person.find_element(By.TAG_NAME, "button").click()
+        wait_until(lambda: person.find_elements(By.CLASS_NAME, "errorlist"), f"it shows {person.page_source}")
+
+        assert before == []
+        assert person.find_element(By.CLASS_NAME, "errorlist").text == (
+            "There is no room for this upload at the moment. The operators have been told."
+        )
+        assert guarded.stored() == set()
+
+        apk.write_bytes(bytes(MIB))
+        person.find_element(By.NAME, "apk").send_keys(str(apk))
+        person.find_element(By.TAG_NAME, "button").click()
+        wait_until(lambda: "Your report is ready." in person.page_source, f"it shows {person.page_source}")
+        assert len(guarded.stored()) == 1
+
+
+@newest
+def test_a_platform_whose_service_is_away_takes_what_fits_and_refuses_the_rest(
+    kind: str, guarded: Bucketed, sockets: Path
+) -> None:
+    fill(guarded, 7, 10 * MIB)
+    with running_example(guarded, kind, sockets, service=False) as example:
+        fits = example.upload("org.example.fits", bytes(10 * MIB))
+        refused = example.upload("org.example.large", bytes(30 * MIB))
+
+        assert fits.status == 302
+        assert refused.status == 503
+        assert "does exodus-storage-guard serve run?" in example.gunicorn_log.read_text()
