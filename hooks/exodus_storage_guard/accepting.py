@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from exodus_storage_guard import admission
 from exodus_storage_guard.admission import Desk
+from exodus_storage_guard.model import Need
 
 _ASKED_EVERY_SECONDS = 60.0
 
@@ -25,5 +26,8 @@ class Doorkeeper:
         now = self.desk.clock.monotonic()
         if self._asked_at is None or now - self._asked_at >= _ASKED_EVERY_SECONDS:
             self._asked_at = now
-            self.desk.room.start_sweep(None)
+            self.desk.room.start_sweep(None if size_bytes is None else Need(self._charged(size_bytes)))
         return False
+
+    def _charged(self, size_bytes: int) -> int:
+        return admission.request(self.desk, size_bytes, None).charged_bytes

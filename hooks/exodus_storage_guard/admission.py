@@ -127,6 +127,15 @@ def is_accepting(desk: Desk, size_bytes: int | None) -> bool:
     return missing == 0 or missing <= _premigrated(desk)
 
 
+def is_too_large(desk: Desk, size_bytes: int) -> bool:
+    """Tell whether an upload would not even fit into an empty store."""
+    measured = desk.measure()
+    if measured is None:
+        return False
+    charged, limits = request(desk, size_bytes, None).charged_bytes, marks(desk.settings, measured.total_bytes)
+    return policy.fits_never(measured, charged, limits, desk.settings.admission.reserve_bytes)
+
+
 def _premigrated(desk: Desk) -> int:
     return desk.catalogue.totals().get(ObjectState.PREMIGRATED, Total()).bytes
 

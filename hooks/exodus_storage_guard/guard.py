@@ -22,6 +22,8 @@ class UploadReservation:
     desk: Desk = field(repr=False)
     reservation: Reservation
     freed_bytes: int = 0
+    key: str | None = None
+    """Under which the upload was stored, where that is only known after it was admitted."""
 
     @property
     def id(self) -> str:
@@ -33,8 +35,8 @@ class UploadReservation:
         self.reservation = admission.grow(self.desk, self.reservation, size_bytes)
 
     def commit(self, key: str | None = None) -> None:
-        """Say that the upload is stored."""
-        admission.commit(self.desk, self.id, key)
+        """Say that the upload is stored, under this key, that of `key`, or the one it was admitted with."""
+        admission.commit(self.desk, self.id, key or self.key)
 
     def release(self) -> None:
         """Say that it did not happen."""

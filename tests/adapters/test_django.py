@@ -65,7 +65,11 @@ def test_an_upload_for_which_there_is_room_is_stored_and_its_reservation_committ
 
     assert answer.status_code == 200
     assert platform.stored() == {answer.content.decode()}
-    assert [one.committed_at is not None for one in platform.run().catalogue.reservations()] == [True]
+    catalogue = platform.run().catalogue
+    assert [one.committed_at is not None for one in catalogue.reservations()] == [True]
+    entry = catalogue.get(answer.content.decode())  # known at once, under the key that the storage gave it
+    assert entry is not None
+    assert entry.bytes >= MIB
 
 
 @pytest.mark.parametrize(("size", "said"), [(20 * MIB, "more than the whole store"), (0, "")])

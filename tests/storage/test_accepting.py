@@ -70,7 +70,16 @@ def test_a_closed_door_asks_for_a_sweep_once_a_minute(guarded: Guarded) -> None:
     keeper.is_accepting(10 * MIB)
 
     assert not any(answers)
-    assert (at_once, nearly, room.sweeps) == (1, 1, [None, None])
+    assert (at_once, nearly, room.sweeps) == (1, 1, [Need(10 * MIB)] * 2)
+
+
+def test_for_an_upload_of_a_usual_size_it_asks_for_all_down_to_the_low_mark(guarded: Guarded) -> None:
+    guarded.fill(90)
+    guarded("init")
+    keeper, room, _ = door(guarded)
+
+    assert not keeper.is_accepting(None)
+    assert room.sweeps == [None]
 
 
 @pytest.mark.parametrize(("size", "accepted"), [(10 * MIB, True), (31 * MIB, False)])

@@ -307,7 +307,7 @@ def _authorize(steward: Steward, asked: Asked) -> Answer:
     size = min(int(declared[:_LONGEST_SIZE]), _MOST_UPLOAD_BYTES) if declared else None
     if steward.is_accepting(size):
         return Answer(204)
-    return Answer(403, headers={"retry-after": "60"})
+    return Answer(403, headers={} if steward.is_too_large(size) else {"retry-after": "60"})
 
 
 def _status(steward: Steward, asked: Asked) -> Answer:

@@ -81,6 +81,13 @@ class Steward:
             _log.critical("whether there is room is not known: %s", error)
             return self.settings.admission.when_broken == "accept"
 
+    def is_too_large(self, size_bytes: int | None) -> bool:
+        """Tell whether an upload of this size never fits, as far as that can be told."""
+        try:
+            return size_bytes is not None and admission.is_too_large(self.desk, size_bytes)
+        except ExodusError:  # said above
+            return False
+
     def status(self) -> str:
         """Give the status as JSON."""
         return output.status(status.status(self.desk), as_json=True)

@@ -12,7 +12,7 @@ from django.utils.module_loading import import_string
 from exodus_common.errors import ExodusError
 from exodus_storage_guard.adapters.django.gates import gate
 from exodus_storage_guard.adapters.django.options import options
-from exodus_storage_guard.adapters.django.requests import has_room
+from exodus_storage_guard.adapters.gate import HELD
 
 _log = logging.getLogger(__name__)
 _PASSED_ON = (
@@ -43,8 +43,12 @@ class GuardedStorage(Storage):
 
     def _save(self, name: str, content: File) -> str:
         """Save within a reservation: the request's, or one of its own; raise `UploadRefused` where there is no room."""
-        if has_room() or not options().guards(name):
+        if not options().guards(name):
             return cast(str, self._inner.save(name, content))
+        held = HELD.get()
+        if held is not None:
+            held.key = cast(str, self._inner.save(name, content))
+            return held.key
         reservation = gate().admit(content.size, name)
         try:
             saved = cast(str, self._inner.save(name, content))
