@@ -26,8 +26,6 @@ class Doorkeeper:
         now = self.desk.clock.monotonic()
         if self._asked_at is None or now - self._asked_at >= _ASKED_EVERY_SECONDS:
             self._asked_at = now
-            self.desk.room.start_sweep(None if size_bytes is None else Need(self._charged(size_bytes)))
+            wanted = admission.request(self.desk, size_bytes, None)
+            self.desk.room.start_sweep(Need(wanted.charged_bytes))
         return False
-
-    def _charged(self, size_bytes: int) -> int:
-        return admission.request(self.desk, size_bytes, None).charged_bytes

@@ -73,13 +73,13 @@ def test_a_closed_door_asks_for_a_sweep_once_a_minute(guarded: Guarded) -> None:
     assert (at_once, nearly, room.sweeps) == (1, 1, [Need(10 * MIB)] * 2)
 
 
-def test_for_an_upload_of_a_usual_size_it_asks_for_all_down_to_the_low_mark(guarded: Guarded) -> None:
+def test_for_an_upload_of_a_usual_size_it_asks_for_no_more_than_that(guarded: Guarded) -> None:
     guarded.fill(90)
     guarded("init")
     keeper, room, _ = door(guarded)
 
     assert not keeper.is_accepting(None)
-    assert room.sweeps == [None]
+    assert room.sweeps == [Need(64 * MIB)]
 
 
 @pytest.mark.parametrize(("size", "accepted"), [(10 * MIB, True), (31 * MIB, False)])
