@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.checks import run_checks
-from django.core.files.storage import default_storage, storages
+from django.core.files.storage import FileSystemStorage, default_storage, storages
 from django.http import HttpResponse
 from django.test import Client
 from django.test.utils import override_settings
@@ -155,6 +155,28 @@ def test_what_is_saved_by_another_way_than_an_upload_is_reserved_by_the_storage(
     entry = platform.run().catalogue.get(key)
     assert entry is not None
     assert entry.bytes == 1000
+
+
+class LosesTheState(FileSystemStorage):
+    """A storage during whose saving the guard's state goes away."""
+
+    def save(self, *arguments: Any, **more: Any) -> Any:
+        state = Path(self.location).parent / "state"
+        state.rename(state.with_name("lost"))
+        gates.gate().guard._desk.catalogue.database.close()
+        return super().save(*arguments, **more)
+
+
+def test_what_is_stored_while_the_guard_breaks_stays_stored_and_the_operator_is_told(
+    client: Client, platform: Guarded, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = {"backend": f"{__name__}.LosesTheState", "options": {"location": str(platform.store)}}
+    with guarded_by(platform, storage=storage):
+        stored = client.get(f"/save/{apk_key(1)}?bytes=1000")
+
+    assert stored.status_code == 200
+    assert platform.stored() == {apk_key(1)}
+    assert "the storage guard is broken" in caplog.text
 
 
 def test_an_archived_apk_is_read_through_the_archive_and_the_store_is_not_refilled(

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -130,51 +131,65 @@ def recorded_in(platform: Path) -> dict[str, Any]:
     return {"records": {"url": f"sqlite:///{platform}", "query": QUERY}}
 
 
-def moving(server: S3Server, folder: Path, kind: str, count: int, size: int) -> None:
-    store, archive = server.bucket(), server.bucket()
-    there = folder / "there"
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "MC_HOST_here": f"http://{server.access_key}:{server.secret_key}@127.0.0.1:{server.port}",
-        "RCLONE_CONFIG_HERE_TYPE": "s3",
-        "RCLONE_CONFIG_HERE_PROVIDER": "Minio",
-        "RCLONE_CONFIG_HERE_ENDPOINT": server.endpoint,
-        "RCLONE_CONFIG_HERE_ACCESS_KEY_ID": server.access_key,
-        "RCLONE_CONFIG_HERE_SECRET_ACCESS_KEY": server.secret_key,
-    }
+@dataclass(frozen=True)
+class Others:
+    """Move everything from one bucket to another, or to a folder, as people do without us."""
 
-    def called(*argv: str) -> None:
+    server: S3Server
+    folder: Path
+    store: str
+    archive: str | None
+
+    @property
+    def there(self) -> Path:
+        return self.folder / "there"
+
+    def mc(self) -> None:
+        target = f"here/{self.archive}" if self.archive else str(self.there)
+        self._called(_MC, "--quiet", "mirror", f"here/{self.store}", target)
+        self._called(_MC, "--quiet", "rm", "--recursive", "--force", f"here/{self.store}")
+
+    def rclone(self) -> None:
+        self._called(_RCLONE, "move", f"here:{self.store}", f"here:{self.archive}" if self.archive else str(self.there))
+
+    def _called(self, *argv: str) -> None:
+        server = self.server
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "MC_HOST_here": f"http://{server.access_key}:{server.secret_key}@127.0.0.1:{server.port}",
+            "RCLONE_CONFIG_HERE_TYPE": "s3",
+            "RCLONE_CONFIG_HERE_PROVIDER": "Minio",
+            "RCLONE_CONFIG_HERE_ENDPOINT": server.endpoint,
+            "RCLONE_CONFIG_HERE_ACCESS_KEY_ID": server.access_key,
+            "RCLONE_CONFIG_HERE_SECRET_ACCESS_KEY": server.secret_key,
+        }
         subprocess.run(argv, env=environment, check=True, capture_output=True, timeout=3600)
 
-    def by_mc() -> None:
-        called(_MC, "--quiet", "mirror", f"here/{store}", f"here/{archive}" if kind == "bucket" else str(there))
-        called(_MC, "--quiet", "rm", "--recursive", "--force", f"here/{store}")
 
-    def by_rclone() -> None:
-        called(_RCLONE, "move", f"here:{store}", f"here:{archive}" if kind == "bucket" else str(there))
-
+def moving(server: S3Server, folder: Path, kind: str, count: int, size: int) -> None:
+    archive, platform = server.bucket(), folder.with_name("platform.db")
+    others = Others(server, folder, server.bucket(), archive if kind == "bucket" else None)
     memory = 0
 
     def by_us() -> None:
         nonlocal memory
         memory = max(memory, high_water(guarded, "sweep", "--quiet"))
 
-    runs = {"ours": by_us, "ours by the platform's records": by_us, "mc": by_mc, "rclone": by_rclone}
-    platform = folder.with_name("platform.db")
+    runs = {"ours": by_us, "ours by the platform's records": by_us, "mc": others.mc, "rclone": others.rclone}
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(_ROUNDS):
         for name, work in runs.items():
             empty(server, archive)
-            fill(server, store, count, size, platform)
+            fill(server, others.store, count, size, platform)
             tables = archive_in(server, archive, folder) if kind == "bucket" else {}
             tables |= recorded_in(platform) if "records" in name else {}
-            guarded = guarded_on(server, folder, store, **tables)
-            there.mkdir(exist_ok=True)
+            guarded = guarded_on(server, folder, others.store, **tables)
+            others.there.mkdir(exist_ok=True)
             if work is by_us:
                 assert guarded("init", timeout=600).exit_code == 0
             seconds[name].append(timed(work))
-            assert not list(server.client.list_objects(store, recursive=True))
+            assert not list(server.client.list_objects(others.store, recursive=True))
     print(f"  {count} of {size} bytes to a {kind}; memory {memory / 1024:.0f} MB:")
     for name, found in seconds.items():
         print(f"    {name:31} {shown(found)}", flush=True)

@@ -155,3 +155,16 @@ def test_what_a_store_shows_cannot_lead_a_terminal_astray(guarded: Guarded) -> N
 
     assert "\x1b" not in guarded("plan").all_output
     assert "\x1b" not in guarded("sweep", "--verbose").all_output
+
+
+def test_a_catalogue_that_cannot_be_reached_is_another_thing_than_none(guarded: Guarded) -> None:
+    (guarded.folder / "file").write_text("")
+    guarded.write(state={"url": f"sqlite:///{guarded.folder}/file/state.db"})
+    unreachable = guarded("status")
+    guarded.write(state={"url": f"sqlite:///{guarded.folder}/nothing/state.db"})
+    none = guarded("status")
+
+    assert "cannot open the catalogue" in unreachable.stderr
+    assert "Not a directory" in unreachable.stderr
+    assert "there is no catalogue" in none.stderr
+    assert "init" in none.stderr

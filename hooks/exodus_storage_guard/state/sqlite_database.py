@@ -49,10 +49,17 @@ class SqliteDatabase:
         mine: dict[tuple[int, bool], sqlite3.Connection] = self._local.__dict__.setdefault("mine", {})
         which = os.getpid(), durable
         if which not in mine:
-            if not self.file.exists():
-                raise NotInitialised(f"there is no catalogue {self._shown}; run: exodus-storage-guard init")
+            self._look_for_file()
             mine[which] = self._open(durable=durable)
         return mine[which]
+
+    def _look_for_file(self) -> None:
+        try:
+            self.file.stat()
+        except FileNotFoundError:
+            raise NotInitialised(f"there is no catalogue {self._shown}; run: exodus-storage-guard init") from None
+        except OSError as error:
+            raise StateFailed(f"cannot open the catalogue {self._shown}: {error.strerror}") from error
 
     def close(self) -> None:
         """Close this thread's connections."""
