@@ -67,7 +67,7 @@ class Example:
     @property
     def environment(self) -> dict[str, str]:
         paths = {"PYTHONPATH": f"{ROOT / 'tests/example'}:{ROOT}", "EXAMPLE_FOLDER": str(self.folder)}
-        told = {"DJANGO_SETTINGS_MODULE": "submissions.settings", "C_FORCE_ROOT": "1"}
+        told = {"DJANGO_SETTINGS_MODULE": "submissions.settings", "C_FORCE_ROOT": "1", "HOME": str(self.folder)}
         return self.guarded.environment | paths | told
 
     def manage(self, *arguments: str) -> None:
