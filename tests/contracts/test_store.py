@@ -35,7 +35,10 @@ ODD_KEYS = [
 ]
 
 
-@pytest.fixture(params=["directory", "minio", "versitygw", "ssh"])
+KINDS = ["directory", "minio", "versitygw", "ssh"]
+
+
+@pytest.fixture(params=KINDS)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """Give an empty store of each kind."""
     if request.param in ("minio", "versitygw"):
@@ -194,6 +197,9 @@ def test_an_object_is_moved_with_its_content(store: Store) -> None:
     assert content_of(store, "b/other") == b"content"
 
 
+@pytest.mark.parametrize(
+    "store", [*KINDS[:-1], pytest.param("ssh", marks=pytest.mark.full)], indirect=True
+)  # over ssh each is put by itself
 def test_the_listing_is_of_all_objects_however_many(store: Store) -> None:
     keys = {f"{number % 7}/{number}" for number in range(1050)}
     for key in keys:

@@ -19,6 +19,7 @@ def lineages(certbot_tree: CertbotTree) -> list[Path]:
     return [certbot_tree.issue(f"n{number}.example") for number in range(COUNT)]
 
 
+@pytest.mark.full
 def test_every_one_of_two_thousand_servers_has_the_new_certificate_when_the_verdict_is_ok(
     certbot_tree: CertbotTree, lineages: list[Path], start_nginx: StartNginx, exodus_certbot: ExodusCertbot
 ) -> None:
