@@ -236,19 +236,20 @@ def _freed(before: Capacity | None, now: Capacity | None) -> int:
 
 def commit(desk: Desk, reservation_id: str, key: str | None = None) -> bool:
     """Say that the upload is stored; False where there is no such reservation (any more)."""
-    present = next((one for one in desk.catalogue.reservations() if one.id == reservation_id), None)
+    all_ = desk.catalogue.reservations()
+    present = next((one for one in all_ if one.id == reservation_id), None)
     if present is None or present.committed_at is not None:
         return present is not None
     now, key = desk.clock.now(), key or present.key
     stored = StoredObject(key, present.bytes, "", now) if key else None
-    _forget_landed(desk)
-    return desk.catalogue.commit(replace(present, committed_at=now), stored)
+    _forget_landed(desk, all_)
+    return desk.catalogue.commit(replace(present, committed_at=now, key=key), stored)
 
 
-def _forget_landed(desk: Desk) -> None:
+def _forget_landed(desk: Desk, reservations: Sequence[Reservation]) -> None:
     """Drop reservations that a measurement has seen land, or that ended without a word."""
     measured = desk.measure()
-    ended = [one.id for one in desk.catalogue.reservations() if not counts(desk, one, measured)]
+    ended = [one.id for one in reservations if not counts(desk, one, measured)]
     if ended:
         desk.catalogue.end_reservations(ended)
 

@@ -70,11 +70,13 @@ def test_a_refusal_in_words_goes_to_standard_error(ready: Guarded) -> None:
     assert "refused: 200 MiB are more than the whole store may hold" in refused.stderr
 
 
-def test_a_committed_upload_is_counted_once_and_known(ready: Guarded) -> None:
-    reservation = ready("admit", "--bytes", "60 MiB", "--key", apk_key(1)).stdout.strip()
+@pytest.mark.parametrize("known", ["before", "after"])
+def test_a_committed_upload_is_counted_once_and_known(known: str, ready: Guarded) -> None:
+    key = "--key", apk_key(1)
+    reservation = ready("admit", "--bytes", "60 MiB", *(key if known == "before" else ())).stdout.strip()
     ready.put(apk_key(1), size=60 * MIB, days=0)
 
-    committed = ready("commit", reservation)
+    committed = ready("commit", reservation, *(key if known == "after" else ()))
     more = ready("admit", "--bytes", "34 MiB")
     too_much = ready("admit", "--bytes", "2 MiB")
     again = ready("commit", "no-such-id")

@@ -84,16 +84,16 @@ class SqlCatalogue:
 
     def commit(self, reservation: Reservation, stored: StoredObject | None) -> bool:
         """Write down that an upload is stored: its object, or else what it took until a measurement has seen it."""
-        update = (
-            "UPDATE reservations SET committed_at = ?, owner = NULL, bytes = ? WHERE id = ? AND committed_at IS NULL"
-        )
+        update = """UPDATE reservations SET committed_at = ?, owner = NULL, bytes = ?, key = ?
+            WHERE id = ? AND committed_at IS NULL"""
         insert = """INSERT INTO objects (key, bytes, etag, modified_at, state, since, found_at)
             VALUES (?, ?, '', ?, 'resident', ?, ?) ON CONFLICT (key) DO NOTHING"""
         assert reservation.committed_at is not None
         at = instant(reservation.committed_at)
+        key = None if reservation.key is None else rows.key_bytes(reservation.key)
 
         def work(session: Session) -> bool:
-            if not session.execute(update, (at, reservation.bytes, reservation.id)).rowcount:
+            if not session.execute(update, (at, reservation.bytes, key, reservation.id)).rowcount:
                 return False
             if stored is not None:
                 session.execute(insert, (rows.key_bytes(stored.key), stored.bytes, at, at, at))
