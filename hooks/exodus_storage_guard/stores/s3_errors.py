@@ -26,6 +26,8 @@ _KINDS: Mapping[str, type[StoreFailed] | type[KeyRefused]] = {
 }
 # MinIO and S3 have no code of their own for what a lock forbids.
 _LOCKED = re.compile(r"\bWORM\b|object ?lock|retention|legal hold", re.IGNORECASE)
+# A MinIO whose disk fills up while it writes says InternalError, and this.
+_NO_SPACE = "no space left on device"
 _INSUFFICIENT_STORAGE = 507
 _REMEDIES = {
     "AccessDenied": "its user lacks a right for this (docs/minio.md has the policy that suffices)",
@@ -38,7 +40,8 @@ _REMEDIES = {
 
 def meaning(where: str, code: str, message: str, status: int | None = None) -> ExodusError:
     """Give our error for a server's code and message; `status` is that of HTTP where there is one."""
-    kind = StoreFull if status == _INSUFFICIENT_STORAGE else _KINDS.get(code, StoreFailed)
+    is_full = status == _INSUFFICIENT_STORAGE or _NO_SPACE in message
+    kind = StoreFull if is_full else _KINDS.get(code, StoreFailed)
     if _LOCKED.search(message):
         kind = NotFreeable
     return kind(f"{where}: {code}: {printable(_REMEDIES.get(code, message or 'no reason given'))}")
