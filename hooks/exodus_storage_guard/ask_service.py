@@ -65,7 +65,7 @@ class Service:
 
     @contextmanager
     def _answered(self, method: str, path: str, body: bytes | None = None) -> Iterator[http.client.HTTPResponse]:
-        connection = _UnixConnection(self.socket)
+        connection = UnixConnection(self.socket)
         try:
             connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
             yield connection.getresponse()
@@ -80,7 +80,7 @@ class Service:
         return f"the service at {printable(str(self.socket))}"
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
     """Speak HTTP on a Unix socket."""
 
     def __init__(self, path: Path) -> None:
@@ -88,6 +88,7 @@ class _UnixConnection(http.client.HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
+        """Connect to the socket."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))

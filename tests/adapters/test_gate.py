@@ -11,24 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from exodus_common.clock import SystemClock
 from exodus_storage_guard import UploadRefused
 from exodus_storage_guard.adapters.gate import HELD, Gate
+from tests.parts.clocks import SetClock
 from tests.parts.command import ROOT
 from tests.parts.guard import MIB, Guarded
 from tests.parts.mounts import mounted
 from tests.parts.waiting import holds_in_time
 
 NOT_WORKING = "the storage guard does not work at this moment"
-
-
-class SetClock(SystemClock):
-    """A clock that the test sets."""
-
-    seconds = 1000.0
-
-    def monotonic(self) -> float:
-        return self.seconds
 
 
 @dataclass

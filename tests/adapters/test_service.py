@@ -25,10 +25,11 @@ import pytest
 from exodus_storage_guard import StorageGuard, UploadRefused, settings
 from exodus_storage_guard.adapters import http as service_http
 from exodus_storage_guard.adapters.steward import Steward, whole
+from exodus_storage_guard.ask_service import UnixConnection
 from exodus_storage_guard.errors import ObjectMissing, StoreFailed
 from tests.parts.command import ROOT
 from tests.parts.guard import MIB, Guarded, apk_key
-from tests.parts.service import Service, UnixConnection, object_path, opened, running_service, short_folder
+from tests.parts.service import Service, object_path, opened, running_service, short_folder
 from tests.parts.waiting import wait_until
 
 DESCRIPTION = json.loads((ROOT / "hooks/exodus_storage_guard/adapters/openapi.json").read_text("ascii"))

@@ -13,3 +13,12 @@ class Jumped(SystemClock):
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self._by
+
+
+class SetClock(SystemClock):
+    """A clock whose seconds the test sets."""
+
+    seconds = 1000.0
+
+    def monotonic(self) -> float:
+        return self.seconds

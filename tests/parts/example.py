@@ -4,14 +4,13 @@ import json
 import os
 import re
 import signal
-import socket
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -108,13 +107,14 @@ class Example:
     # --- a person's browser ---
 
     def _open(self) -> None:
-        if self.get("/").status != HTTPStatus.OK:
+        """Ask for a page that does not ask the guard: over a full store the question has a sweep started."""
+        if self.get("/report/0/").status != HTTPStatus.NOT_FOUND:
             raise ConnectionRefusedError
 
     def get(self, path: str) -> Reply:
         with closing(self._connected()) as connection:
             connection.request("GET", path)
-            return _reply(connection.getresponse())
+            return Reply.to(connection)
 
     def submit(self, handle: str, size: int) -> Reply:
         """Have an app fetched from the shop."""
@@ -123,7 +123,7 @@ class Example:
         kind = "application/x-www-form-urlencoded"
         with closing(self._connected()) as connection:
             connection.request("POST", "/submit/", body, {"Cookie": cookie, "Content-Type": kind})
-            return _reply(connection.getresponse())
+            return Reply.to(connection)
 
     def upload(self, handle: str, content: bytes) -> Reply:
         """Send an APK, all of it."""
@@ -185,24 +185,11 @@ class Upload:
     def send(self, content: bytes) -> None:
         """Send some of the file, and what follows it with its last byte; stop where nobody takes it any more."""
         self.sent += len(content)
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send(content + (self.after if self.sent == self.size else b""))
-        except (BrokenPipeError, ConnectionResetError):
-            assert self.sent, "nothing was sent"
 
     def answer(self) -> Reply:
-        return _reply(self.connection.response_class(_socket(self.connection), method="POST"))
-
-
-def _socket(connection: HTTPConnection) -> socket.socket:
-    assert connection.sock is not None
-    return connection.sock
-
-
-def _reply(response: HTTPResponse) -> Reply:
-    if response.status is None or not isinstance(response.status, int):
-        response.begin()
-    return Reply(response.status, dict(response.headers), response.read())
+        return Reply.to(self.connection)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,21 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from exodus_storage_guard.ask_service import UnixConnection
 from tests.parts.guard import Guarded
 from tests.parts.processes import end_of, running, wait_until_answers
-
-
-class UnixConnection(http.client.HTTPConnection):
-    """Speak HTTP on a Unix socket."""
-
-    def __init__(self, path: Path, timeout: float = 60) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self.path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self.path))
 
 
 @dataclass(frozen=True)
@@ -39,6 +26,12 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     content: bytes
+
+    @classmethod
+    def to(cls, connection: http.client.HTTPConnection) -> "Reply":
+        """Take the answer to what was asked on a connection."""
+        answer = connection.getresponse()
+        return cls(answer.status, dict(answer.headers), answer.read())
 
     @property
     def json(self) -> Any:
@@ -67,8 +60,7 @@ class Service:
         connection = UnixConnection(self.socket)
         try:
             connection.request(method, path, content, {name.replace("_", "-"): text for name, text in headers.items()})
-            answer = connection.getresponse()
-            return Reply(answer.status, dict(answer.headers), answer.read())
+            return Reply.to(connection)
         finally:
             connection.close()
 

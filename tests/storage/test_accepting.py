@@ -5,21 +5,12 @@ from typing import BinaryIO
 
 import pytest
 
-from exodus_common.clock import SystemClock
 from exodus_storage_guard.accepting import Doorkeeper
 from exodus_storage_guard.admission import Desk
 from exodus_storage_guard.model import Need
 from exodus_storage_guard.state import opening as state
+from tests.parts.clocks import SetClock
 from tests.parts.guard import MIB, Guarded
-
-
-class Set(SystemClock):
-    """A clock whose seconds the test sets."""
-
-    seconds = 1000.0
-
-    def monotonic(self) -> float:
-        return self.seconds
 
 
 @dataclass
@@ -42,8 +33,8 @@ class Asked:
         raise AssertionError("nothing is fetched")
 
 
-def door(guarded: Guarded) -> tuple[Doorkeeper, Asked, Set]:
-    room, clock, settings = Asked(), Set(), guarded.run().settings
+def door(guarded: Guarded) -> tuple[Doorkeeper, Asked, SetClock]:
+    room, clock, settings = Asked(), SetClock(), guarded.run().settings
     return Doorkeeper(Desk(settings, state.opened(settings.state), clock, room)), room, clock
 
 

@@ -83,8 +83,8 @@ class Gate:
             HELD.reset(before)
         self.end(reservation, stored=True)
 
-    def end(self, reservation: UploadReservation | None, *, stored: bool, key: str | None = None) -> None:
-        """Commit what `admit` gave, under its key where that is known by now, or release it.
+    def end(self, reservation: UploadReservation | None, *, stored: bool) -> None:
+        """Commit what `admit` gave, or release it.
 
         An upload that is stored does not fail since the guard broke meanwhile: the operator is told, and what could
         not be written down ends by itself.
@@ -92,7 +92,7 @@ class Gate:
         if reservation is None:
             return
         try:
-            reservation.commit(key) if stored else reservation.release()
+            reservation.commit() if stored else reservation.release()
         except _BROKEN as error:
             self._operator.hear(error)
 

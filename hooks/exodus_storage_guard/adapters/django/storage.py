@@ -12,6 +12,7 @@ from django.utils.module_loading import import_string
 from exodus_common.errors import ExodusError
 from exodus_storage_guard.adapters.django.gates import gate
 from exodus_storage_guard.adapters.django.options import options
+from exodus_storage_guard.adapters.django.requests import has_room
 from exodus_storage_guard.adapters.gate import HELD
 
 _log = logging.getLogger(__name__)
@@ -45,17 +46,17 @@ class GuardedStorage(Storage):
         """Save within a reservation: the request's, or one of its own; raise `UploadRefused` where there is no room."""
         if not options().guards(name):
             return cast(str, self._inner.save(name, content))
+        if has_room():
+            return self._save_within(name, content)
+        with gate().holding(gate().admit(content.size, name)):
+            return self._save_within(name, content)
+
+    def _save_within(self, name: str, content: File) -> str:
+        """Save, and note under which key what is reserved was stored."""
+        saved = cast(str, self._inner.save(name, content))
         held = HELD.get()
         if held is not None:
-            held.key = cast(str, self._inner.save(name, content))
-            return held.key
-        reservation = gate().admit(content.size, name)
-        try:
-            saved = cast(str, self._inner.save(name, content))
-        except BaseException:
-            gate().end(reservation, stored=False)
-            raise
-        gate().end(reservation, stored=True, key=saved)
+            held.key = saved
         return saved
 
     def _open(self, name: str, mode: str = "rb") -> File:
