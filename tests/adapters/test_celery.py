@@ -9,8 +9,8 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ from exodus_storage_guard import UploadRefused
 from tests.parts.command import ROOT, Ran
 from tests.parts.guard import MIB, Guarded
 from tests.parts.messages import configuration
-from tests.parts.processes import end_of, running
+from tests.parts.processes import end_of
 from tests.parts.waiting import holds_in_time
+from tests.parts.workers import running_worker
 
 PYTHON = os.environ.get("EXODUS_CELERY_PYTHON", sys.executable)
 SECONDS = 60.0
@@ -56,16 +57,9 @@ class Platform:
         usual = {"PYTHONPATH": paths, "PLATFORM_FOLDER": str(self.folder), "C_FORCE_ROOT": "1"}
         return self.guarded.environment | usual | told
 
-    @contextmanager
-    def worker(self, pool: str = "prefork", **told: str) -> Iterator[None]:
+    def worker(self, pool: str = "prefork", **told: str) -> AbstractContextManager[None]:
         """Run a worker for the time of a block; what it is told is in its environment."""
-        argv = [PYTHON, "-m", "celery", "-A", "celery_platform", "worker", "--loglevel", "INFO"]
-        argv += ["--pool", pool, "--concurrency", "2", "--without-gossip", "--without-mingle", "--without-heartbeat"]
-        with running(argv, env=self.environment(**told), log=self.log) as process:
-            try:
-                yield
-            finally:  # asked nicely it takes seconds
-                os.killpg(process.pid, signal.SIGKILL)
+        return running_worker(PYTHON, "celery_platform", env=self.environment(**told), log=self.log, pool=pool)
 
     def python(self, code: str, **told: str) -> Ran:
         """Run some lines in a process of the platform that is no worker."""

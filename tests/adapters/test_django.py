@@ -18,6 +18,7 @@ from django.utils.functional import empty
 
 from exodus_storage_guard.adapters.django import gates
 from exodus_storage_guard.adapters.django.lingering import linger
+from exodus_storage_guard.state.sqlite import SqliteCatalogue
 from tests.adapters import django_platform
 from tests.parts.guard import MIB, Guarded, apk_key
 
@@ -50,7 +51,7 @@ def client(platform: Guarded) -> Client:
 def upload(client: Client, size: int = MIB, name: str = "some.apk", query: str = "") -> HttpResponse:
     file = io.BytesIO(b"x" * size)
     file.name = name
-    found: HttpResponse = client.post(f"/upload{query}", {"key": f"{apk_key(9000)}-{name}", "apk": file})  # type: ignore[assignment]
+    found: HttpResponse = client.post(f"/upload{query}", {"key": f"{apk_key(9000)}-{name}", "apk": file})
     return found
 
 
@@ -117,7 +118,8 @@ class Sending:
 
 @pytest.mark.parametrize(("sends", "read"), [(3.0, 3.0), (3600.0, 10.0), (-10.0, 0.5)])
 def test_what_a_refused_client_still_sends_is_read_for_a_while_once_it_is_answered(sends: float, read: float) -> None:
-    answer, sending = HttpResponse("no"), Sending(sends)
+    sending: Any = Sending(sends)
+    answer = HttpResponse("no")
     linger(sending, answer, sending)
     before = sending.now
 
@@ -163,7 +165,9 @@ class LosesTheState(FileSystemStorage):
     def save(self, *arguments: Any, **more: Any) -> Any:
         state = Path(self.location).parent / "state"
         state.rename(state.with_name("lost"))
-        gates.gate().guard._desk.catalogue.database.close()
+        catalogue = gates.gate().guard._desk.catalogue
+        assert isinstance(catalogue, SqliteCatalogue)
+        catalogue.database.close()
         return super().save(*arguments, **more)
 
 
@@ -191,7 +195,7 @@ def test_an_archived_apk_is_read_through_the_archive_and_the_store_is_not_refill
     archived, resident = (client.get(f"/read/{key}") for key in (keys[0], keys[8]))
 
     for key, answer in ((keys[0], archived), (keys[8], resident)):
-        content = b"".join(answer.streaming_content)  # type: ignore[attr-defined]
+        content = b"".join(answer.streaming_content)
         assert hashlib.sha256(content).hexdigest() == before[key]
     assert keys[0] not in platform.stored()
     assert default_storage.exists(keys[0]), "nobody else gets its name"

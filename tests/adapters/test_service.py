@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from io import BytesIO
@@ -646,7 +646,11 @@ def test_of_several_that_take_over_at_once_one_serves_and_the_others_end(guarded
 @pytest.mark.parametrize("kind", ["file", "folder", "link"])
 def test_what_is_no_socket_is_not_removed(guarded: Guarded, at: Path, kind: str) -> None:
     guarded("init")
-    make = {"file": at.touch, "folder": at.mkdir, "link": lambda: at.symlink_to("nowhere")}
+    make: dict[str, Callable[[], None]] = {
+        "file": at.touch,
+        "folder": at.mkdir,
+        "link": lambda: at.symlink_to("nowhere"),
+    }
     make[kind]()
     before = at.lstat()
 

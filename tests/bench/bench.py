@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -171,19 +172,19 @@ def main() -> None:
     for count, runs in ((1, 7), (100, 5), (2000, 3)):
         with running_site(count) as site:
             print(f"  {count} server blocks")
-            print(f"    physical limit         {spread(lambda site=site: seconds_to_limit(site), runs)}")
-            print(f"    exodus-certbot, proven {spread(lambda site=site: seconds_to_our_proof(site), runs)}")
+            print(f"    physical limit         {spread(partial(seconds_to_limit, site), runs)}")
+            print(f"    exodus-certbot, proven {spread(partial(seconds_to_our_proof, site), runs)}")
             seconds, stale = seconds_of_certbot_nginx(site)
             print(
                 f"    certbot-nginx, unasked {seconds:7.2f}  (then {stale} of {count} names show the old certificate)"
             )
             if count == 1:
-                print(f"    a check, processor time{spread(lambda site=site: seconds_of_check(site), runs)}")
+                print(f"    a check, processor time{spread(partial(seconds_of_check, site), runs)}")
             if count == 2000:
                 site.nginx.reload()
                 seconds_to_our_proof(site)
-                print(f"    handshakes a second    {spread(lambda site=site: handshakes_per_second(site, 4000), runs)}")
-                print(f"    no-op reconcile, MB    {spread(lambda site=site: megabytes_of_noop(site), runs)}")
+                print(f"    handshakes a second    {spread(partial(handshakes_per_second, site, 4000), runs)}")
+                print(f"    no-op reconcile, MB    {spread(partial(megabytes_of_noop, site), runs)}")
 
 
 if __name__ == "__main__":

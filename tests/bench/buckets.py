@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -208,9 +209,13 @@ def releasing(server: S3Server, folder: Path, count: int) -> None:
         assert not list(server.client.list_objects(bucket, recursive=True)), done.all_output
         fill(server, bucket, count, 1_000)
         names = [DeleteObject(apk_key(number)) for number in range(count)]
-        bare.append(count / timed(lambda names=names: list(server.client.remove_objects(bucket, names))))
+        bare.append(count / timed(partial(_removed_bare, server, bucket, names)))
     print("release of what is premigrated, looked at again and seen to be gone, objects a second:")
     print(f"  ours {shown(rates)}   bare DeleteObjects {shown(bare)}", flush=True)
+
+
+def _removed_bare(server: S3Server, bucket: str, names: list[DeleteObject]) -> None:
+    list(server.client.remove_objects(bucket, names))
 
 
 def sharing(server: S3Server, cluster: Postgresql, folder: Path, count: int, size: int) -> None:
@@ -221,7 +226,7 @@ def sharing(server: S3Server, cluster: Postgresql, folder: Path, count: int, siz
             fill(server, bucket, count, size)
             guarded = guarded_on(server, folder, bucket, state={"url": cluster.database()})
             assert guarded("init", timeout=600).exit_code == 0
-            found[many].append(timed(lambda guarded=guarded, many=many: _at_once(guarded, many)))
+            found[many].append(timed(partial(_at_once, guarded, many)))
             assert not list(server.client.list_objects(bucket, recursive=True))
     print(f"sweeping processes at once, {count} of {size} bytes to a directory, seconds:")
     print(f"  one {shown(found[1])}   two {shown(found[2])}", flush=True)

@@ -15,7 +15,6 @@ from exodus_storage_guard.stores.contract import Store
 from exodus_storage_guard.stores.directory import DirectoryStore
 from exodus_storage_guard.stores.opening import opened
 from exodus_storage_guard.stores.s3 import S3Store
-from exodus_storage_guard.where import ArchiveSettings
 from tests.parts.s3 import S3Server
 from tests.parts.sshd import Sshd
 
@@ -53,7 +52,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 
 def behind_ssh(sshd: Sshd, folder: Path) -> Store:
-    return opened(ArchiveSettings(sshd.url(folder), **{name: Path(file) for name, file in sshd.settings.items()}), 10)
+    return opened(sshd.archive(folder), 10)
 
 
 def wanted(key: str, content: bytes) -> StoredObject:

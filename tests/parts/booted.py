@@ -77,7 +77,7 @@ class Debian:
         self.path("/opt/project/hooks").mkdir(parents=True)
         for at in ("exodus_certbot", "hooks/exodus_common", "hooks/exodus_storage_guard"):
             subprocess.run(["cp", "-r", ROOT / at, self.path(f"/opt/project/{at}")], check=True)
-        namespaces = ("--mount", "--propagation", "unchanged", "--pid", "--fork", "--kill-child")
+        namespaces: tuple[str, ...] = ("--mount", "--propagation", "unchanged", "--pid", "--fork", "--kill-child")
         namespaces += ("--cgroup", "--net", "--uts", "--ipc")
         done = subprocess.run(
             ["unshare", *namespaces, "bash", "-c", _BOOT, "boot", str(self.base), str(self.work)],

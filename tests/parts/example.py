@@ -3,11 +3,10 @@
 import json
 import os
 import re
-import signal
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPConnection
@@ -21,6 +20,7 @@ from tests.parts.ports import free_port
 from tests.parts.processes import run, running, wait_until_answers
 from tests.parts.s3 import ACCESS_KEY, SECRET_KEY
 from tests.parts.service import Reply, running_service
+from tests.parts.workers import running_worker
 
 _NGINX = """
 server {
@@ -59,9 +59,10 @@ class Example:
     def worker_log(self) -> Path:
         return self.folder / "worker.log"
 
-    def argv(self, module: str, *arguments: str) -> list[str]:
-        """Run a module in the platform's own environment."""
-        return [str(ROOT / ".platforms" / self.kind / "bin/python"), "-m", module, *arguments]
+    @property
+    def python(self) -> str:
+        """Give the interpreter of the platform's own environment."""
+        return str(ROOT / ".platforms" / self.kind / "bin/python")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -70,14 +71,14 @@ class Example:
         return self.guarded.environment | paths | told
 
     def manage(self, *arguments: str) -> None:
-        done = run(self.argv("django", *arguments), env=self.environment)
+        done = run([self.python, "-m", "django", *arguments], env=self.environment)
         assert done.exit_code == 0, done.all_output
 
     @contextmanager
     def web(self, workers: int = 2) -> Iterator[None]:
         """Run gunicorn, as many threads of it as the largest test has uploads."""
         behind = free_port()
-        argv = self.argv("gunicorn", "--workers", str(workers), "--threads", "32", "--timeout", "60")
+        argv = [self.python, "-m", "gunicorn", "--workers", str(workers), "--threads", "32", "--timeout", "60"]
         argv += ["--bind", f"127.0.0.1:{behind}", "submissions.wsgi"]
         configuration = _NGINX.replace("PORT", str(self.port)).replace("BEHIND", str(behind))
         with (
@@ -93,16 +94,9 @@ class Example:
         pid = self.gunicorn.pid
         return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
-    @contextmanager
-    def worker(self) -> Iterator[None]:
-        """Run a Celery worker."""
-        argv = self.argv("celery", "-A", "submissions.tasks", "worker", "--loglevel", "INFO", "--concurrency", "2")
-        argv += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-        with running(argv, env=self.environment, log=self.worker_log) as process:
-            try:
-                yield
-            finally:  # asked nicely it takes seconds
-                os.killpg(process.pid, signal.SIGKILL)
+    def worker(self) -> AbstractContextManager[None]:
+        """Run a Celery worker for the time of a block."""
+        return running_worker(self.python, "submissions.tasks", env=self.environment, log=self.worker_log)
 
     # --- a person's browser ---
 

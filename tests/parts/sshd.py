@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from exodus_storage_guard.where import ArchiveSettings
 from tests.parts.mounts import Namespace
 from tests.parts.ports import free_port
 from tests.parts.processes import running, wait_until_answers
@@ -31,6 +32,15 @@ class Sshd:
     def settings(self) -> dict[str, str]:
         """Give what settings need beside the URL."""
         return {"identity_file": str(self.keys / "client"), "known_hosts_file": str(self.keys / "known_hosts")}
+
+    def archive(self, folder: Path) -> ArchiveSettings:
+        """Give the settings of an archive in a folder behind this server."""
+        files = self.settings
+        return ArchiveSettings(
+            self.url(folder),
+            identity_file=Path(files["identity_file"]),
+            known_hosts_file=Path(files["known_hosts_file"]),
+        )
 
     def expect_host_key(self, kind: str = "host") -> None:
         """Write down the key that the server is expected to have."""

@@ -5,12 +5,12 @@ import os
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from minio import S3Error
-from minio.commonconfig import ENABLED
-from minio.retention import COMPLIANCE, Retention
+from minio.commonconfig import COMPLIANCE, ENABLED
+from minio.retention import Retention
 from minio.versioningconfig import VersioningConfig
 
 from exodus_common.clock import SystemClock
@@ -97,6 +97,9 @@ class Looks:
 
     def start_sweep(self, need: Need | None) -> bool:
         raise AssertionError("there is room")
+
+    def fetch(self, key: str, target: BinaryIO) -> None:
+        raise AssertionError("nobody reads")
 
 
 def _wanted(run: Run, clock: SystemClock, room: RoomMaker) -> tuple[Desk, Reservation]:

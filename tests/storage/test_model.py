@@ -25,7 +25,7 @@ from exodus_common.errors import ExodusError
 from exodus_storage_guard import admission, rebuild, recall, sweep, sync, verify
 from exodus_storage_guard.admission import Desk
 from exodus_storage_guard.errors import UploadRefused
-from exodus_storage_guard.model import IN_STORE, ObjectState, Verdict
+from exodus_storage_guard.model import IN_STORE, Need, ObjectState, Verdict
 from tests.parts.guard import Guarded, apk_key, sha256_of
 
 SIZE = 1000
@@ -102,7 +102,7 @@ class GuardedStore(RuleBasedStateMachine):
 
     @rule(need=st.none() | st.integers(1, 6))
     def make_room(self, need: int | None) -> None:
-        wanted = None if need is None else sweep.Need(need * SIZE)
+        wanted = None if need is None else Need(need * SIZE)
         told: Any = sweep.sweep(
             self.run, wanted, premigrated_only=False, start_at_high=False, progress=lambda done, aim: None
         )

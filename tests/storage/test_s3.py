@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from minio import MinioAdmin
 from minio.commonconfig import ENABLED
-from minio.credentials import StaticProvider
+from minio.credentials.providers import StaticProvider
 from minio.versioningconfig import VersioningConfig
 
 from exodus_common.clock import SystemClock
@@ -112,8 +112,7 @@ def test_an_etag_of_several_parts_comes_back_with_the_object(tmp_path: Path, min
     assert bucketed("restore", *keys).exit_code == 0
 
     assert {key: minio.client.stat_object(bucketed.bucket, key).etag for key in keys} == before
-    assert before[keys[0]] is not None
-    assert before[keys[0]].endswith("-5")
+    assert (before[keys[0]] or "").endswith("-5")
 
 
 def test_one_server_copies_by_itself_and_only_what_was_looked_at(minio: S3Server, versitygw: S3Server) -> None:
@@ -274,8 +273,8 @@ def test_a_store_that_misbehaves_is_named_loses_nothing_and_is_swept_once_it_is_
     assert "exodus-secret" not in ill.all_output
     assert behind_proxy.contents() == before
 
-    for _ in range(2):  # what failed waits for its retry, others go first
-        well = behind_proxy("sweep", "--json")
+    behind_proxy("sweep", "--json")  # what failed waits for its retry, others go first
+    well = behind_proxy("sweep", "--json")
     assert well.exit_code == 0, well.all_output
     assert behind_proxy.contents() | behind_proxy.archived() == before
 

@@ -17,7 +17,6 @@ from exodus_storage_guard.model import StoredObject
 from exodus_storage_guard.stores import remote
 from exodus_storage_guard.stores.contract import Store
 from exodus_storage_guard.stores.opening import opened
-from exodus_storage_guard.where import ArchiveSettings
 from tests.parts.guard import Guarded, sha256_of
 from tests.parts.mounts import mounted
 from tests.parts.sshd import Sshd, running_sshd
@@ -30,8 +29,7 @@ def behind_ssh(guarded: Guarded, sshd: Sshd) -> Guarded:
 
 
 def store_at(sshd: Sshd, folder: Path, seconds: float = 5) -> Store:
-    files = {name: Path(file) for name, file in sshd.settings.items()}
-    return opened(ArchiveSettings(sshd.url(folder), **files), seconds)
+    return opened(sshd.archive(folder), seconds)
 
 
 def test_the_story_of_2019_with_an_archive_behind_ssh(behind_ssh: Guarded) -> None:

@@ -114,7 +114,7 @@ def test_bytes_that_are_not_what_was_proven_never_come_to_an_end() -> None:
     good = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
     assert b"".join(verified(iter([b"a", b"bc"]), good, "it")) == b"abc"
-    seen = []
+    seen: list[bytes] = []
     with pytest.raises(StoreFailed, match="it differs from what was proven"):
         seen.extend(verified(iter([b"a", b"bd"]), good, "it"))
     assert b"".join(seen) == b"a"

@@ -58,7 +58,7 @@ def test_json_has_every_field_of_the_contract() -> None:
     [(Overall.OK, 0, 0), (Overall.WARNING, 0, 1), (Overall.CRITICAL, 1, 2), (Overall.UNKNOWN, 1, 3)],
 )
 def test_exit_codes_are_those_of_the_contract(verdict: Overall, plain: int, nagios: int) -> None:
-    assert [report.exit_code(reported(verdict), output) for output in ("text", "json", "prometheus")] == [plain] * 3  # type: ignore[arg-type]  # a list of literals
+    assert [report.exit_code(reported(verdict), output) for output in ("text", "json", "prometheus")] == [plain] * 3
     assert report.exit_code(reported(verdict), "nagios") == nagios
 
 

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -79,7 +79,7 @@ class _GoneError(Exception):
     """Say that the client went away before it had asked."""
 
 
-def application(steward: Steward) -> Callable[[dict[str, Any], Receive, Send], Awaitable[None]]:
+def application(steward: Steward) -> Callable[[dict[str, Any], Receive, Send], Coroutine[Any, Any, None]]:
     """Give the ASGI application."""
     threads = {name: ThreadPoolExecutor(many, thread_name_prefix=name) for name, many in _THREADS.items()}
 

@@ -18,7 +18,7 @@ _PACKAGE = "exodus_storage_guard.adapters.django"
 _HANDLER, _MIDDLEWARE = f"{_PACKAGE}.uploads.GuardUploadHandler", f"{_PACKAGE}.middleware.GuardMiddleware"
 
 
-@checks.register()  # type: ignore[untyped-decorator]  # Django has no types
+@checks.register()
 def check(app_configs: object, **more: Any) -> Sequence[CheckMessage]:
     """Give all that is wrong."""
     return [*_of_the_guard(), *_of_django()]
