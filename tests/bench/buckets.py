@@ -1,8 +1,8 @@
 """Measure the storage half on MinIO, side by side in one run: moving, releasing, listing, admitting by PostgreSQL.
 
-Run as `make bench`, or `tests/bench/buckets.py --quick` for a tenth of everything; move, release, sync, share and admit
-name parts. What moves is compared with
-`mc mirror` and `mc rm`, and with `rclone move`; neither of them proves a copy by its hash.
+Run as `make bench`, or `tests/bench/buckets.py --quick` for a tenth of everything; large, small, release, sync, share
+and admit name parts. What moves, large or small, is compared with `mc mirror` and `mc rm`, and with `rclone move`;
+neither of them proves a copy by its hash.
 """
 
 import hashlib
@@ -49,11 +49,18 @@ def main() -> None:
                 PARTS[part](server, place)
 
 
-def move(server: S3Server, place: Path) -> None:
+def large(server: S3Server, place: Path) -> None:
+    move(server, place, 200 // _SCALE, 20_000_000)
+
+
+def small(server: S3Server, place: Path) -> None:
+    move(server, place, 5_000 // _SCALE, 20_000)
+
+
+def move(server: S3Server, place: Path, count: int, size: int) -> None:
     print("archive + verify + delete, seconds (median of 3, spread), from a bucket of MinIO:")
-    for count, size in ((200 // _SCALE, 20_000_000), (5_000 // _SCALE, 20_000)):
-        for kind in ("bucket", "directory"):
-            moving(server, place / "work", kind, count, size)
+    for kind in ("bucket", "directory"):
+        moving(server, place / "work", kind, count, size)
 
 
 def release(server: S3Server, place: Path) -> None:
@@ -77,7 +84,8 @@ def admit(server: S3Server, place: Path) -> None:
 
 
 PARTS: dict[str, Callable[[S3Server, Path], None]] = {
-    "move": move,
+    "large": large,
+    "small": small,
     "release": release,
     "sync": sync,
     "share": share,
