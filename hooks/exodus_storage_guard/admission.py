@@ -8,7 +8,7 @@ import math
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import BinaryIO
 
 from exodus_common.clock import Clock, Deadline
@@ -16,7 +16,7 @@ from exodus_common.terminal import printable
 from exodus_storage_guard import capacity, owners, policy
 from exodus_storage_guard.errors import ObjectMissing, UploadRefused
 from exodus_storage_guard.make_room import RoomMaker
-from exodus_storage_guard.model import Capacity, Need, ObjectState, Reservation, StoredObject, Total, Watermarks
+from exodus_storage_guard.model import Capacity, Need, ObjectState, Reservation, Seen, StoredObject, Total, Watermarks
 from exodus_storage_guard.policy import Fit
 from exodus_storage_guard.settings import Settings, marks
 from exodus_storage_guard.sizes import shown
@@ -29,7 +29,6 @@ _SMALLEST_ESTIMATE_BYTES = 64 * 1024 * 1024
 RATE = "bytes_per_second"
 """What sweeps settle, for admissions to know."""
 _SLOW_BYTES_PER_SECOND = 10 * 1024 * 1024.0
-_ALWAYS = datetime.max.replace(tzinfo=UTC)
 
 
 class _Nobody:
@@ -143,8 +142,8 @@ def _premigrated(desk: Desk) -> int:
 def fit_among(
     desk: Desk, others: Iterable[Reservation], measured: Capacity, limits: Watermarks, charged_bytes: int
 ) -> Fit:
-    """Decide whether so many more bytes fit beside the reservations that still hold."""
-    reserved = policy.reserved_bytes(one for one in others if counts(desk, one, measured))
+    """Decide whether so many more bytes fit beside the reservations that still hold, and what landed unseen."""
+    reserved = policy.reserved_bytes(one for one in others if counts(desk, one)) + landed(desk, measured).bytes
     return policy.fit(measured, reserved, charged_bytes, limits, desk.settings.admission.reserve_bytes)
 
 
@@ -194,18 +193,19 @@ def _try(desk: Desk, wanted: Reservation) -> Fit:
     return answer
 
 
-def counts(desk: Desk, one: Reservation, measured: Capacity | None) -> bool:
-    """Tell whether a reservation still holds: it ends by time, with its process, or once it is measured."""
-    if one.committed_at is None and one.owner is not None and not owners.is_alive(one.owner):
-        return False
-    return policy.still_counts(one, desk.clock.now(), _seen_at(one, measured))
+def counts(desk: Desk, one: Reservation) -> bool:
+    """Tell whether a reservation still holds: it ends by time, or with its process."""
+    return policy.holds(one, desk.clock.now()) and (one.owner is None or owners.is_alive(one.owner))
 
 
-def _seen_at(one: Reservation, measured: Capacity | None) -> datetime | None:
-    """Say when the store was last looked at: a budget looks at the catalogue, where a committed key is at once."""
-    if measured is None:
-        return None
-    return _ALWAYS if measured.source == "budget" and one.key is not None else measured.measured_at
+def landed(desk: Desk, measured: Capacity | None) -> Total:
+    """Count the stored uploads that are in no measurement yet."""
+    return desk.catalogue.landed(_seen(measured))
+
+
+def _seen(measured: Capacity | None) -> Seen:
+    """Say what is measured: a budget looks at the catalogue, where an upload with a key is as it is committed."""
+    return Seen() if measured is None else Seen(measured.measured_at, keyed=measured.source == "budget")
 
 
 def _without_measurement(desk: Desk, wanted: Reservation) -> Fit:
@@ -236,20 +236,18 @@ def _freed(before: Capacity | None, now: Capacity | None) -> int:
 
 def commit(desk: Desk, reservation_id: str, key: str | None = None) -> bool:
     """Say that the upload is stored; False where there is no such reservation (any more)."""
-    all_ = desk.catalogue.reservations()
-    present = next((one for one in all_ if one.id == reservation_id), None)
+    present = desk.catalogue.reservation(reservation_id)
     if present is None or present.committed_at is not None:
         return present is not None
     now, key = desk.clock.now(), key or present.key
     stored = StoredObject(key, present.bytes, "", now) if key else None
-    _forget_landed(desk, all_)
-    return desk.catalogue.commit(replace(present, committed_at=now, key=key), stored)
+    _forget_ended(desk)
+    return desk.catalogue.commit(replace(present, committed_at=now, key=key), stored, _seen(desk.measure()))
 
 
-def _forget_landed(desk: Desk, reservations: Sequence[Reservation]) -> None:
-    """Drop reservations that a measurement has seen land, or that ended without a word."""
-    measured = desk.measure()
-    ended = [one.id for one in reservations if not counts(desk, one, measured)]
+def _forget_ended(desk: Desk) -> None:
+    """Drop reservations that ended without a word."""
+    ended = [one.id for one in desk.catalogue.reservations() if not counts(desk, one)]
     if ended:
         desk.catalogue.end_reservations(ended)
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class ObjectState(StrEnum):
@@ -156,6 +158,14 @@ class Reservation:
     key: str | None = None
     owner: str | None = None
     committed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Say which stored uploads a measurement has in it: those committed before `until`; if `keyed`, all with a key."""
+
+    until: datetime = _NEVER
+    keyed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,19 +39,14 @@ class Selection:
     only_recorded: bool = False
 
 
-def still_counts(one: Reservation, now: datetime, seen_at: datetime | None) -> bool:
-    """Tell whether a reservation is not over: by time, or since a measurement has seen what was committed.
-
-    `seen_at` is when the store was last looked at; None where it never was.
-    """
-    if one.committed_at is not None:
-        return seen_at is None or one.committed_at >= seen_at
+def holds(one: Reservation, now: datetime) -> bool:
+    """Tell whether the lease of an upload that is on its way has not ended."""
     return one.expires_at > now
 
 
 def reserved_bytes(reservations: Iterable[Reservation]) -> int:
-    """Add up what is promised and not yet measured: all that an upload takes on its way, or what it left."""
-    return sum(one.charged_bytes if one.committed_at is None else one.bytes for one in reservations)
+    """Add up what uploads take that are on their way."""
+    return sum(one.charged_bytes for one in reservations)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ class Status:
 def status(desk: Desk) -> Status:
     """Look at the state and the store's filesystem; nothing is listed, and no secret read."""
     capacity, totals = desk.measure(), desk.catalogue.totals()
-    counted = [one for one in desk.catalogue.reservations() if admission.counts(desk, one, capacity)]
-    reserved = Total(len(counted), policy.reserved_bytes(counted))
+    counted = [one for one in desk.catalogue.reservations() if admission.counts(desk, one)]
+    reserved = Total(len(counted), policy.reserved_bytes(counted)) + admission.landed(desk, capacity)
     limits = marks(desk.settings, capacity.total_bytes) if capacity else None
     verdict, reason = _judged(desk.settings, capacity, limits, reserved.bytes, totals)
     begun = measuring.unfinished(desk.catalogue)

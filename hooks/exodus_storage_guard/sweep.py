@@ -128,10 +128,9 @@ def _aim(run: Run, capacity: Capacity | None, need: Need | None) -> int:
     if need is None:
         return policy.down_to_low(capacity, limits)
     desk = admission.Desk(run.settings, run.catalogue, run.clock, admission.NOBODY)
-    reservations = run.catalogue.reservations()
-    if need.reservation in {one.id for one in reservations}:
+    if need.reservation and run.catalogue.reservation(need.reservation):
         return 0
-    return admission.fit_among(desk, reservations, capacity, limits, need.bytes).missing_bytes
+    return admission.fit_among(desk, run.catalogue.reservations(), capacity, limits, need.bytes).missing_bytes
 
 
 def _freed_by_others(run: Run) -> int:

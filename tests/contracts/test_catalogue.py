@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ import pytest
 
 from exodus_common.errors import ExodusError
 from exodus_storage_guard.errors import NotInitialised, StateFailed
-from exodus_storage_guard.model import Capacity, Entry, ObjectState, Record, Reservation, StoredObject, Total
+from exodus_storage_guard.model import Capacity, Entry, ObjectState, Record, Reservation, Seen, StoredObject, Total
 from exodus_storage_guard.state.contract import Catalogue, Change
 from exodus_storage_guard.state.postgresql import PostgresqlCatalogue
 from exodus_storage_guard.state.sqlite import SqliteCatalogue
@@ -20,6 +20,7 @@ from tests.parts.postgresql import Postgresql
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+NOTHING_SEEN = Seen()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -58,6 +59,12 @@ def brought(catalogue: Catalogue, key: str, *events: Event, at: datetime = T0) -
 
 def reservation(name: str, size: int = 10) -> Reservation:
     return Reservation(name, size, 2 * size, T0, T0 + HOUR)
+
+
+def commit_all(catalogue: Catalogue, committed_at: Mapping[str, datetime]) -> None:
+    for name, at in committed_at.items():
+        catalogue.reserve(reservation(name), lambda others, totals: True)
+        catalogue.commit(replace(reservation(name), committed_at=at), None, NOTHING_SEEN)
 
 
 # --- listings ---
@@ -149,7 +156,7 @@ def test_what_came_while_the_listing_ran_is_not_gone(catalogue: Catalogue) -> No
     listed(catalogue, stored("a"))
     one = reservation("r")
     catalogue.reserve(one, lambda others, totals: True)
-    catalogue.commit(replace(one, committed_at=T0 + 2 * HOUR), stored("fresh"))
+    catalogue.commit(replace(one, committed_at=T0 + 2 * HOUR), stored("fresh"), NOTHING_SEEN)
 
     listed(catalogue, stored("a"), at=T0 + HOUR)
 
@@ -159,7 +166,7 @@ def test_what_came_while_the_listing_ran_is_not_gone(catalogue: Catalogue) -> No
 def test_what_an_upload_committed_is_completed_by_the_next_listing(catalogue: Catalogue) -> None:
     one = reservation("r")
     catalogue.reserve(one, lambda others, totals: True)
-    assert catalogue.commit(replace(one, committed_at=T0), stored("fresh", size=10, etag=""))
+    assert catalogue.commit(replace(one, committed_at=T0), stored("fresh", size=10, etag=""), NOTHING_SEEN)
 
     changes = listed(catalogue, stored("fresh", size=12, etag="real"), at=T0 + HOUR)
 
@@ -342,9 +349,44 @@ def test_a_commit_happens_once(catalogue: Catalogue) -> None:
     one = reservation("a")
     catalogue.reserve(one, lambda others, totals: True)
 
-    assert catalogue.commit(replace(one, committed_at=T0), None)
-    assert not catalogue.commit(replace(one, committed_at=T0 + HOUR), None)
-    assert [each.committed_at for each in catalogue.reservations()] == [T0]
+    assert catalogue.commit(replace(one, committed_at=T0), None, NOTHING_SEEN)
+    assert not catalogue.commit(replace(one, committed_at=T0 + HOUR), None, NOTHING_SEEN)
+    found = catalogue.reservation("a")
+    assert found is not None
+    assert found.committed_at == T0
+    assert catalogue.reservation("b") is None
+
+
+def test_a_landed_upload_counts_until_a_measurement_has_seen_it(catalogue: Catalogue) -> None:
+    commit_all(catalogue, {"early": T0, "late": T0 + HOUR})
+
+    assert not catalogue.reservations()
+    assert catalogue.landed(NOTHING_SEEN) == Total(2, 20)
+    assert catalogue.landed(Seen(T0 + HOUR)) == Total(1, 10)
+    assert catalogue.landed(Seen(T0 + 2 * HOUR)) == Total()
+
+
+def test_where_the_catalogue_is_measured_only_a_landed_upload_without_a_key_counts(catalogue: Catalogue) -> None:
+    commit_all(catalogue, {"early": T0, "late": T0 + HOUR})
+    keyed = replace(reservation("keyed"), key="a")
+    catalogue.reserve(keyed, lambda others, totals: True)
+    catalogue.commit(replace(keyed, committed_at=T0 + HOUR), stored("a"), NOTHING_SEEN)
+
+    assert catalogue.landed(replace(NOTHING_SEEN, keyed=True)) == Total(2, 20)
+    assert catalogue.landed(Seen(T0 + HOUR, keyed=True)) == Total(1, 10)
+    assert catalogue.landed(Seen(T0 + HOUR)) == Total(2, 20)
+
+
+@pytest.mark.parametrize(("seen", "left"), [(Seen(T0 + HOUR), "bcd"), (Seen(T0 + HOUR, keyed=True), "bd")])
+def test_what_is_seen_is_forgotten_by_the_next_commit(catalogue: Catalogue, seen: Seen, left: str) -> None:
+    commit_all(catalogue, {"a": T0, "b": T0 + HOUR})
+    for name in "cd":
+        catalogue.reserve(replace(reservation(name), key=name), lambda others, totals: True)
+    catalogue.commit(replace(reservation("c"), key="c", committed_at=T0 + HOUR), None, NOTHING_SEEN)
+
+    catalogue.commit(replace(reservation("d"), key="d", committed_at=T0), None, seen)
+
+    assert "".join(name for name in "abcd" if catalogue.reservation(name)) == left
 
 
 def test_the_latest_measurement_is_given_and_samples_are_few(catalogue: Catalogue) -> None:

@@ -33,8 +33,8 @@ def entry(
     return Entry(StoredObject(key, size, "e", NOW - timedelta(days=days)), state, NOW, held=held, retry_at=retry_at)
 
 
-def reservation(size: int, *, committed: datetime | None = None, ends: timedelta = timedelta(hours=1)) -> Reservation:
-    return Reservation("id", size, 2 * size, NOW, NOW + ends, committed_at=committed)
+def reservation(size: int, *, ends: timedelta = timedelta(hours=1)) -> Reservation:
+    return Reservation("id", size, 2 * size, NOW, NOW + ends)
 
 
 ENTRIES = st.lists(
@@ -95,19 +95,14 @@ def test_what_is_larger_than_the_store_never_fits() -> None:
     assert policy.fits_never(capacity(0), 901, MARKS, 100)
 
 
-def test_a_landed_upload_counts_once() -> None:
-    second = timedelta(seconds=1)
-    landed = reservation(10, committed=NOW)
-
-    assert policy.still_counts(landed, NOW, seen_at=NOW - second)
-    assert not policy.still_counts(landed, NOW, seen_at=NOW + second)
-    assert policy.still_counts(landed, NOW, seen_at=None)
-    assert policy.reserved_bytes([landed, reservation(10)]) == 10 + 20
+def test_an_upload_on_its_way_takes_what_it_is_charged() -> None:
+    assert policy.reserved_bytes([reservation(10), reservation(5)]) == 20 + 10
+    assert policy.reserved_bytes([]) == 0
 
 
 def test_a_lease_ends_by_itself() -> None:
-    assert policy.still_counts(reservation(1), NOW, NOW)
-    assert not policy.still_counts(reservation(1, ends=timedelta()), NOW, NOW)
+    assert policy.holds(reservation(1), NOW)
+    assert not policy.holds(reservation(1, ends=timedelta()), NOW)
 
 
 @pytest.mark.parametrize(("age", "fresh"), [(299, True), (301, False), (-299, True), (-301, False)])

@@ -12,6 +12,7 @@ from exodus_storage_guard.model import (
     ObjectState,
     Record,
     Reservation,
+    Seen,
     StoredObject,
     Total,
 )
@@ -63,17 +64,26 @@ class Catalogue(Protocol):
     ) -> bool:
         """Write a reservation down if `decide` says so, in one transaction with what it decides from.
 
-        It is given every other reservation and the totals; one with the same id is replaced.
+        It is given every other one that `reservations` gives, and the totals; one with the same id is replaced.
         """
 
     def reservations(self) -> Sequence[Reservation]:
-        """Give all reservations, those that ended without a word as well."""
+        """Give what is not committed yet, with what ended without a word."""
+
+    def reservation(self, id_: str) -> Reservation | None:
+        """Give one reservation, committed or not."""
+
+    def landed(self, seen: Seen) -> Total:
+        """Count the committed uploads that a measurement has not seen, at once however many there are."""
 
     def end_reservations(self, ids: Collection[str]) -> int:
         """Remove reservations; give how many there were."""
 
-    def commit(self, reservation: Reservation, stored: StoredObject | None) -> bool:
-        """Write down that an upload is stored, and its object where known; False where the reservation is gone."""
+    def commit(self, reservation: Reservation, stored: StoredObject | None, seen: Seen) -> bool:
+        """Write down that an upload is stored, and its object where known; False where the reservation is gone.
+
+        Reservations that a measurement has seen land are forgotten.
+        """
 
     def record(self, capacity: Capacity) -> None:
         """Remember a measurement."""

@@ -71,6 +71,10 @@ CREATE TABLE reservations (
   committed_at BIGINT
 );
 
+-- Uploads that are on their way, and what became of the others until a measurement has seen it: a budget, hours later.
+CREATE INDEX uploading ON reservations (id) WHERE committed_at IS NULL;
+CREATE INDEX landed ON reservations (committed_at, key, bytes) WHERE committed_at IS NOT NULL;
+
 CREATE TABLE samples (
   at BIGINT PRIMARY KEY,
   source TEXT NOT NULL,

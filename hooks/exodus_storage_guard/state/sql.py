@@ -12,6 +12,7 @@ from exodus_storage_guard.model import (
     ObjectState,
     Record,
     Reservation,
+    Seen,
     StoredObject,
     Total,
 )
@@ -71,9 +72,21 @@ class SqlCatalogue:
         return self._database.write(work, Writing.ADMISSION)
 
     def reservations(self) -> Sequence[Reservation]:
-        """Give all reservations."""
-        found = self._database.read(f"SELECT {rows.RESERVATION} FROM reservations")
+        """Give what is not committed yet."""
+        found = self._database.read(f"SELECT {rows.RESERVATION} FROM reservations WHERE committed_at IS NULL")
         return [rows.reservation(row) for row in found]
+
+    def reservation(self, id_: str) -> Reservation | None:
+        """Give one reservation, committed or not."""
+        found = self._database.read(f"SELECT {rows.RESERVATION} FROM reservations WHERE id = ?", (id_,))
+        return rows.reservation(found[0]) if found else None
+
+    def landed(self, seen: Seen) -> Total:
+        """Count the committed uploads that a measurement has not seen."""
+        sql = "SELECT count(*), coalesce(sum(bytes), 0) FROM reservations WHERE committed_at >= ?"
+        sql += " AND key IS NULL" if seen.keyed else ""
+        ((count, size),) = self._database.read(sql, (instant(seen.until),))
+        return Total(count, int(size))
 
     def end_reservations(self, ids: Collection[str]) -> int:
         """Remove reservations; give how many there were."""
@@ -82,8 +95,10 @@ class SqlCatalogue:
             lambda session: sum(session.execute(sql, (id_,)).rowcount for id_ in ids), Writing.ADMISSION
         )
 
-    def commit(self, reservation: Reservation, stored: StoredObject | None) -> bool:
+    def commit(self, reservation: Reservation, stored: StoredObject | None, seen: Seen) -> bool:
         """Write down that an upload is stored: its object, or else what it took until a measurement has seen it."""
+        forget = "DELETE FROM reservations WHERE committed_at < ?"
+        forget += " OR (committed_at IS NOT NULL AND key IS NOT NULL)" if seen.keyed else ""
         update = """UPDATE reservations SET committed_at = ?, owner = NULL, bytes = ?, key = ?
             WHERE id = ? AND committed_at IS NULL"""
         insert = """INSERT INTO objects (key, bytes, etag, modified_at, state, since, found_at)
@@ -93,6 +108,7 @@ class SqlCatalogue:
         key = None if reservation.key is None else rows.key_bytes(reservation.key)
 
         def work(session: Session) -> bool:
+            session.execute(forget, (instant(seen.until),))
             if not session.execute(update, (at, reservation.bytes, key, reservation.id)).rowcount:
                 return False
             if stored is not None:
