@@ -41,12 +41,19 @@ def test_every_key_is_listed_once(keys: list[str], prefix: str) -> None:
 
 
 @given(KEYS | NEAR)
-def test_of_a_split_exactly_one_range_has_a_key(key: str) -> None:
-    def has(one: Range) -> bool:
-        listed_for_it = key.startswith(one.prefix) and key > (one.after or "")
-        return listed_for_it and one.holds(key) and not one.is_past(key)
+def test_of_a_split_exactly_one_range_has_a_key_and_the_server_lists_it_for_that(key: str) -> None:
+    (having,) = [one for one in split("") if one.holds(key)]
 
-    assert sum(map(has, split(""))) == 1
+    assert key.startswith(having.prefix)
+    assert key > (having.after or "")
+
+
+@given(KEYS | NEAR)
+def test_nothing_lies_between_two_ranges_of_a_split(key: str) -> None:
+    ranges = split(key)
+
+    assert [one.end for one in ranges[:-1]] == [one.begin for one in ranges[1:]]
+    assert (ranges[0].begin, ranges[-1].end) == ("", None)
 
 
 def test_what_fits_on_one_page_is_asked_for_once() -> None:
@@ -57,18 +64,28 @@ def test_what_fits_on_one_page_is_asked_for_once() -> None:
 
 
 def test_a_gap_is_not_read_beyond_its_end() -> None:
-    server = Server([f"b{number:03}" for number in range(90)])
+    server = Server([*(f"0{number:03}" for number in range(900)), *(f"b{number:03}" for number in range(9))])
 
-    assert len(list(listed(server.ask, ""))) == 90
-    before_letters = [one for one in server.asked if one.is_gap and one.until == "a"]
-    assert len(before_letters) == 1
+    assert len(list(listed(server.ask, ""))) == 909
+    between = [one for one in server.asked if one.after == "Z~"]
+    assert len(between) == 1
+
+
+def test_readers_that_meet_read_nothing_twice() -> None:
+    server = Server([f"{letter}{number:03}" for letter in "abcdefghijklmnopqrstuvwxyz" for number in range(30)])
+
+    assert len(list(listed(server.ask, ""))) == 26 * 30
+    of_letters = [one for one in server.asked if one.prefix]
+    assert {one.prefix for one in of_letters} >= {"z", "y"}
+    assert "a" not in {one.prefix for one in of_letters}  # where the first reader is
+    assert len(server.asked) <= 26 * 10 + 26 + 3
 
 
 def test_an_error_of_one_range_is_the_listings() -> None:
     def failing(wanted: Range, token: str | None) -> Page:
         if wanted.prefix == "q":
             raise ConnectionError("gone")
-        return Page([], "more" if not wanted.prefix and not wanted.is_gap else None)
+        return Page([], None if wanted.prefix or wanted.after else "more")
 
     with pytest.raises(ConnectionError, match="gone"):
         list(listed(failing, ""))

@@ -1,19 +1,18 @@
 """List a bucket by several ranges of its keys at once, in flat memory.
 
-Together the ranges are all keys there can be. Most are prefixes: a server seeks to one, and many read all that comes
-before a key that they are to start after (MinIO does).
+One reader goes on from the first page; the other takes what is left from its far end, range by range, until they meet.
+Most ranges are prefixes: for one that starts after a key MinIO goes on to the end of the bucket (docs/decisions/0013).
 """
 
 import string
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exodus_storage_guard.model import StoredObject
 
-_PARALLEL = 4
-_BEGIN_KEYS = frozenset(string.digits + string.ascii_letters)
-_AFTER_ALL = "~"  # of ASCII; what comes after it and begins as a prefix does is that prefix's
+_PARALLEL = 2
+_LAST_OF_ASCII = "~"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +22,28 @@ class Page:
     objects: Sequence[StoredObject]
     token: str | None
 
+    @property
+    def last(self) -> str:
+        """Give the last key; the empty one, which is before all others, where there is none."""
+        return self.objects[-1].key if self.objects else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Name the keys that begin with a prefix; with `after` and `until` only those between, that no other range has."""
+    """Name the keys from `begin` to before `end` (None: to the last). They are asked for by `prefix` and `after`."""
 
     prefix: str
     after: str | None = None
-    until: str | None = None
-    is_gap: bool = False
+    begin: str = ""
+    end: str | None = None
 
     def holds(self, key: str) -> bool:
-        """Tell whether a key that was listed for this range is of it."""
-        return not self.is_gap or key[len(self.prefix) : len(self.prefix) + 1] not in _BEGIN_KEYS
+        """Tell whether a key is of this range; a server lists some that are not."""
+        return self.begin <= key and not self.is_past(key)
 
     def is_past(self, key: str) -> bool:
         """Tell whether nothing of this range comes after a key."""
-        return self.until is not None and key >= self.until
+        return self.end is not None and key >= self.end
 
 
 AskForPage = Callable[[Range, str | None], Page]
@@ -48,31 +52,38 @@ AskForPage = Callable[[Range, str | None], Page]
 
 def split(prefix: str) -> list[Range]:
     """Cut all keys of a prefix into ranges: one for each letter and digit, and what lies before, between and after."""
-    ranges, after = list[Range](), None
+    ranges, begin, after = list[Range](), "", None
     for group in (string.digits, string.ascii_uppercase, string.ascii_lowercase):
-        ranges.append(Range(prefix, after, prefix + group[0], is_gap=True))
-        ranges += [Range(prefix + first) for first in group]
-        after = prefix + group[-1] + _AFTER_ALL
-    return [*ranges, Range(prefix, after, is_gap=True)]
+        ranges.append(Range(prefix, after, begin, prefix + group[0]))
+        ranges += [Range(prefix + first, None, prefix + first, _following(prefix + first)) for first in group]
+        begin, after = _following(prefix + group[-1]), prefix + group[-1] + _LAST_OF_ASCII
+    return [*ranges, Range(prefix, after, begin)]
+
+
+def _following(prefix: str) -> str:
+    """Give the first key after all that begin with a prefix: keys are in the order of their characters' numbers."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
 def listed(ask: AskForPage, prefix: str) -> Iterator[StoredObject]:
     """Stream the objects of a prefix, page by page where one is enough, else several ranges at once, in any order."""
-    whole = ask(Range(prefix), None)
-    if whole.token is None:
-        yield from whole.objects
+    whole, left = Range(prefix), split(prefix)
+    page = ask(whole, None)
+    yield from page.objects
+    if page.token is None:
         return
-    waiting = iter(split(prefix))
-    at_work: dict[Future[Page], Range] = {}
+    position = page.last
     with ThreadPoolExecutor(_PARALLEL) as threads:
-        while True:
-            while len(at_work) < _PARALLEL and (one := next(waiting, None)) is not None:
-                at_work[threads.submit(ask, one, None)] = one
-            if not at_work:
-                return
+        at_work: dict[Future[Page], Range] = {threads.submit(ask, whole, page.token): whole}
+        while at_work:
+            while whole in at_work.values() and len(at_work) < _PARALLEL and left[-1].begin > position:
+                taken = left.pop()
+                at_work[threads.submit(ask, taken, None)] = taken
             done, _ = wait(at_work, return_when=FIRST_COMPLETED)
             for future in done:
                 one, page = at_work.pop(future), future.result()
-                if page.token is not None and not (page.objects and one.is_past(page.objects[-1].key)):
+                mine = replace(whole, end=left[-1].end) if one is whole else one
+                position = max(position, page.last) if one is whole else position
+                if page.token is not None and not mine.is_past(page.last):
                     at_work[threads.submit(ask, one, page.token)] = one
-                yield from (found for found in page.objects if one.holds(found.key) and not one.is_past(found.key))
+                yield from (found for found in page.objects if mine.holds(found.key))
