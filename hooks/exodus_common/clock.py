@@ -33,7 +33,8 @@ class SystemClock:
 
     def wait(self, seconds: float) -> None:
         """Sleep for `seconds`; return at once when they are zero or fewer."""
-        time.sleep(max(0.0, seconds))
+        if seconds > 0:  # a sleep of no time gives the core away all the same
+            time.sleep(seconds)
 
 
 @dataclass(frozen=True)
