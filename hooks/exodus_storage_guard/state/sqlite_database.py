@@ -5,7 +5,7 @@ import sqlite3
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
@@ -81,7 +81,7 @@ class SqliteDatabase:
             os.close(descriptor)
         except OSError as error:
             raise StateFailed(f"cannot make the catalogue {self._shown}: {error.strerror}") from error
-        with self.translated(), self.transaction(self._open(durable=True)) as connection:
+        with self.translated(), closing(self._open(durable=True)) as made, self.transaction(made) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version == 0:
                 script = files("exodus_storage_guard.state").joinpath("sqlite.sql").read_text("utf-8")
