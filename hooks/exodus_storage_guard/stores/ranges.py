@@ -82,8 +82,9 @@ def listed(ask: AskForPage, prefix: str) -> Iterator[StoredObject]:
             done, _ = wait(at_work, return_when=FIRST_COMPLETED)
             for future in done:
                 one, page = at_work.pop(future), future.result()
-                mine = replace(whole, end=left[-1].end) if one is whole else one
-                position = max(position, page.last) if one is whole else position
+                mine = one
+                if one is whole:
+                    mine, position = replace(whole, end=left[-1].end), max(position, page.last)
                 if page.token is not None and not mine.is_past(page.last):
                     at_work[threads.submit(ask, one, page.token)] = one
                 yield from (found for found in page.objects if mine.holds(found.key))
