@@ -5,7 +5,8 @@
 PYTHON      := .venv/bin/python
 TESTS       ?= tests
 PYTEST_ARGS ?=
-PROCESSES   ?= 2
+# One more than the processors of a small machine: half of the time a test waits for its servers.
+PROCESSES   ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all check bench clean provision provision-demo provision-full

@@ -90,11 +90,14 @@ def prune_points(kind: Kind) -> list[str]:
 def deaths(
     points: Callable[[Kind], Sequence[str]], kinds: Sequence[Kind], short: Collection[Kind] = SHORT
 ) -> list[object]:
-    """Name every platform with every way to be killed there; all but a few are left to the long tests."""
+    """Name every platform with every way to be killed there; all but a few are left to the long tests.
+
+    With servers those are the ends of steps: what a step finds when it begins is what the one before it left.
+    """
     return [
         pytest.param(
             *(kind, point, when),
-            marks=() if kind in short else pytest.mark.full,
+            marks=() if kind in SHORT or (kind in short and when == "after") else pytest.mark.full,
             id="-".join((*kind, point, when)),
         )
         for kind in kinds
