@@ -9,18 +9,23 @@ from dataclasses import dataclass, field
 
 _ERROR = """<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>made up by the proxy</Message>
 <Resource>/</Resource><RequestId>1</RequestId></Error>"""
-_STATUS = {"503": ("503 Slow Down", "SlowDown"), "507": ("507 Insufficient Storage", "XMinioStorageFull")}
+_STATUS = {
+    "503": ("503 Slow Down", "SlowDown"),
+    "507": ("507 Insufficient Storage", "XMinioStorageFull"),
+    "301": ("301 Moved Permanently", "PermanentRedirect"),
+}
 _HALF_BYTES = 100_000
 MODES = ("503", "garbage", "silent", "stall", "truncate", "reset")
 
 
 @dataclass
 class Proxy:
-    """Pass everything on until `mode` is one of `MODES`, or 507."""
+    """Pass everything on until `mode` is one of `MODES`, or 507, or 301: then it sends everybody to `elsewhere`."""
 
     port: int
     target: int
     mode: str = "pass"
+    elsewhere: str = ""
     over: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -54,6 +59,7 @@ class Proxy:
         status, code = _STATUS[self.mode]
         body = _ERROR.format(code=code).encode()
         head = f"HTTP/1.1 {status}\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n"
+        head += f"Location: {self.elsewhere}\r\n" if self.elsewhere else ""
         client.sendall(f"{head}Connection: close\r\n\r\n".encode() + body)
         with suppress(OSError):  # what is still coming would have the kernel reset the connection
             client.settimeout(0.3)

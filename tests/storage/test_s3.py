@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import socket
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -277,6 +278,24 @@ def test_a_store_that_misbehaves_is_named_loses_nothing_and_is_swept_once_it_is_
     well = behind_proxy("sweep", "--json")
     assert well.exit_code == 0, well.all_output
     assert behind_proxy.contents() | behind_proxy.archived() == before
+
+
+def test_a_server_that_sends_us_elsewhere_is_named_and_nobody_else_is_asked(
+    behind_proxy: Bucketed, proxy: Proxy
+) -> None:
+    before = behind_proxy.contents()
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        proxy.elsewhere, proxy.mode = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/", "301"
+
+        sent_on = behind_proxy("sweep", "--need", "3 MiB", "--json")
+
+        elsewhere.settimeout(0)
+        with pytest.raises(BlockingIOError):  # the request has a signature in it
+            elsewhere.accept()
+    assert sent_on.exit_code == 1, sent_on.all_output
+    assert "PermanentRedirect: made up by the proxy" in sent_on.all_output
+    assert "Traceback" not in sent_on.all_output
+    assert behind_proxy.contents() == before
 
 
 @pytest.mark.parametrize("mode", [*MODES, "507"])

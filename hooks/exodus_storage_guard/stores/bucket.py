@@ -88,11 +88,11 @@ class BucketDoor:
         """Describe an object; None where there is none."""
         try:
             with self._translated(name):
-                found = self._client.stat_object(self._bucket, name)
+                answer = self._client._execute("HEAD", self._bucket, name)  # stat_object reads all of it once more
         except ObjectMissing:
             return None
-        headers = {key.lower(): value for key, value in (found.metadata or {}).items()}
-        return Found(_described(name, headers), found.version_id)
+        headers = _lower(answer)
+        return Found(_described(name, headers), headers.get("x-amz-version-id"))
 
     @contextmanager
     def get(self, name: str) -> Iterator[tuple[StoredObject, Chunks]]:
@@ -100,7 +100,7 @@ class BucketDoor:
         with self._translated(name):
             response = self._client.get_object(self._bucket, name)
         try:
-            stored = _described(name, {key.lower(): value for key, value in response.headers.items()})
+            stored = _described(name, _lower(response))
             yield stored, self._chunks(response, stored)
         finally:
             response.close()
@@ -245,6 +245,10 @@ def _client(access: Access, http: Pool) -> Minio:
         region=access.region,
         http_client=http,
     )
+
+
+def _lower(answer: urllib3.BaseHTTPResponse) -> dict[str, str]:
+    return {key.lower(): value for key, value in answer.headers.items()}
 
 
 def _described(name: str, headers: Mapping[str, str]) -> StoredObject:

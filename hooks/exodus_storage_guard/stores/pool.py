@@ -51,11 +51,16 @@ class Pool(urllib3.PoolManager):
             ),
         )
         self.mine = threading.local()
+        self._hosts: dict[str, urllib3.HTTPConnectionPool] = {}
 
     def urlopen(self, method: str, url: str, redirect: bool = True, **more: Any) -> urllib3.BaseHTTPResponse:  # type: ignore[override]  # urllib3 has it so
-        """Send a request."""
-        query = urlsplit(url).query
+        """Send a request, and follow nobody elsewhere; the connections of a host are looked up once."""
+        parts = urlsplit(url)
+        query = parts.query
         whole = (method == "PUT" and "uploadId=" not in query) or (method == "POST" and "uploadId=" in query)
         if whole and getattr(self.mine, "only_new", False):
             more["headers"]["If-None-Match"] = "*"
-        return super().urlopen(method, url, redirect, **more)
+        host = self._hosts.get(parts.netloc)
+        if host is None:
+            host = self._hosts[parts.netloc] = self.connection_from_url(url)
+        return host.urlopen(method, f"{parts.path}?{query}" if query else parts.path, redirect=False, **more)
