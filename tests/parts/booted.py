@@ -3,6 +3,7 @@
 Needs root, as systemd does.
 """
 
+import fcntl
 import os
 import subprocess
 from dataclasses import dataclass
@@ -96,20 +97,22 @@ def debian(work: Path) -> Debian:
     suite = release["VERSION_CODENAME"]
     packages = sha256(" ".join(_PACKAGES).encode()).hexdigest()[:8]
     base = _CACHE / f"booted-{suite}-{packages}"
-    if not base.exists():
-        _debootstrap(suite, base)
+    base.parent.mkdir(parents=True, exist_ok=True)
+    with base.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests that run beside this one want the same
+        if not base.exists():
+            _debootstrap(suite, base)
     (work / "upper").mkdir(parents=True)
     return Debian(base, work)
 
 
 def _debootstrap(suite: str, base: Path) -> None:
-    base.parent.mkdir(parents=True, exist_ok=True)
     targets = ["apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages"]
     sites = subprocess.run(targets, capture_output=True, text=True, check=True).stdout.split()
     mirror = next(site for site in sites if "security" not in site)
     unfinished = base.with_suffix(".unfinished")
     _run("rm", "-rf", "--one-file-system", str(unfinished))
-    _run("debootstrap", "--variant=minbase", suite, str(unfinished), mirror)
+    _run("unshare", "--mount", "debootstrap", "--variant=minbase", suite, str(unfinished), mirror)
     # debootstrap does not choose between alternatives; apt does. Nothing is to be started in there yet.
     policy = unfinished / "usr/sbin/policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 101\n")
