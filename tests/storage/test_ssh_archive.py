@@ -21,6 +21,7 @@ from exodus_storage_guard.stores.opening import opened
 from tests.parts.guard import Guarded, sha256_of
 from tests.parts.mounts import mounted
 from tests.parts.sshd import Sshd, running_sshd
+from tests.parts.waiting import wait_until
 
 
 @pytest.fixture
@@ -110,6 +111,8 @@ def test_a_connection_that_drops_in_the_middle_leaves_nothing_and_the_next_try_w
 
         def dropping() -> Iterator[bytes]:
             yield content[:1024]
+            # Before that its ssh may not have been taken in yet, and would connect by itself once it is refused.
+            wait_until(lambda: [one for one in folder.glob(f"{remote.PART}*") if one.stat().st_size])
             _drop_connections(server)
             yield content[1024:]
 
