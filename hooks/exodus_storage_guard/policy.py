@@ -10,6 +10,7 @@ from exodus_storage_guard.model import Capacity, Entry, ObjectState, Reservation
 from exodus_storage_guard.sizes import shown
 
 _FEWEST_FILES = 1000  # MinIO takes a disk with fewer free inodes for a full one, too
+_FORESEEN_FROM = timedelta(hours=1)
 
 
 class Kept(StrEnum):
@@ -194,8 +195,11 @@ def explain(chosen_bytes: int, need_bytes: int, kept: Mapping[Kept, Total]) -> s
 
 
 def full_at(samples: Sequence[tuple[datetime, int]], limit_bytes: int) -> datetime | None:
-    """Foresee when the store is full, from samples of what was used, oldest first; None where it does not fill."""
-    if len(samples) < 2 or samples[-1][0] <= samples[0][0]:
+    """Foresee when the store is full, from samples of what was used, oldest first.
+
+    None where it does not fill, or where the samples are of less than an hour: one upload would foretell the end.
+    """
+    if not samples or samples[-1][0] - samples[0][0] < _FORESEEN_FROM:
         return None
     (first_at, first), (last_at, last) = samples[0], samples[-1]
     rate = (last - first) / (last_at - first_at).total_seconds()
