@@ -3,13 +3,14 @@
 Needs root, as systemd does.
 """
 
-import fcntl
 import os
 import subprocess
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from exodus_common.clock import SystemClock
+from exodus_common.lock import held
 from tests.parts.certbot import write_program
 from tests.parts.command import ROOT
 
@@ -97,9 +98,8 @@ def debian(work: Path) -> Debian:
     suite = release["VERSION_CODENAME"]
     packages = sha256(" ".join(_PACKAGES).encode()).hexdigest()[:8]
     base = _CACHE / f"booted-{suite}-{packages}"
-    base.parent.mkdir(parents=True, exist_ok=True)
-    with base.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # tests that run beside this one want the same
+    # Tests that run beside this one want the same.
+    with held(base.with_suffix(".lock"), wait_seconds=600, clock=SystemClock()):
         if not base.exists():
             _debootstrap(suite, base)
     (work / "upper").mkdir(parents=True)

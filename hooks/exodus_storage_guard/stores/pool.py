@@ -42,7 +42,6 @@ class Pool(urllib3.PoolManager):
                 total=3,
                 connect=2,
                 read=1,
-                redirect=0,
                 allowed_methods=None,
                 status_forcelist=_ANSWERS_LATER,
                 backoff_factor=0.2,
