@@ -1,6 +1,6 @@
 """Move objects from the store to the archive: announce, do, look, write down; a batch at a time."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -8,6 +8,7 @@ from typing import TypeVar
 from exodus_common.errors import ExodusError
 from exodus_storage_guard import capacity
 from exodus_storage_guard.copying import Copier, CopyDiffers, Proof
+from exodus_storage_guard.deleting import Deleter
 from exodus_storage_guard.errors import NotFreeable, ObjectChanged, ObjectMissing, StoreFull
 from exodus_storage_guard.model import Entry, ObjectState, Verdict
 from exodus_storage_guard.policy import Action, Step
@@ -18,7 +19,7 @@ from exodus_storage_guard.workers import Pulse, Workers
 
 A = TypeVar("A")
 B = TypeVar("B")
-_DELETED_AT_ONCE = 32
+_CHANGED_AT_ONCE = 256
 _MOST_FAILURES_IN_A_ROW = 5
 _FIRST_RETRY, _LONGEST_RETRY = timedelta(hours=1), timedelta(days=1)
 
@@ -101,16 +102,17 @@ class Mover:
         claimed = self._changed(
             Change(entry, begun, steps[entry.key].reason, owner=self.run.owner) for entry in entries
         )
-        changes, moved = list[Change](), list[Moved]()
-        for batch, result in self._workers(self._deleted).over(_batches(claimed)):
-            for entry in batch:
-                error = result if isinstance(result, Exception) else result.get(entry.key)
-                if error is not None:
-                    changes.append(self._undeleted(entry, undone, error))
-                    moved.append(_failed(entry, action, error))
-                else:
-                    changes.append(Change(entry, done, steps[entry.key].reason))
-                    moved.append(Moved(entry.key, entry.bytes, action, steps[entry.key].reason, Verdict.OK))
+        sweep, changes, moved = self.run.settings.sweep, list[Change](), list[Moved]()
+        deleter = Deleter(self.run.store, sweep.parallel, self.pulse, sweep.request_timeout_seconds)
+        left = deleter.delete([entry.stored for entry in claimed])
+        for entry in claimed:
+            error = left.get(entry.key)
+            if error is not None:
+                changes.append(self._undeleted(entry, undone, error))
+                moved.append(_failed(entry, action, error))
+            else:
+                changes.append(Change(entry, done, steps[entry.key].reason))
+                moved.append(Moved(entry.key, entry.bytes, action, steps[entry.key].reason, Verdict.OK))
         self._changed(changes)
         return moved
 
@@ -123,21 +125,15 @@ class Mover:
             self.stopped = self.stopped or f"{self._failures_in_a_row} objects in a row are not freeable: {error}"
         return Change(entry, undone, str(error), retry_at=self.run.clock.now() + _LONGEST_RETRY)
 
-    def _deleted(self, batch: Sequence[Entry]) -> Mapping[str, ExodusError]:
-        """Delete objects and see that they are gone; one that others deleted is gone as well."""
-        return self.run.store.delete_all([entry.stored for entry in batch])
-
     def _changed(self, changes: Iterable[Change]) -> list[Entry]:
-        return self.run.catalogue.change(changes, self.run.clock.now())
+        """Write down in several transactions, since those of others wait for each."""
+        asked, now = list(changes), self.run.clock.now()
+        parts = (asked[first : first + _CHANGED_AT_ONCE] for first in range(0, len(asked), _CHANGED_AT_ONCE))
+        return [entry for part in parts for entry in self.run.catalogue.change(part, now)]
 
     def _workers(self, work: Callable[[A], B]) -> Workers[A, B]:
         sweep = self.run.settings.sweep
         return Workers(work, sweep.parallel, self.pulse, sweep.request_timeout_seconds)
-
-
-def _batches(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
-    for first in range(0, len(entries), _DELETED_AT_ONCE):
-        yield entries[first : first + _DELETED_AT_ONCE]
 
 
 def _freed(moved: Sequence[Moved]) -> int:

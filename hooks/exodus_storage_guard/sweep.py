@@ -20,7 +20,7 @@ from exodus_storage_guard.sizes import shown
 from exodus_storage_guard.workers import Pulse
 
 _log = logging.getLogger(__name__)
-_BATCH, _BATCH_BYTES = 256, 256 * 1024 * 1024
+_BATCH, _BATCH_BYTES = 1_000, 256 * 1024 * 1024
 _UNFINISHED_FOR = timedelta(days=1)
 
 AHEAD = "copied ahead of need"

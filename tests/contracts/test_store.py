@@ -172,6 +172,16 @@ def test_a_batch_is_deleted_but_for_what_is_not_what_it_was(store: Store) -> Non
     assert store.delete_all([]) == {}
 
 
+def test_which_of_many_there_are_is_told(store: Store) -> None:
+    for key in ("a/first", "second", "third"):
+        put(store, key, key.encode())
+    told = list[int]()
+
+    assert set(store.present(["second", "a/first", "a", "never-there"], told.append)) == {"a/first", "second"}
+    assert told == [0] * 4
+    assert list(store.present([])) == []
+
+
 def test_content_that_was_replaced_is_told_from_what_was_there(store: Store) -> None:
     first = put(store, "key", b"first")
     store.delete(first)

@@ -21,7 +21,7 @@ from exodus_storage_guard.sync import sync
 from tests.parts.doors import replace_methods
 
 STORY, POINT, WHEN = sys.argv[1:4]
-EFFECTS = ("put", "take", "delete", "delete_all", "write_small", "move", "sha256")
+EFFECTS = ("put", "take", "delete", "delete_all", "present", "write_small", "move", "sha256")
 
 
 def die_if(when: str, *, hit: bool) -> None:

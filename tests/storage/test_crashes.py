@@ -66,13 +66,13 @@ SHORT = {IN_FOLDERS[0]}
 SHORT_SWEEPS = SHORT | {Kind("minio", "same-server", "sqlite"), Kind("minio", "ssh", "postgresql")}
 
 
-def deletion(kind: Kind) -> str:
-    return "store.delete" if kind.store == "directory" else "store.delete_all"
+def deletion(kind: Kind) -> list[str]:
+    return ["store.delete" if kind.store == "directory" else "store.delete_all", "store.present"]
 
 
 def sweep_points(kind: Kind) -> list[str]:
     copy = "archive.take" if kind.archive == "same-server" else "archive.put"
-    return [*SWEEP_EVENTS, copy, "archive.sha256", "archive.write_small", deletion(kind)]
+    return [*SWEEP_EVENTS, copy, "archive.sha256", "archive.write_small", *deletion(kind)]
 
 
 def restore_points(kind: Kind) -> list[str]:
@@ -84,7 +84,7 @@ def forget_points(kind: Kind) -> list[str]:
 
 
 def prune_points(kind: Kind) -> list[str]:
-    return [*PRUNE_EVENTS, deletion(kind)]
+    return [*PRUNE_EVENTS, *deletion(kind)]
 
 
 def deaths(

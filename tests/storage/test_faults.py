@@ -8,7 +8,7 @@ import hashlib
 import io
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ import pytest
 from exodus_common.errors import ExodusError
 from exodus_storage_guard.archive import MARK
 from exodus_storage_guard.errors import NotInitialised, StoreFailed
-from exodus_storage_guard.model import StoredObject, Verdict
+from exodus_storage_guard.model import ObjectState, StoredObject, Verdict
 from exodus_storage_guard.run import Run
 from exodus_storage_guard.stores.contract import Moved, Store, nobody
 from exodus_storage_guard.sync import sync
@@ -251,6 +251,51 @@ def test_an_object_that_others_change_after_it_was_proven_is_not_deleted(
 
     assert guarded.contents()[OLDEST] == hashlib.sha256(CHANGED).hexdigest()
     assert guarded.archived()[OLDEST] == before[OLDEST]
+
+
+def test_an_object_that_is_still_there_after_its_deletion_is_not_released(
+    full_platform: tuple[Guarded, dict[str, str]],
+) -> None:
+    guarded, before = full_platform
+    run = guarded.run()
+    usual = type(run.store)
+
+    def delete_all(self: Store, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
+        return usual.delete_all(self, [stored for stored in batch if stored.key != OLDEST])
+
+    replace_methods(run.store, delete_all=delete_all)
+    report = swept(run)
+
+    assert report.verdict is Verdict.WARNING
+    assert report.reason.endswith(f"{OLDEST} was deleted and is still there: is its bucket versioned?")
+    assert guarded.contents()[OLDEST] == before[OLDEST]
+    entry = run.catalogue.get(OLDEST)
+    assert entry is not None
+    assert entry.state is ObjectState.PREMIGRATED
+
+
+def test_what_cannot_be_seen_to_be_gone_is_looked_for_by_the_next_run(
+    full_platform: tuple[Guarded, dict[str, str]],
+) -> None:
+    guarded, before = full_platform
+    run = guarded.run()
+    run = replace(run, owner=f"{run.owner.rpartition(' ')[0]} 0")  # this process goes on; the run is to have ended
+
+    def present(self: Store, keys: Sequence[str], moved: Moved = nobody) -> Collection[str]:
+        raise StoreFailed("nobody answers")
+
+    replace_methods(run.store, present=present)
+    with pytest.raises(StoreFailed, match="nobody answers"):
+        swept(run)
+
+    assert not run.catalogue.totals().get(ObjectState.ARCHIVED)
+    left = guarded.contents()
+    assert len(left) == 7, "what was not seen to be gone is not answered by deleting more"
+    assert left | guarded.archived() == before
+    again = guarded("sweep", "--json")
+    assert (again.exit_code, again.json["objects"]) == (0, [])
+    assert guarded.contents() == left
+    assert run.catalogue.totals()[ObjectState.ARCHIVED].count == 2
 
 
 def test_an_archive_without_our_mark_is_never_written_to(full_platform: tuple[Guarded, dict[str, str]]) -> None:

@@ -27,8 +27,9 @@ from exodus_storage_guard.errors import ObjectChanged
 from exodus_storage_guard.flow import Flow
 from exodus_storage_guard.model import Entry, ObjectState, StoredObject
 from exodus_storage_guard.stores import s3
-from exodus_storage_guard.stores.bucket import BucketDoor
+from exodus_storage_guard.stores.bucket import BucketDoor, Found
 from exodus_storage_guard.stores.contract import Chunks, Store, nobody
+from exodus_storage_guard.stores.ranges import Page, Range
 from exodus_storage_guard.stores.s3 import S3Store
 from tests.parts.bucketed import KINDS, Bucketed, Kind, bucketed_of, keys_in
 from tests.parts.command import ROOT
@@ -150,6 +151,48 @@ def test_what_is_too_large_for_a_server_to_copy_goes_through_us(
         with store.open("moved") as (found, chunks):
             assert b"".join(chunks) == b"content"
         assert (found.content_type, found.metadata["handle"]) == ("text/plain", "org.example")
+
+
+class Questioned(BucketDoor):
+    """A door that counts what is asked: pages, and single objects."""
+
+    pages = heads = 0
+
+    def page(self, wanted: Range, token: str | None) -> Page:
+        self.pages += 1
+        return super().page(wanted, token)
+
+    def head(self, name: str) -> Found | None:
+        self.heads += 1
+        return super().head(name)
+
+
+def test_a_batch_that_was_deleted_is_seen_to_be_gone_by_one_page_of_a_listing(
+    minio: S3Server, versitygw: S3Server
+) -> None:
+    for server in (minio, versitygw):
+        door = Questioned(server.access(), server.bucket())
+        store = S3Store(door, "")
+        stored = [store.put(StoredObject(apk_key(number), 1, "", datetime.now(UTC)), [b"x"]) for number in range(100)]
+        door.heads = 0
+
+        assert store.delete_all(stored[:90]) == {}
+        assert store.present([one.key for one in stored[:95]]) == {one.key for one in stored[90:95]}
+
+        assert (door.pages, door.heads) == (1, 90), "each was looked at before it was deleted"
+
+
+def test_what_minio_does_not_list_any_more_is_not_taken_to_be_gone(minio: S3Server) -> None:
+    door = BucketDoor(minio.access(), minio.bucket())
+    whole, folder = S3Store(door, ""), S3Store(door, "apks/")
+    keys = [f"{number}.apk" for number in range(100)]
+    for key in keys:
+        folder.put(StoredObject(key, 1, "", datetime.now(UTC)), [b"x"])
+    whole.put(StoredObject("apks", 1, "", datetime.now(UTC)), [b"x"])
+
+    assert [one.key for one in whole.listing()] == ["apks"], "MinIO lists what is below an object now"
+    assert folder.present(keys) == {*keys}
+    assert whole.present([f"apks/{key}" for key in keys]) == {f"apks/{key}" for key in keys}
 
 
 class Counted(S3Store):

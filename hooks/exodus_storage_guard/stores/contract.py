@@ -1,6 +1,6 @@
 """What every store does; one suite of tests runs over all of them (tests/contracts/test_store.py)."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -58,7 +58,13 @@ class Store(Protocol):
         """Delete exactly this object, durably; False where there is none, `ObjectChanged` where it is another one."""
 
     def delete_all(self, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
-        """Delete exactly these objects and see that they are gone; give the key of each that is not, and why."""
+        """Delete exactly these objects; give the key of each that is not deleted, and why.
+
+        Whether they are gone indeed is for `present` to tell.
+        """
+
+    def present(self, keys: Sequence[str], moved: Moved = nobody) -> Collection[str]:
+        """Give those of the keys under which there is an object."""
 
     def move(self, key: str, new_key: str, moved: Moved = nobody) -> None:
         """Give an object another key."""

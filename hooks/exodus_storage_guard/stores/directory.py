@@ -9,7 +9,7 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from exodus_storage_guard.model import Capacity, StoredObject, Total
 from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
 from exodus_storage_guard.stores.files import described, give_name, own, own_folder, write_all
 from exodus_storage_guard.stores.filesystem import measure
-from exodus_storage_guard.stores.one_by_one import delete_one_by_one
+from exodus_storage_guard.stores.one_by_one import delete_one_by_one, present_one_by_one
 
 PART = ".exodus-part-"
 
@@ -163,8 +163,12 @@ class DirectoryStore:
         return True
 
     def delete_all(self, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
-        """Delete files one after the other, and see that they are gone."""
+        """Delete files one after the other."""
         return delete_one_by_one(self, batch)
+
+    def present(self, keys: Sequence[str], moved: Moved = nobody) -> Collection[str]:
+        """Look at one after the other."""
+        return present_one_by_one(self, keys, moved)
 
     def move(self, key: str, new_key: str, moved: Moved = nobody) -> None:
         """Rename a file."""

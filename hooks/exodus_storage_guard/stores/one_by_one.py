@@ -1,12 +1,10 @@
-"""Delete a batch in a store that deletes one object at a time."""
+"""Do to many objects what a store does to one at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from exodus_common.errors import ExodusError
-from exodus_common.terminal import printable
-from exodus_storage_guard.errors import StoreFailed
 from exodus_storage_guard.model import StoredObject
-from exodus_storage_guard.stores.contract import Store
+from exodus_storage_guard.stores.contract import Moved, Store
 
 
 def delete_one_by_one(store: Store, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
@@ -15,13 +13,16 @@ def delete_one_by_one(store: Store, batch: Sequence[StoredObject]) -> Mapping[st
     for stored in batch:
         try:
             store.delete(stored)
-            if store.stat(stored.key) is not None:
-                failed[stored.key] = still_there(store.name, stored.key)
         except ExodusError as error:
             failed[stored.key] = error
     return failed
 
 
-def still_there(name: str, key: str) -> StoreFailed:
-    """Say that a deletion did nothing."""
-    return StoreFailed(f"{name}: {printable(key)} was deleted and is still there: is its bucket versioned?")
+def present_one_by_one(store: Store, keys: Sequence[str], moved: Moved) -> Collection[str]:
+    """Do what `Store.present` promises."""
+    found = set[str]()
+    for key in keys:
+        if store.stat(key) is not None:
+            found.add(key)
+        moved(0)
+    return found

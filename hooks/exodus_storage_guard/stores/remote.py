@@ -5,7 +5,7 @@ What is asked of that machine: sshd, a POSIX shell, and GNU's coreutils and find
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -16,7 +16,7 @@ from exodus_storage_guard.errors import KeyRefused, ObjectChanged, ObjectMissing
 from exodus_storage_guard.instants import datetime_of
 from exodus_storage_guard.model import Capacity, StoredObject, Total
 from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
-from exodus_storage_guard.stores.one_by_one import delete_one_by_one
+from exodus_storage_guard.stores.one_by_one import delete_one_by_one, present_one_by_one
 from exodus_storage_guard.stores.ssh import ANOTHER, MISSING, SshDoor
 
 PART = ".exodus-part-"
@@ -130,8 +130,12 @@ class RemoteStore:
         return self._door.ask(_DELETE, self._named(stored.key), f"{stored.bytes} {stored.etag}").strip() == b"gone"
 
     def delete_all(self, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
-        """Delete files one after the other, and see that they are gone."""
+        """Delete files one after the other."""
         return delete_one_by_one(self, batch)
+
+    def present(self, keys: Sequence[str], moved: Moved = nobody) -> Collection[str]:
+        """Look at one after the other."""
+        return present_one_by_one(self, keys, moved)
 
     def move(self, key: str, new_key: str, moved: Moved = nobody) -> None:
         """Rename a file."""

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from exodus_storage_guard.model import Capacity, StoredObject, Total
 from exodus_storage_guard.stores.answers import Unfinished
 from exodus_storage_guard.stores.bucket import BucketDoor, Found
 from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
-from exodus_storage_guard.stores.one_by_one import still_there
+from exodus_storage_guard.stores.presence import present
 from exodus_storage_guard.stores.ranges import listed
 
 _MIB = 1024 * 1024
@@ -103,7 +103,7 @@ class S3Store:
         return True
 
     def delete_all(self, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
-        """Look at each, delete them in one request, and look at each again."""
+        """Look at each, and delete them in one request."""
         failed: dict[str, ExodusError] = {}
         wanted: dict[str, tuple[str, str | None]] = {}
         for stored in batch:
@@ -117,9 +117,13 @@ class S3Store:
         for key, (name, _) in wanted.items():
             if name in refused:
                 failed[key] = refused[name]
-            elif self._door.head(name) is not None:
-                failed[key] = still_there(self.name, key)
         return failed
+
+    def present(self, keys: Sequence[str], moved: Moved = nobody) -> Collection[str]:
+        """Look into a listing where that shows many of them, and ask for the others."""
+        named = {self._named(key): key for key in keys}
+        found = present(list(named), self._door.page, lambda name: self._door.head(name) is not None, moved)
+        return {named[name] for name in found}
 
     def _to_delete(self, stored: StoredObject) -> Found | None:
         """Look at an object once more: it is the one that was proven, and nothing comes back when it goes."""
