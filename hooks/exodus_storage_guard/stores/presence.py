@@ -1,7 +1,7 @@
 """See which of many objects a bucket has: a listing shows a thousand at once, where they lie close together.
 
-A listing is believed of names without a slash alone. Once there is an object `a`, MinIO lists nothing below `a/` any
-more, though it is all there; versitygw lists `a/b` before `a.b`.
+A listing is believed of names without a slash alone: once there is an object `a`, MinIO lists nothing below `a/` any
+more, though it is all there.
 """
 
 from bisect import bisect_right
