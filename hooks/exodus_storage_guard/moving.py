@@ -1,14 +1,14 @@
 """Move objects from the store to the archive: announce, do, look, write down; a batch at a time."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 from exodus_common.errors import ExodusError
 from exodus_storage_guard import capacity
+from exodus_storage_guard.batches import batches
 from exodus_storage_guard.copying import Copier, CopyDiffers, Proof
-from exodus_storage_guard.deleting import Deleter
+from exodus_storage_guard.deleting import delete
 from exodus_storage_guard.errors import NotFreeable, ObjectChanged, ObjectMissing, StoreFull
 from exodus_storage_guard.model import Entry, ObjectState, Verdict
 from exodus_storage_guard.policy import Action, Step
@@ -17,8 +17,6 @@ from exodus_storage_guard.state.contract import Change
 from exodus_storage_guard.transitions import Event
 from exodus_storage_guard.workers import Pulse, Workers
 
-A = TypeVar("A")
-B = TypeVar("B")
 _CHANGED_AT_ONCE = 256
 _MOST_FAILURES_IN_A_ROW = 5
 _FIRST_RETRY, _LONGEST_RETRY = timedelta(hours=1), timedelta(days=1)
@@ -70,7 +68,7 @@ class Mover:
             return [], []
         assert self.copier is not None, "objects are copied where there is an archive"
         changes, failed = list[Change](), list[Moved]()
-        for entry, result in self._workers(self.copier.prove).over(claimed):
+        for entry, result in self._workers.over(self.copier.prove, claimed):
             if isinstance(result, Proof):
                 reason = "copied, read back, and found to be the same"
                 changes.append(Change(entry, Event.COPY_PROVEN, reason, sha256=result.sha256, copy=result.copy))
@@ -102,9 +100,8 @@ class Mover:
         claimed = self._changed(
             Change(entry, begun, steps[entry.key].reason, owner=self.run.owner) for entry in entries
         )
-        sweep, changes, moved = self.run.settings.sweep, list[Change](), list[Moved]()
-        deleter = Deleter(self.run.store, sweep.parallel, self.pulse, sweep.request_timeout_seconds)
-        left = deleter.delete([entry.stored for entry in claimed])
+        left = delete(self.run.store, [entry.stored for entry in claimed], self._workers)
+        changes, moved = list[Change](), list[Moved]()
         for entry in claimed:
             error = left.get(entry.key)
             if error is not None:
@@ -127,13 +124,13 @@ class Mover:
 
     def _changed(self, changes: Iterable[Change]) -> list[Entry]:
         """Write down in several transactions, since those of others wait for each."""
-        asked, now = list(changes), self.run.clock.now()
-        parts = (asked[first : first + _CHANGED_AT_ONCE] for first in range(0, len(asked), _CHANGED_AT_ONCE))
+        now, parts = self.run.clock.now(), batches(changes, _CHANGED_AT_ONCE)
         return [entry for part in parts for entry in self.run.catalogue.change(part, now)]
 
-    def _workers(self, work: Callable[[A], B]) -> Workers[A, B]:
+    @property
+    def _workers(self) -> Workers:
         sweep = self.run.settings.sweep
-        return Workers(work, sweep.parallel, self.pulse, sweep.request_timeout_seconds)
+        return Workers(sweep.parallel, self.pulse, sweep.request_timeout_seconds)
 
 
 def _freed(moved: Sequence[Moved]) -> int:

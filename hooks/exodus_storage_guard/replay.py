@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from exodus_common.terminal import printable
 from exodus_storage_guard.archive import digested
+from exodus_storage_guard.batches import batches
 from exodus_storage_guard.model import Entry
 from exodus_storage_guard.run import Run
 from exodus_storage_guard.state.contract import Change
@@ -16,20 +17,15 @@ _BATCH = 500
 
 def replay(run: Run) -> int:
     """Replay every effect that was announced and whose owner is gone; give how many there were."""
-    count, changes = 0, list[Change]()
-    for change in _changes(run):
-        _log.info("%s: %s", printable(change.entry.key), change.reason)
-        changes.append(change)
-        if len(changes) == _BATCH:
-            count += len(run.catalogue.change(changes, run.clock.now()))
-            changes.clear()
-    return count + len(run.catalogue.change(changes, run.clock.now()))
+    return sum(len(run.catalogue.change(batch, run.clock.now())) for batch in batches(_changes(run), _BATCH))
 
 
 def _changes(run: Run) -> Iterator[Change]:
     for entry in run.catalogue.in_state(*REPLAY):
         if entry.owner is None or not run.lives(entry.owner):
-            yield _LOOKS[REPLAY[entry.state]](run, entry)
+            change = _LOOKS[REPLAY[entry.state]](run, entry)
+            _log.info("%s: %s", printable(entry.key), change.reason)
+            yield change
 
 
 def _copy(run: Run, entry: Entry) -> Change:

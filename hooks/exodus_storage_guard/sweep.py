@@ -117,7 +117,7 @@ def _mover(run: Run, progress: Progress) -> tuple[Mover, _Total]:
     archive = run.proving_archive
     archive.store.discard_unfinished(run.clock.now() - _UNFINISHED_FOR)
     flow = Flow(run.settings.sweep.bandwidth_bytes_per_second, run.clock, moved)
-    return Mover(run, Copier(run.store, archive, flow, run.clock, lambda size_bytes: pulse.beat()), pulse), total
+    return Mover(run, Copier(run.store, archive, flow, run.clock, pulse.moved), pulse), total
 
 
 def _aim(run: Run, capacity: Capacity | None, need: Need | None) -> int:

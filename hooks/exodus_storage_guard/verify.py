@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
 from exodus_storage_guard.archive import Archive
+from exodus_storage_guard.batches import batches
 from exodus_storage_guard.errors import ObjectMissing
 from exodus_storage_guard.model import Entry, ObjectState, Verdict
 from exodus_storage_guard.recall import Recalled
@@ -19,16 +20,13 @@ def verify(run: Run, sample: int | None) -> Iterator[Recalled]:
     """Verify every copy, or a random sample; what is missing or differs is written down, and is an error."""
     archive = run.proving_archive
     pulse = Pulse(run.clock)
-    sweep = run.settings.sweep
-    workers: Workers[Entry, str | None] = Workers(
-        lambda entry: _digest(archive, entry, pulse), sweep.parallel, pulse, sweep.request_timeout_seconds
-    )
+    workers = Workers(run.settings.sweep.parallel, pulse, run.settings.sweep.request_timeout_seconds)
     copied = run.catalogue.in_state(ObjectState.ARCHIVED, ObjectState.PREMIGRATED, ObjectState.LOST)
     entries: Iterator[Entry] = (entry for entry in copied if entry.copy is not None)
     if sample is not None:
         entries = iter(_sampled(entries, sample))
-    while batch := [entry for _, entry in zip(range(_BATCH), entries, strict=False)]:
-        for entry, result in workers.over(batch):
+    for batch in batches(entries, _BATCH):
+        for entry, result in workers.over(lambda entry: _digest(archive, entry, pulse), batch):
             yield _judged(run, entry, result)
 
 
@@ -47,7 +45,7 @@ def _sampled(entries: Iterator[Entry], count: int) -> list[Entry]:
 
 def _digest(archive: Archive, entry: Entry, pulse: Pulse) -> str | None:
     try:
-        return archive.sha256(entry.copy or "", lambda size_bytes: pulse.beat())
+        return archive.sha256(entry.copy or "", pulse.moved)
     except ObjectMissing:
         return None
 

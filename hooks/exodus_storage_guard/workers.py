@@ -4,7 +4,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from exodus_common.clock import Clock
 from exodus_storage_guard.errors import StoreFailed
@@ -29,23 +29,27 @@ class Pulse:
         """Say that something has just moved."""
         self.at = self.clock.monotonic()
 
+    def moved(self, size_bytes: int) -> None:
+        """Beat for bytes that have moved (`stores.contract.Moved`)."""
+        self.beat()
+
     def silent_seconds(self) -> float:
         """Say for how long nothing has moved."""
         return self.clock.monotonic() - self.at
 
 
-class Workers(Generic[A, B]):
-    """Apply a function to items in threads; results come as they are done, errors as results.
+class Workers:
+    """Apply functions to items in threads; results come as they are done, errors as results.
 
     The threads are daemons: one that hangs in a dead mount cannot be ended, and must not keep the program from ending.
     """
 
-    def __init__(self, work: Callable[[A], B], parallel: int, pulse: Pulse, most_silent_seconds: float) -> None:
-        """Take the function; `pulse` is beaten by whatever it does."""
-        self._work, self._parallel = work, parallel
-        self._pulse, self._most_silent_seconds = pulse, most_silent_seconds
+    def __init__(self, parallel: int, pulse: Pulse, most_silent_seconds: float) -> None:
+        """Take the pulse, which is to be beaten by whatever a function does."""
+        self.pulse = pulse
+        self._parallel, self._most_silent_seconds = parallel, most_silent_seconds
 
-    def over(self, items: Iterable[A]) -> Iterator[tuple[A, B | Exception]]:
+    def over(self, work: Callable[[A], B], items: Iterable[A]) -> Iterator[tuple[A, B | Exception]]:
         """Give each item with its result; raise `StoreFailed` where nothing moves for too long."""
         waiting: queue.SimpleQueue[A] = queue.SimpleQueue()
         done: queue.SimpleQueue[tuple[A, B | Exception]] = queue.SimpleQueue()
@@ -53,31 +57,36 @@ class Workers(Generic[A, B]):
         for item in items:
             waiting.put(item)
             left += 1
-        self._pulse.beat()
+        self.pulse.beat()
         for _ in range(min(self._parallel, left)):
-            threading.Thread(target=self._drain, args=(waiting, done), daemon=True).start()
+            threading.Thread(target=self._drain, args=(work, waiting, done), daemon=True).start()
         while left:
             try:
                 yield done.get(timeout=_LOOK_SECONDS)
             except queue.Empty:
-                if self._pulse.silent_seconds() > self._most_silent_seconds:
+                if self.pulse.silent_seconds() > self._most_silent_seconds:
                     _empty(waiting)
                     seconds = f"{self._most_silent_seconds:g} s"
                     raise StoreFailed(f"nothing has moved for {seconds} (sweep.request_timeout_seconds)") from None
                 continue
             left -= 1
 
-    def _drain(self, waiting: "queue.SimpleQueue[A]", done: "queue.SimpleQueue[tuple[A, B | Exception]]") -> None:
+    def _drain(
+        self,
+        work: Callable[[A], B],
+        waiting: "queue.SimpleQueue[A]",
+        done: "queue.SimpleQueue[tuple[A, B | Exception]]",
+    ) -> None:
         while True:
             try:
                 item = waiting.get_nowait()
             except queue.Empty:
                 return
             try:
-                result: B | Exception = self._work(item)
+                result: B | Exception = work(item)
             except Exception as error:  # it is handed on, and judged where the item is known
                 result = error
-            self._pulse.beat()
+            self.pulse.beat()
             done.put((item, result))
 
 

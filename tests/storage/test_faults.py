@@ -147,6 +147,16 @@ def read_slowly(store: Store) -> None:
     replace_methods(store, sha256=sha256)
 
 
+def before_it_deletes(store: Store, do: Callable[[Sequence[StoredObject]], Sequence[StoredObject]]) -> None:
+    """Have something happen before a store deletes a batch, which is then what that gives."""
+    usual = type(store)
+
+    def delete_all(self: Store, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
+        return usual.delete_all(self, do(batch))
+
+    replace_methods(store, delete_all=delete_all)
+
+
 CHANGED = b"changed"
 
 
@@ -239,14 +249,13 @@ def test_an_object_that_others_change_after_it_was_proven_is_not_deleted(
 ) -> None:
     guarded, before = full_platform
     run = guarded.run()
-    usual = type(run.store)
 
-    def delete_all(self: Store, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
+    def changed(batch: Sequence[StoredObject]) -> Sequence[StoredObject]:
         if OLDEST in {stored.key for stored in batch}:
             change_behind_its_back(guarded, OLDEST)
-        return usual.delete_all(self, batch)
+        return batch
 
-    replace_methods(run.store, delete_all=delete_all)
+    before_it_deletes(run.store, changed)
     swept(run)
 
     assert guarded.contents()[OLDEST] == hashlib.sha256(CHANGED).hexdigest()
@@ -258,12 +267,7 @@ def test_an_object_that_is_still_there_after_its_deletion_is_not_released(
 ) -> None:
     guarded, before = full_platform
     run = guarded.run()
-    usual = type(run.store)
-
-    def delete_all(self: Store, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
-        return usual.delete_all(self, [stored for stored in batch if stored.key != OLDEST])
-
-    replace_methods(run.store, delete_all=delete_all)
+    before_it_deletes(run.store, lambda batch: [stored for stored in batch if stored.key != OLDEST])
     report = swept(run)
 
     assert report.verdict is Verdict.WARNING

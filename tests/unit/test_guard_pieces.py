@@ -144,11 +144,11 @@ def test_workers_give_every_item_its_result_or_its_error() -> None:
             raise StoreFailed("no")
         return item * item
 
-    found = dict(Workers(work, 4, Pulse(SystemClock()), 30).over(range(6)))
+    found = dict(Workers(4, Pulse(SystemClock()), 30).over(work, range(6)))
 
     assert isinstance(found.pop(3), StoreFailed)
     assert found == {0: 0, 1: 1, 2: 4, 4: 16, 5: 25}
-    assert not list(Workers(work, 4, Pulse(SystemClock()), 30).over([]))
+    assert not list(Workers(4, Pulse(SystemClock()), 30).over(work, []))
 
 
 def test_workers_give_up_what_hangs_and_wait_for_what_is_slow() -> None:
@@ -164,9 +164,9 @@ def test_workers_give_up_what_hangs_and_wait_for_what_is_slow() -> None:
         threading.Event().wait()
         return item
 
-    assert dict(Workers(slow, 2, pulse, 0.6).over([1])) == {1: 1}
+    assert dict(Workers(2, pulse, 0.6).over(slow, [1])) == {1: 1}
     with pytest.raises(StoreFailed, match=r"nothing has moved for 0.6 s"):
-        list(Workers(hangs, 2, pulse, 0.6).over([1]))
+        list(Workers(2, pulse, 0.6).over(hangs, [1]))
 
 
 # --- owners ---

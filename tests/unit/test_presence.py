@@ -62,7 +62,7 @@ class Folders(Server):
 def test_exactly_those_that_are_there_are_given(
     monkeypatch: pytest.MonkeyPatch, kind: type[Server], keys: set[str], names: set[str], at_once: int, worth: int
 ) -> None:
-    monkeypatch.setattr(presence, "WORTH_A_PAGE", worth)
+    monkeypatch.setattr(presence, "_WORTH_A_PAGE", worth)
 
     assert kind(keys, at_once).present(list(names)) == keys & names
 

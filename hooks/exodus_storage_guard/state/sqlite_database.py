@@ -7,12 +7,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from importlib.resources import files
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from exodus_common.errors import TryLater
 from exodus_common.terminal import printable
+from exodus_storage_guard.batches import batches
 from exodus_storage_guard.errors import NotInitialised, StateFailed
 from exodus_storage_guard.state.database import Session, Values, Writing, wrong_schema
 from exodus_storage_guard.state.rows import Row
@@ -143,8 +143,7 @@ class SqliteDatabase:
         connection = self.get()
         insert = "INSERT INTO recorded VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET created_at = "
         insert += "min(created_at, excluded.created_at)"
-        waiting = iter(rows)
-        while batch := list(islice(waiting, _BATCH)):
+        for batch in batches(rows, _BATCH):
             connection.execute("BEGIN")
             connection.executemany(insert, batch)
             connection.execute("COMMIT")
@@ -152,8 +151,7 @@ class SqliteDatabase:
     def write_listing(self, session: Session, rows: Iterable[Row]) -> None:
         """Write rows down as they come, then in the order of keys."""
         connection = self.get()
-        waiting = iter(rows)
-        while batch := list(islice(waiting, _BATCH)):
+        for batch in batches(rows, _BATCH):
             connection.execute("BEGIN")
             connection.executemany("INSERT INTO heard VALUES (?, ?, ?, ?)", batch)
             connection.execute("COMMIT")

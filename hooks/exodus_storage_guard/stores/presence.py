@@ -13,7 +13,7 @@ from exodus_storage_guard.errors import StoreFailed
 from exodus_storage_guard.stores.contract import Moved
 from exodus_storage_guard.stores.ranges import AskForPage, Page, Range
 
-WORTH_A_PAGE = 64  # so many single questions take server and client as long as one page (docs/decisions/0018)
+_WORTH_A_PAGE = 64  # so many single questions take server and client as long as one page (docs/decisions/0018)
 _PARALLEL = 4
 
 
@@ -25,7 +25,7 @@ def present(names: Sequence[str], ask: AskForPage, is_there: Callable[[str], boo
     below = [name for name in names if _is_below(name)]
     left, found, token = sorted({*names} - {*below}), set[str](), None
     prefix = commonprefix(left)  # noqa: RUF071 - keys are no paths, and a listing takes any beginning of one
-    while len(left) >= WORTH_A_PAGE:
+    while len(left) >= _WORTH_A_PAGE:
         try:
             page = ask(Range(prefix), token)
         except StoreFailed:
@@ -34,7 +34,7 @@ def present(names: Sequence[str], ask: AskForPage, is_there: Callable[[str], boo
         settled = _settled(page, left)
         found |= {one.key for one in page.objects}.intersection(left[:settled])
         left, token = left[settled:], page.token
-        if settled < WORTH_A_PAGE:
+        if settled < _WORTH_A_PAGE:
             break
     return found | _asked([*left, *below], is_there, moved)
 

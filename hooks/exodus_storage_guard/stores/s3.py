@@ -114,10 +114,7 @@ class S3Store:
             except ExodusError as error:
                 failed[stored.key] = error
         refused = self._door.remove_many(list(wanted.values())) if wanted else {}
-        for key, (name, _) in wanted.items():
-            if name in refused:
-                failed[key] = refused[name]
-        return failed
+        return failed | {key: refused[name] for key, (name, _) in wanted.items() if name in refused}
 
     def present(self, keys: Sequence[str], moved: Moved = nobody) -> Collection[str]:
         """Look into a listing where that shows many of them, and ask for the others."""
