@@ -10,8 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from exodus_certbot import certbot_lock, renewal_files
-from exodus_certbot.renewal_files import PLUGIN, RenewalFile, installer_line
+from exodus_certbot.certbot import lock as certbot_lock
+from exodus_certbot.certbot import renewal_files
+from exodus_certbot.certbot.renewal_files import PLUGIN, RenewalFile, installer_line
 from exodus_common.durable import write_atomically
 from exodus_common.errors import ExodusError, UsageError
 from exodus_common.render import printable

@@ -8,13 +8,17 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-from exodus_certbot import ari, decide, lineage, prove, reload, renewal_files
+from exodus_certbot import decide
+from exodus_certbot.acme import ari
+from exodus_certbot.certbot import lineage, renewal_files
 from exodus_certbot.errors import NginxError, ReloadFailed, TimeUp
-from exodus_certbot.look import Run, View, look
+from exodus_certbot.inventory import Run, View, look
 from exodus_certbot.model import Expectation, Overall, RenewalWindow, Report
-from exodus_certbot.nginx import Nginx
+from exodus_certbot.nginx import reload
+from exodus_certbot.nginx.program import Nginx
 from exodus_certbot.server_names import is_covered
 from exodus_certbot.settings import Settings, state_dir
+from exodus_certbot.tls import prove
 from exodus_common import lock
 from exodus_common.clock import Clock
 from exodus_common.render import printable

@@ -3,24 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from exodus_certbot import (
-    adopt,
-    ari,
-    certbot_program,
-    installers,
-    lineage,
-    renewal_files,
-    timers,
-    used_paths,
-    webroot,
-    x509,
-)
+from exodus_certbot import adopt
+from exodus_certbot.acme import ari, webroot
+from exodus_certbot.acme.renewal_window import is_overdue
+from exodus_certbot.certbot import installers, lineage, renewal_files, timers
+from exodus_certbot.certbot import program as certbot_program
+from exodus_certbot.certbot.renewal_files import PLUGIN, RenewalFile
 from exodus_certbot.findings import Finding, critical, ok, warning
-from exodus_certbot.look import Run, View, look
+from exodus_certbot.inventory import Run, View, look
 from exodus_certbot.model import Pair
-from exodus_certbot.renewal_files import PLUGIN, RenewalFile
-from exodus_certbot.renewal_window import is_overdue
+from exodus_certbot.nginx import used_paths
 from exodus_certbot.settings import Settings, state_dir
+from exodus_certbot.tls import x509
 from exodus_common.clock import Clock
 from exodus_common.errors import ExodusError
 

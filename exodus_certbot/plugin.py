@@ -38,7 +38,7 @@ class Installer(common.Plugin, interfaces.Installer, interfaces.RenewDeployer, i
     def prepare(self) -> None:
         """Never raise: certbot drops an installer that cannot be prepared, and erases it from the renewal file."""
         try:
-            from exodus_certbot import handover
+            from exodus_certbot.certbot import handover
 
             handover.announce(self._certbot_dir, os.environ)
         except ImportError as error:
@@ -78,7 +78,7 @@ class Installer(common.Plugin, interfaces.Installer, interfaces.RenewDeployer, i
 
     def _come_after(self, name: str) -> bool:
         with _speaking_certbot():
-            from exodus_certbot import renewal_files
+            from exodus_certbot.certbot import renewal_files
 
             here = str(Path(self.config.renewal_configs_dir) / f"{name}.conf")
             files = renewal_files.all_in(self._certbot_dir)
@@ -86,7 +86,8 @@ class Installer(common.Plugin, interfaces.Installer, interfaces.RenewDeployer, i
 
     def _deploy(self, is_ours: Callable[[str | None], bool]) -> None:
         with _speaking_certbot():
-            from exodus_certbot import deploy, renewal_files
+            from exodus_certbot import deploy
+            from exodus_certbot.certbot import renewal_files
             from exodus_common.clock import SystemClock
 
             named = (file for file in renewal_files.all_in(self._certbot_dir) if is_ours(file.installer))
@@ -111,10 +112,10 @@ class Installer(common.Plugin, interfaces.Installer, interfaces.RenewDeployer, i
 
     def _deploy_in_a_process(self) -> None:
         with _speaking_certbot():
-            from exodus_certbot import handover
+            from exodus_certbot.certbot import handover
             from exodus_common.process import run
 
-            argv = [sys.executable, "-m", "exodus_certbot.cli", "deploy", "--certbot-dir", str(self._certbot_dir)]
+            argv = [sys.executable, "-P", "-m", "exodus_certbot", "deploy", "--certbot-dir", str(self._certbot_dir)]
             argv += [word for folder in sorted(_left_for_later) for word in ("--lineage", str(folder))]
             own = {name: value for name, value in os.environ.items() if name != handover.VARIABLE}
             env = own | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -127,7 +128,7 @@ class Installer(common.Plugin, interfaces.Installer, interfaces.RenewDeployer, i
     def deploy_cert(self, domain: str, cert_path: str, key_path: str, chain_path: str, fullchain_path: str) -> None:
         """Check that nginx is configured with this lineage for this name; where not, say the lines to add."""
         with _speaking_certbot():
-            from exodus_certbot import installed
+            from exodus_certbot import install as installed
             from exodus_common.clock import SystemClock
 
             missing = installed.missing_lines(self._settings(), domain, Path(fullchain_path), SystemClock())
@@ -137,7 +138,7 @@ class Installer(common.Plugin, interfaces.Installer, interfaces.RenewDeployer, i
     def get_all_names(self) -> set[str]:
         """Give the host names nginx is configured with."""
         with _speaking_certbot():
-            from exodus_certbot import installed
+            from exodus_certbot import install as installed
             from exodus_common.clock import SystemClock
 
             return installed.host_names(self._settings(), SystemClock())
@@ -181,7 +182,7 @@ def _folder(lineage: interfaces.RenewableCert) -> Path:
 
 def _tell(report: "Report", *, quiet: bool) -> None:
     """Raise what makes certbot exit with 1, or say what was done."""
-    from exodus_certbot import report as output
+    from exodus_certbot.cli import report as output
     from exodus_certbot.model import Overall
 
     text = output.show(report, "text", every_row=False).encode("ascii", "backslashreplace").decode("ascii")

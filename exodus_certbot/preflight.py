@@ -3,16 +3,21 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from exodus_certbot import acme_probe, challenge, lineage, master, nginx, renewal_files, resolver, webroot, x509
-from exodus_certbot.challenge import Target
+from exodus_certbot.acme import challenge, resolver, webroot
+from exodus_certbot.acme import http01 as acme_probe
+from exodus_certbot.acme.challenge import Target
+from exodus_certbot.certbot import lineage, renewal_files
+from exodus_certbot.certbot.renewal_files import RenewalFile
 from exodus_certbot.errors import NginxError
 from exodus_certbot.findings import Finding, critical, ok, warning
-from exodus_certbot.http_listener import CA_PORT, listener_for
-from exodus_certbot.look import Run
-from exodus_certbot.nginx_config import Directive
-from exodus_certbot.renewal_files import RenewalFile
-from exodus_certbot.servers import Machine
+from exodus_certbot.inventory import Run
+from exodus_certbot.nginx import master
+from exodus_certbot.nginx import program as nginx
+from exodus_certbot.nginx.config import Directive
+from exodus_certbot.nginx.http_listener import CA_PORT, listener_for
+from exodus_certbot.nginx.servers import Machine
 from exodus_certbot.settings import Settings
+from exodus_certbot.tls import x509
 from exodus_common.clock import Clock
 from exodus_common.errors import ExodusError
 

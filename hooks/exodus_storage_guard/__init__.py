@@ -3,7 +3,7 @@
 Imports the standard library only, so that it loads beside whatever the caller's environment holds.
 """
 
+from exodus_storage_guard.admission.guard import StorageGuard, UploadReservation
 from exodus_storage_guard.errors import UploadRefused
-from exodus_storage_guard.guard import StorageGuard, UploadReservation
 
 __all__ = ["StorageGuard", "UploadRefused", "UploadReservation"]

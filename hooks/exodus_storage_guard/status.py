@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from exodus_common.render import instant
-from exodus_storage_guard import admission, pending, policy
-from exodus_storage_guard import capacity as measuring
-from exodus_storage_guard.admission import Desk
+from exodus_storage_guard import policy
+from exodus_storage_guard.admission import admit as admission
+from exodus_storage_guard.admission.admit import Desk
+from exodus_storage_guard.capacity import measure as measuring
+from exodus_storage_guard.capacity import pending
 from exodus_storage_guard.model import Capacity, ObjectState, Total, Verdict, Watermarks
 from exodus_storage_guard.settings import Settings, marks
 from exodus_storage_guard.sizes import shown

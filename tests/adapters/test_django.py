@@ -17,7 +17,7 @@ from django.test.utils import override_settings
 from django.utils.functional import empty
 
 from exodus_storage_guard.adapters.django import gates
-from exodus_storage_guard.adapters.django.lingering import linger
+from exodus_storage_guard.adapters.django.lingering_close import linger
 from exodus_storage_guard.model import Seen
 from exodus_storage_guard.state.sqlite import SqliteCatalogue
 from tests.adapters import django_platform

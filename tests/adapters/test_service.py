@@ -23,16 +23,16 @@ from typing import Any
 import pytest
 
 from exodus_storage_guard import StorageGuard, UploadRefused, settings
-from exodus_storage_guard.adapters import http as service_http
-from exodus_storage_guard.adapters.steward import Steward, whole
-from exodus_storage_guard.ask_service import UnixConnection
+from exodus_storage_guard.adapters.service import http as service_http
+from exodus_storage_guard.adapters.service.service import Steward, whole
+from exodus_storage_guard.admission.service_client import UnixConnection
 from exodus_storage_guard.errors import ObjectMissing, StoreFailed
 from tests.parts.command import ROOT
 from tests.parts.guard import MIB, Guarded, apk_key
 from tests.parts.service import Service, object_path, opened, running_service, short_folder
 from tests.parts.waiting import wait_until
 
-DESCRIPTION = json.loads((ROOT / "hooks/exodus_storage_guard/adapters/openapi.json").read_text("ascii"))
+DESCRIPTION = json.loads((ROOT / "hooks/exodus_storage_guard/adapters/service/openapi.json").read_text("ascii"))
 UNITS = ROOT / "packaging/systemd"
 ODD_KEY = os.fsdecode(b"2019/an app \xff%2F+.apk")
 
@@ -674,7 +674,7 @@ listener.listen()
 os.dup2(listener.fileno(), 3)
 os.set_inheritable(3, True)
 os.environ |= {"LISTEN_PID": str(os.getpid() + int(sys.argv[2])), "LISTEN_FDS": sys.argv[3]}
-os.execv(sys.executable, [sys.executable, "-m", "exodus_storage_guard.cli", "serve"])
+os.execv(sys.executable, [sys.executable, "-P", "-m", "exodus_storage_guard", "serve"])
 """
 
 

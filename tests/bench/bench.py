@@ -23,9 +23,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "hooks")]
 
 from certbot._internal.plugins.nginx.configurator import nginx_restart  # noqa: E402 - after the path is set
 
-from exodus_certbot import handshake, master, prove, reload, x509  # noqa: E402
-from exodus_certbot.look import Run, View, look  # noqa: E402
+from exodus_certbot.inventory import Run, View, look  # noqa: E402
+from exodus_certbot.nginx import master, reload  # noqa: E402
 from exodus_certbot.settings import Settings  # noqa: E402
+from exodus_certbot.tls import handshake, prove, x509  # noqa: E402
 from exodus_common.clock import SystemClock  # noqa: E402
 from tests.parts.authority import CertbotTree  # noqa: E402
 from tests.parts.command import ExodusCertbot  # noqa: E402

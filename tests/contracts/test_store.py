@@ -10,11 +10,11 @@ import pytest
 
 from exodus_storage_guard.errors import KeyRefused, ObjectChanged, ObjectMissing, StoreFailed
 from exodus_storage_guard.model import StoredObject
-from exodus_storage_guard.stores.bucket import BucketDoor
 from exodus_storage_guard.stores.contract import Store
-from exodus_storage_guard.stores.directory import DirectoryStore
+from exodus_storage_guard.stores.directory.store import DirectoryStore
 from exodus_storage_guard.stores.opening import opened
-from exodus_storage_guard.stores.s3 import S3Store
+from exodus_storage_guard.stores.s3.bucket import BucketDoor
+from exodus_storage_guard.stores.s3.store import S3Store
 from tests.parts.s3 import S3Server
 from tests.parts.sshd import Sshd
 

@@ -152,7 +152,7 @@ def _write_programs(stage: Stage) -> None:
     if installed.exists():
         write_program(bin_folder / "exodus-certbot", str(installed))
     else:
-        checkout = [sys.executable, "-m", "exodus_certbot.cli"]
+        checkout = [sys.executable, "-P", "-m", "exodus_certbot"]
         write_program(bin_folder / "exodus-certbot", *checkout, PYTHONPATH=f"{ROOT}:{ROOT / 'hooks'}")
     settings = {"nginx": NGINX, "nginx_conf": stage.nginx.conf, "certbot_dir": stage.certbot.config_dir}
     lines = [f"{key} = {json.dumps(str(value), ensure_ascii=False)}\n" for key, value in settings.items()]

@@ -65,7 +65,7 @@ def _story(teller: Teller) -> int:
         guarded.fill(_COUNT)
         guarded.put(apk_key(0).replace(".apk", ".clist"), size=100)
         guarded.put("fdroid_index.xml", size=100)
-        checkout = [sys.executable, "-m", "exodus_storage_guard.cli"]
+        checkout = [sys.executable, "-P", "-m", "exodus_storage_guard"]
         paths = f"{ROOT}:{ROOT / 'hooks'}"
         write_program(guarded.folder / "bin/exodus-storage-guard", *checkout, PYTHONPATH=paths)
         stage = Stage(teller, guarded, {key: sha256_of(guarded.store / key) for key in guarded.stored()})

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from exodus_certbot import preflight, resolver
+from exodus_certbot import preflight
+from exodus_certbot.acme import resolver
 from exodus_certbot.settings import Settings
 from exodus_common.clock import SystemClock
 from tests.integration.conftest import StartNginx

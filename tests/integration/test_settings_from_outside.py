@@ -19,7 +19,7 @@ VARIABLE = "EXODUS_CERTBOT_CONFIG"
 
 def _without_options(exodus_certbot: ExodusCertbot, *words: str, **environment: str) -> Ran:
     """Run the command as it is typed: nothing but the settings file says where nginx and certbot have their files."""
-    argv = [sys.executable, "-m", "exodus_certbot.cli", *words]
+    argv = [sys.executable, "-P", "-m", "exodus_certbot", *words]
     return run(argv, env=exodus_certbot.environment | environment)
 
 

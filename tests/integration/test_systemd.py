@@ -13,7 +13,7 @@ from tests.parts.configuration import server
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 SCRIPT = """
-command="python3 -m exodus_certbot.cli"
+command="python3 -P -m exodus_certbot"
 main_pid() { systemctl show --property=MainPID --value nginx; }
 before=$(main_pid)
 rm -rf /etc/letsencrypt; cp -a /renewed /etc/letsencrypt

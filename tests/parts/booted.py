@@ -66,7 +66,7 @@ class Debian:
         environment = {"PYTHONPATH": "/opt/project:/opt/project/hooks", "PYTHONDONTWRITEBYTECODE": "1"}
         for name, module in (("exodus-certbot", "exodus_certbot"), ("exodus-storage-guard", "exodus_storage_guard")):
             command = self.path(f"/usr/local/bin/{name}")
-            write_program(command, "/usr/bin/python3", "-m", f"{module}.cli", **environment)
+            write_program(command, "/usr/bin/python3", "-P", "-m", module, **environment)
         users = self.path("/usr/lib/sysusers.d/exodus-storage-guard.conf")
         subprocess.run(["cp", f"{ROOT}/packaging/sysusers/exodus-storage-guard.conf", users], check=True)
 

@@ -51,10 +51,14 @@ class ExodusCertbot:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RENEWED_", "EXODUS_"))}
         return inherited | paths
 
+    @property
+    def program(self) -> list[str]:
+        """Give what runs this checkout's command, without options."""
+        return [self.python, "-P", "-m", "exodus_certbot"]
+
     def argv(self, *arguments: str) -> list[str]:
         """Give the whole command line."""
-        options = ["--nginx-conf", str(self.conf), "--certbot-dir", str(self.certbot_dir)]
-        return [self.python, "-m", "exodus_certbot.cli", *arguments, *options]
+        return [*self.program, *arguments, "--nginx-conf", str(self.conf), "--certbot-dir", str(self.certbot_dir)]
 
     def __call__(self, *arguments: str, env: dict[str, str] | None = None, timeout: float = 90) -> Ran:
         """Run one command to its end."""

@@ -16,8 +16,9 @@ import psycopg
 import pytest
 
 from exodus_common.clock import SystemClock
-from exodus_storage_guard import settings, sweep
-from exodus_storage_guard.run import Run
+from exodus_storage_guard import settings
+from exodus_storage_guard.tiering import sweep
+from exodus_storage_guard.tiering.run import Run
 from tests.parts.command import ROOT, Ran
 
 on_sqlite = pytest.mark.parametrize("guarded", ["sqlite"], indirect=True)
@@ -114,7 +115,7 @@ class Guarded:
         return inherited | {"PYTHONPATH": f"{ROOT}:{ROOT / 'hooks'}", "EXODUS_STORAGE_GUARD_CONFIG": str(self.config)}
 
     def argv(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "exodus_storage_guard.cli", *arguments]
+        return [sys.executable, "-P", "-m", "exodus_storage_guard", *arguments]
 
     def __call__(self, *arguments: str, timeout: float = 60, stdin: bytes = b"") -> Ran:
         """Run one command to its end."""

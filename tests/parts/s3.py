@@ -13,7 +13,7 @@ from typing import Any
 import urllib3
 from minio import Minio
 
-from exodus_storage_guard.stores.pool import Access
+from exodus_storage_guard.stores.s3.pool import Access
 from tests.parts.command import ROOT
 from tests.parts.mounts import Namespace
 from tests.parts.ports import free_port

@@ -82,8 +82,7 @@ class Site:
 
 def _environment(folder: Path, command: ExodusCertbot) -> dict[str, str]:
     """Install `exodus-certbot` in a folder on PATH, with the settings it needs for an nginx in an odd place."""
-    argv = command.argv()[:3]
-    write_program(folder / "bin/exodus-certbot", *argv, PYTHONPATH=f"{ROOT}:{ROOT / 'hooks'}")
+    write_program(folder / "bin/exodus-certbot", *command.program, PYTHONPATH=f"{ROOT}:{ROOT / 'hooks'}")
     settings = folder / "exodus-certbot.toml"
     settings.write_text(f"nginx = {json.dumps(NGINX)}\nnginx_conf = {json.dumps(str(command.conf))}\n")
     return {

@@ -11,13 +11,15 @@ from datetime import datetime
 from pathlib import Path
 
 from exodus_common.clock import SystemClock
-from exodus_storage_guard import admission, recall, settings, sweep
-from exodus_storage_guard.admission import Desk
+from exodus_storage_guard import settings
+from exodus_storage_guard.admission import admit as admission
+from exodus_storage_guard.admission.admit import Desk
 from exodus_storage_guard.model import Entry
-from exodus_storage_guard.run import Run
 from exodus_storage_guard.state.contract import Catalogue, Change
 from exodus_storage_guard.stores.contract import Store
-from exodus_storage_guard.sync import sync
+from exodus_storage_guard.tiering import recall, sweep
+from exodus_storage_guard.tiering.run import Run
+from exodus_storage_guard.tiering.sync import sync
 from tests.parts.doors import replace_methods
 
 STORY, POINT, WHEN = sys.argv[1:4]

@@ -5,8 +5,8 @@ from typing import BinaryIO
 
 import pytest
 
-from exodus_storage_guard.accepting import Doorkeeper
-from exodus_storage_guard.admission import Desk
+from exodus_storage_guard.admission.accepting import Doorkeeper
+from exodus_storage_guard.admission.admit import Desk
 from exodus_storage_guard.model import Need
 from exodus_storage_guard.state import opening as state
 from tests.parts.clocks import SetClock

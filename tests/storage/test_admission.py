@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from exodus_storage_guard import StorageGuard, UploadRefused, admission
-from exodus_storage_guard.admission import Desk
+from exodus_storage_guard import StorageGuard, UploadRefused
+from exodus_storage_guard.admission import admit as admission
+from exodus_storage_guard.admission.admit import Desk
 from exodus_storage_guard.state.contract import Catalogue
-from exodus_storage_guard.sync import sync
+from exodus_storage_guard.tiering.sync import sync
 from tests.parts.command import ROOT
 from tests.parts.doors import replace_methods
 from tests.parts.guard import MIB, Guarded, apk_key, on_sqlite

@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 from exodus_common.errors import ExodusError
-from exodus_storage_guard.archive import MARK
 from exodus_storage_guard.errors import NotInitialised, StoreFailed
 from exodus_storage_guard.model import ObjectState, StoredObject, Verdict
-from exodus_storage_guard.run import Run
 from exodus_storage_guard.stores.contract import Moved, Store, nobody
-from exodus_storage_guard.sync import sync
+from exodus_storage_guard.tiering.archive import MARK
+from exodus_storage_guard.tiering.run import Run
+from exodus_storage_guard.tiering.sync import sync
 from tests.parts.bucketed import IN_FOLDERS, KINDS, Bucketed, Kind, platform_of
 from tests.parts.clocks import Jumped
 from tests.parts.doors import replace_methods

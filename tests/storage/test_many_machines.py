@@ -10,7 +10,7 @@ import pytest
 
 from exodus_common.errors import TryLater
 from exodus_storage_guard import StorageGuard
-from exodus_storage_guard.replay import replay
+from exodus_storage_guard.tiering.replay import replay
 from tests.parts.guard import MIB, Guarded, sha256_of
 from tests.parts.postgresql import Postgresql, make_cluster, running_postgresql
 from tests.parts.waiting import wait_until

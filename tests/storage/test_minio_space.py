@@ -14,15 +14,15 @@ from minio.retention import Retention
 from minio.versioningconfig import VersioningConfig
 
 from exodus_common.clock import SystemClock
-from exodus_storage_guard import admission
-from exodus_storage_guard.admission import Desk
+from exodus_storage_guard.admission import admit as admission
+from exodus_storage_guard.admission.admit import Desk
+from exodus_storage_guard.admission.sweeper import RoomMaker
 from exodus_storage_guard.errors import UploadRefused
-from exodus_storage_guard.make_room import RoomMaker
 from exodus_storage_guard.model import Need, Reservation, Total
-from exodus_storage_guard.run import Run
-from exodus_storage_guard.stores.bucket import BucketDoor
-from exodus_storage_guard.stores.s3 import S3Store
-from exodus_storage_guard.sync import sync
+from exodus_storage_guard.stores.s3.bucket import BucketDoor
+from exodus_storage_guard.stores.s3.store import S3Store
+from exodus_storage_guard.tiering.run import Run
+from exodus_storage_guard.tiering.sync import sync
 from tests.parts.bucketed import Bucketed
 from tests.parts.clocks import Jumped
 from tests.parts.guard import MIB, Guarded, apk_key

@@ -22,10 +22,11 @@ from hypothesis.stateful import (
 )
 
 from exodus_common.errors import ExodusError
-from exodus_storage_guard import admission, rebuild, recall, sweep, sync, verify
-from exodus_storage_guard.admission import Desk
+from exodus_storage_guard.admission import admit as admission
+from exodus_storage_guard.admission.admit import Desk
 from exodus_storage_guard.errors import UploadRefused
 from exodus_storage_guard.model import IN_STORE, Need, ObjectState, Verdict
+from exodus_storage_guard.tiering import rebuild, recall, sweep, sync, verify
 from tests.parts.guard import Guarded, apk_key, sha256_of
 
 SIZE = 1000

@@ -21,16 +21,16 @@ from minio.credentials.providers import StaticProvider
 from minio.versioningconfig import VersioningConfig
 
 from exodus_common.clock import SystemClock
-from exodus_storage_guard.archive import Archive
-from exodus_storage_guard.copying import Copier, CopyDiffers, Proof
 from exodus_storage_guard.errors import ObjectChanged
-from exodus_storage_guard.flow import Flow
 from exodus_storage_guard.model import Entry, ObjectState, StoredObject
-from exodus_storage_guard.stores import s3
-from exodus_storage_guard.stores.bucket import BucketDoor, Found
 from exodus_storage_guard.stores.contract import Chunks, Store, nobody
-from exodus_storage_guard.stores.ranges import Page, Range
-from exodus_storage_guard.stores.s3 import S3Store
+from exodus_storage_guard.stores.s3 import store as s3
+from exodus_storage_guard.stores.s3.bucket import BucketDoor, Found
+from exodus_storage_guard.stores.s3.ranges import Page, Range
+from exodus_storage_guard.stores.s3.store import S3Store
+from exodus_storage_guard.tiering.archive import Archive
+from exodus_storage_guard.tiering.bandwidth import Flow
+from exodus_storage_guard.tiering.copying import Copier, CopyDiffers, Proof
 from tests.parts.bucketed import KINDS, Bucketed, Kind, bucketed_of, keys_in
 from tests.parts.command import ROOT
 from tests.parts.guard import MIB, apk_key

@@ -15,9 +15,9 @@ import pytest
 
 from exodus_storage_guard.errors import StoreFailed, StoreFull
 from exodus_storage_guard.model import StoredObject
-from exodus_storage_guard.stores import remote
 from exodus_storage_guard.stores.contract import Store
 from exodus_storage_guard.stores.opening import opened
+from exodus_storage_guard.stores.ssh import store as remote
 from tests.parts.guard import Guarded, sha256_of
 from tests.parts.mounts import mounted
 from tests.parts.sshd import Sshd, running_sshd

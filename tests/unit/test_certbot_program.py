@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exodus_certbot import certbot_program
+from exodus_certbot.certbot import program as certbot_program
 
 PYTHON = os.path.realpath(sys.executable)
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from exodus_certbot import challenge, findings, webroot
-from exodus_certbot.challenge import Answer, Target
+from exodus_certbot import findings
+from exodus_certbot.acme import challenge, webroot
+from exodus_certbot.acme.challenge import Answer, Target
 from exodus_certbot.findings import Finding, Severity, critical, ok, warning
-from exodus_certbot.http_listener import HttpListener
 from exodus_certbot.model import Overall
+from exodus_certbot.nginx.http_listener import HttpListener
 
 MOUNTS = "/dev/sda1 / ext4 rw 0 0\ntmpfs /srv/fast tmpfs rw 0 0\ntmpfs /mnt/a\\040b tmpfs rw 0 0\n"
 TARGET = Target("exodus.example", Path("/srv/www"))

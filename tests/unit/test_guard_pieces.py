@@ -13,16 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exodus_common.clock import SystemClock
-from exodus_storage_guard import instants, owners, progress, sizes
-from exodus_storage_guard.archive import Archive, verified
-from exodus_storage_guard.copying import Copier
+from exodus_storage_guard import instants, sizes
+from exodus_storage_guard import processes as owners
+from exodus_storage_guard.cli import progress
 from exodus_storage_guard.errors import StoreFailed
-from exodus_storage_guard.flow import Flow
 from exodus_storage_guard.model import IN_STORE, Entry, ObjectState
 from exodus_storage_guard.stores.contract import nobody
-from exodus_storage_guard.stores.directory import DirectoryStore
+from exodus_storage_guard.stores.directory.store import DirectoryStore
+from exodus_storage_guard.tiering.archive import Archive, verified
+from exodus_storage_guard.tiering.bandwidth import Flow
+from exodus_storage_guard.tiering.copying import Copier
+from exodus_storage_guard.tiering.workers import Pulse, Workers
 from exodus_storage_guard.transitions import REPLAY, TRANSITIONS, Event, after
-from exodus_storage_guard.workers import Pulse, Workers
 
 
 class Watch(SystemClock):

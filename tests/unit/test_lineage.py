@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from exodus_certbot import lineage, x509
+from exodus_certbot.certbot import lineage
 from exodus_certbot.model import CertificateSource, KeyType, Pair
+from exodus_certbot.tls import x509
 from tests.parts.authority import Authority, CertbotTree, key_pem, new_key
 
 NAME = "exodus.example"

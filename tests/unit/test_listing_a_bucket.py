@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exodus_storage_guard.model import StoredObject
-from exodus_storage_guard.stores.answers import Unfinished, UnfinishedPage, page_of, unfinished_of
-from exodus_storage_guard.stores.ranges import Page, Range, listed, split
+from exodus_storage_guard.stores.s3.ranges import Page, Range, listed, split
+from exodus_storage_guard.stores.s3.responses import Unfinished, UnfinishedPage, page_of, unfinished_of
 
 KEYS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=4)
 NEAR = st.text(st.sampled_from("09AZaz:@[`{~/9z\U0010ffffé"), min_size=1, max_size=4)

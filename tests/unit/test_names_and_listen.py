@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exodus_certbot.listen import Listen, ask_address, parse_listen
+from exodus_certbot.nginx.listen import Listen, ask_address, parse_listen
 from exodus_certbot.server_names import INVENTED_LABEL, Probe, is_covered, probes_for
 
 

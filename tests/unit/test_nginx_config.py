@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from exodus_certbot.nginx_config import MAX_DEPTH, ConfigUnreadable, Directive, flatten, parse, split_dump
+from exodus_certbot.nginx.config import MAX_DEPTH, ConfigUnreadable, Directive, flatten, parse, split_dump
 
 MAIN = "/etc/nginx/nginx.conf"
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exodus_certbot.nginx_config import ConfigUnreadable, Directive, flatten, parse, split_dump
+from exodus_certbot.nginx.config import ConfigUnreadable, Directive, flatten, parse, split_dump
 
 Tree = list[tuple[str, list[str], Any, int]]
 

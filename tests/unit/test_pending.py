@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from exodus_storage_guard.pending import Pending, is_late, looked_at, released
+from exodus_storage_guard.capacity.pending import Pending, is_late, looked_at, released
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

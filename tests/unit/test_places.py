@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exodus_storage_guard.stores.places import MANIFEST, copy_name, key_of, manifest_name
+from exodus_storage_guard.tiering.copy_names import MANIFEST, copy_name, key_of, manifest_name
 
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), max_size=300) | st.text("./%~a\n\0", max_size=12)
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from exodus_storage_guard.errors import StoreFailed
 from exodus_storage_guard.model import StoredObject
-from exodus_storage_guard.stores import presence
 from exodus_storage_guard.stores.contract import nobody
-from exodus_storage_guard.stores.presence import present
-from exodus_storage_guard.stores.ranges import Page, Range
+from exodus_storage_guard.stores.s3 import presence
+from exodus_storage_guard.stores.s3.presence import present
+from exodus_storage_guard.stores.s3.ranges import Page, Range
 
 KEYS = st.text(st.sampled_from("0a./é\U0010ffff"), min_size=1, max_size=3)
 AT = datetime(2026, 1, 2, tzinfo=UTC)

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from exodus_certbot import renewal_window
+from exodus_certbot.acme import renewal_window
 from exodus_certbot.model import RenewalWindow
 
 END = datetime(2026, 3, 1, tzinfo=UTC)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from exodus_certbot import cli, report, settings
+from exodus_certbot import settings
+from exodus_certbot.cli import main as cli
+from exodus_certbot.cli import report
 from exodus_certbot.model import KeyType, Overall, RenewalWindow, Report, Row, Verdict
 
 README = Path(__file__).parents[2] / "README.md"

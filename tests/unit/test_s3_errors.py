@@ -3,7 +3,7 @@
 import pytest
 
 from exodus_storage_guard.errors import NotFreeable, ObjectMissing, StoreFailed, StoreFull
-from exodus_storage_guard.stores.s3_errors import meaning
+from exodus_storage_guard.stores.s3.errors import meaning
 
 FULL_DISK = "We encountered an internal error, please try again.: cause(no space left on device)"
 

@@ -1,8 +1,8 @@
 """Timers that are off or failing are told, and those that are on are not."""
 
-from exodus_certbot import timers
+from exodus_certbot.certbot import timers
+from exodus_certbot.certbot.timers import Units
 from exodus_certbot.findings import Finding, Severity
-from exodus_certbot.timers import Units
 
 
 def machine(*, certbot: str = "active", ours: str = "active", result: str = "success", loaded: str = "loaded") -> Units:

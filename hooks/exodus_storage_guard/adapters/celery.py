@@ -20,8 +20,8 @@ from typing import Any
 from celery import Task
 
 from exodus_storage_guard.adapters.gate import HELD, Gate, WhenBroken
+from exodus_storage_guard.admission.guard import UploadReservation
 from exodus_storage_guard.errors import UploadRefused
-from exodus_storage_guard.guard import UploadReservation
 
 _gates: dict[tuple[Path | None, WhenBroken | None], Gate] = {}
 

@@ -12,9 +12,10 @@ from typing import Literal
 
 from exodus_common.clock import Clock, SystemClock
 from exodus_common.errors import ExodusError
-from exodus_storage_guard import settings, telling
+from exodus_storage_guard import alerts as telling
+from exodus_storage_guard import settings
+from exodus_storage_guard.admission.guard import StorageGuard, UploadReservation
 from exodus_storage_guard.errors import UploadRefused
-from exodus_storage_guard.guard import StorageGuard, UploadReservation
 from exodus_storage_guard.model import Verdict
 
 _log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from exodus_common.errors import SettingsInvalid
 from exodus_storage_guard.stores.contract import Store
-from exodus_storage_guard.stores.directory import DirectoryStore
+from exodus_storage_guard.stores.directory.store import DirectoryStore
 from exodus_storage_guard.stores.locations import Bucket, Folder, Remote
 from exodus_storage_guard.where import ArchiveSettings, StoreSettings, secret
 
@@ -24,17 +24,17 @@ def opened(place: StoreSettings, timeout_seconds: float) -> Store:
 
 
 def _remote(place: ArchiveSettings, where: Remote, timeout_seconds: float) -> Store:
-    from exodus_storage_guard.stores.remote import RemoteStore
-    from exodus_storage_guard.stores.ssh import Key, SshDoor
+    from exodus_storage_guard.stores.ssh.door import Key, SshDoor
+    from exodus_storage_guard.stores.ssh.store import RemoteStore
 
     return RemoteStore(SshDoor(where, Key(place.identity_file, place.known_hosts_file), timeout_seconds))
 
 
 def _s3(place: StoreSettings, where: Bucket, timeout_seconds: float, environ: Mapping[str, str]) -> Store:
     try:
-        from exodus_storage_guard.stores.bucket import BucketDoor
-        from exodus_storage_guard.stores.pool import Access
-        from exodus_storage_guard.stores.s3 import S3Store
+        from exodus_storage_guard.stores.s3.bucket import BucketDoor
+        from exodus_storage_guard.stores.s3.pool import Access
+        from exodus_storage_guard.stores.s3.store import S3Store
     except ImportError as error:
         raise SettingsInvalid(f"{place.url}: s3:// needs the packages of exodus-certbot[storage]: {error}") from error
     access_key, secret_key = (_key(place, name, environ) for name in _KEYS)

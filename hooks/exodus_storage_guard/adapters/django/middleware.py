@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from exodus_storage_guard.adapters.django.lingering import linger
+from exodus_storage_guard.adapters.django.lingering_close import linger
 from exodus_storage_guard.adapters.django.requests import mark, refusal_of, settle
 from exodus_storage_guard.errors import UploadRefused
 

@@ -4,8 +4,8 @@ from django.http import HttpRequest, HttpResponseBase
 
 from exodus_storage_guard.adapters.django.gates import gate
 from exodus_storage_guard.adapters.gate import HELD
+from exodus_storage_guard.admission.guard import UploadReservation
 from exodus_storage_guard.errors import UploadRefused
-from exodus_storage_guard.guard import UploadReservation
 
 _RESERVATION, _REFUSAL = "exodus_reservation", "exodus_refusal"
 

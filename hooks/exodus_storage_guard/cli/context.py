@@ -1,0 +1,53 @@
+"""What one call of the command works with."""
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from exodus_common.clock import SystemClock
+from exodus_storage_guard import settings
+from exodus_storage_guard.admission.admit import Desk
+from exodus_storage_guard.admission.sweeper import room_maker
+from exodus_storage_guard.cli import output
+from exodus_storage_guard.model import Verdict
+from exodus_storage_guard.state import opening as state
+from exodus_storage_guard.tiering.run import Run
+
+
+@dataclass(frozen=True)
+class Call:
+    """Hold what one call of the command works with."""
+
+    arguments: argparse.Namespace
+    settings: settings.Settings
+
+    @property
+    def run(self) -> Run:
+        """Open the doors to the store and the archive."""
+        return Run.begin(self.settings, SystemClock())
+
+    @property
+    def desk(self) -> Desk:
+        """Open the door to the state alone."""
+        room = room_maker(self.settings, self.config)
+        return Desk(self.settings, state.opened(self.settings.state), SystemClock(), room)
+
+    @property
+    def config(self) -> Path | None:
+        """Name the settings file, where it is not the usual one."""
+        found = self.arguments.config or os.environ.get(settings.VARIABLE)
+        return Path(found) if found else None
+
+    def told(self, text: str, verdict: Verdict = Verdict.OK) -> int:
+        """Print an outcome; give its exit code."""
+        if not (self.arguments.quiet and verdict is Verdict.OK):
+            say(text)
+        return output.exit_code(verdict)
+
+
+def say(text: str) -> None:
+    """Print on standard output, in ASCII: every terminal and pipe takes it."""
+    sys.stdout.write(text.encode("ascii", "backslashreplace").decode("ascii") + "\n")
+    sys.stdout.flush()

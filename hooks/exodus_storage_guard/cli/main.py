@@ -1,0 +1,56 @@
+"""The command `exodus-storage-guard`: arguments in, one story called, errors told once."""
+
+import logging
+import os
+import signal
+import sys
+from typing import Literal
+
+from exodus_common.errors import ExodusError, SettingsInvalid, UsageError
+from exodus_common.render import json_text, nagios, printable
+from exodus_storage_guard import settings
+from exodus_storage_guard.cli import options
+from exodus_storage_guard.cli.context import Call, say
+from exodus_storage_guard.cli.verbs import FACES
+from exodus_storage_guard.errors import UploadRefused
+from exodus_storage_guard.model import Verdict
+
+_UNKNOWN: Literal[3] = 3
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; give its exit code, as CONTRACT.md has them."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would hide how the programs we run end
+    arguments = options.parser().parse_args(argv)
+    level = logging.INFO if arguments.verbose else logging.WARNING
+    logging.basicConfig(level=level, format="exodus-storage-guard: %(message)s")
+    try:
+        return FACES[arguments.command](Call(arguments, settings.load(arguments.config, os.environ)))
+    except UploadRefused as refusal:
+        return _refuse(refusal, as_json=arguments.json)
+    except (UsageError, SettingsInvalid) as error:
+        print(f"exodus-storage-guard: {printable(str(error))}", file=sys.stderr)
+        return error.exit_code
+    except ExodusError as error:
+        if getattr(arguments, "format", "") == "nagios":
+            say(nagios(_UNKNOWN, str(error), ()))
+            return _UNKNOWN
+        if arguments.json:
+            say(json_text({"verdict": Verdict.CRITICAL, "reason": str(error)}))
+        print(f"exodus-storage-guard: {printable(str(error))}", file=sys.stderr)
+        return error.exit_code
+
+
+def _refuse(refusal: UploadRefused, *, as_json: bool) -> int:
+    if as_json:
+        fields = {"refused": True, "reason": refusal.reason, "retry_after_seconds": refusal.retry_after_seconds}
+        say(json_text(fields))
+    else:
+        later = refusal.retry_after_seconds
+        when = f"try again in {later} s" if later is not None else "no sweep can help: see exodus-storage-guard plan"
+        print(f"exodus-storage-guard: refused: {printable(refusal.reason)}; {when}", file=sys.stderr)
+    return refusal.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,286 @@
+"""A folder as a store: each object a plain file, its key the path below the folder.
+
+Links are never followed, neither in the last part of a path nor in one before; what is no plain file is no object.
+What is being written has a name that begins with `PART`, which is no object's.
+"""
+
+import errno
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from exodus_common.errors import ExodusError
+from exodus_common.terminal import printable
+from exodus_storage_guard.errors import KeyRefused, ObjectChanged, ObjectMissing, StoreFailed, StoreFull
+from exodus_storage_guard.instants import instant
+from exodus_storage_guard.model import Capacity, StoredObject, Total
+from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
+from exodus_storage_guard.stores.directory.files import described, give_name, own, own_folder, write_all
+from exodus_storage_guard.stores.directory.filesystem import measure
+from exodus_storage_guard.stores.one_by_one import delete_one_by_one, present_one_by_one
+
+PART = ".exodus-part-"
+
+_MKFS = "lost+found"  # root's alone, at the top of a filesystem
+_CHUNK_BYTES = 1024 * 1024
+_MOST_SMALL_BYTES = 16 * 1024 * 1024
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class DirectoryStore:
+    """Keep objects in a folder of a local or mounted filesystem."""
+
+    def __init__(self, folder: Path) -> None:
+        """Name the folder; it has to be there once anything is asked of it."""
+        self._folder = folder
+
+    @property
+    def name(self) -> str:
+        """Name the folder."""
+        return printable(str(self._folder))
+
+    def listing(self) -> Iterator[StoredObject]:
+        """Stream every file, folder by folder."""
+        waiting = [""]
+        while waiting:
+            below = waiting.pop()
+            with self._translated(below or "/"), os.scandir(self._folder / below) as found:
+                for item in found:
+                    key = f"{below}{item.name}"
+                    if item.is_dir(follow_symlinks=False):
+                        if key != _MKFS:
+                            waiting.append(f"{key}/")
+                    elif item.is_file(follow_symlinks=False) and not item.name.startswith(PART):
+                        with suppress(FileNotFoundError):  # deleted meanwhile
+                            yield described(key, item.stat(follow_symlinks=False))
+
+    def stat(self, key: str) -> StoredObject | None:
+        """Describe a file."""
+        try:
+            with self._translated(key), self._folder_of(key) as (folder, file):
+                status = os.stat(file, dir_fd=folder, follow_symlinks=False)
+        except ObjectMissing:
+            return None
+        return described(key, status) if stat.S_ISREG(status.st_mode) else None
+
+    @contextmanager
+    def open(self, key: str) -> Iterator[tuple[StoredObject, Chunks]]:
+        """Describe a file and stream its bytes."""
+        with self._translated(key):
+            descriptor = self._opened(key)
+        try:
+            stored = described(key, os.fstat(descriptor))
+            yield stored, self._chunks(descriptor, stored)
+        finally:
+            os.close(descriptor)
+
+    def _opened(self, key: str) -> int:
+        with self._folder_of(key) as (folder, file):
+            descriptor = os.open(file, _READ, dir_fd=folder)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise ObjectMissing(f"{self.name}: {printable(key)} is no plain file")
+        return descriptor
+
+    def _chunks(self, descriptor: int, stored: StoredObject) -> Chunks:
+        left = stored.bytes
+        while left > 0:
+            with self._translated(stored.key):
+                chunk = os.read(descriptor, min(_CHUNK_BYTES, left))
+            if not chunk:
+                raise ObjectChanged(f"{self.name}: {printable(stored.key)} ends {left} bytes early")
+            left -= len(chunk)
+            yield chunk
+        if not described(stored.key, os.fstat(descriptor)).is_same_content(stored):
+            raise ObjectChanged(f"{self.name}: {printable(stored.key)} was changed by others while it was read")
+
+    def put(self, wanted: StoredObject, chunks: Iterable[bytes]) -> StoredObject:
+        """Write beside, wait for the disk, give it its name."""
+        with self._translated(wanted.key), self._folder_of(wanted.key, make=True) as (folder, file):
+            part = PART + secrets.token_hex(8)
+            try:
+                self._fill(folder, part, wanted, chunks)
+                give_name(folder, part, file)
+            finally:
+                with suppress(OSError):
+                    os.unlink(part, dir_fd=folder)
+            os.fsync(folder)
+            return described(wanted.key, os.stat(file, dir_fd=folder, follow_symlinks=False))
+
+    def _fill(self, folder: int, part: str, wanted: StoredObject, chunks: Iterable[bytes]) -> None:
+        descriptor = os.open(part, _WRITE, 0o600, dir_fd=folder)
+        try:
+            own(descriptor, folder, wanted.metadata)
+            with os.fdopen(descriptor, "wb", buffering=0, closefd=False) as file:
+                for chunk in chunks:
+                    write_all(file.fileno(), chunk)
+            if os.fstat(descriptor).st_size != wanted.bytes:
+                raise ObjectChanged(f"{printable(wanted.key)} has other than its {wanted.bytes} bytes")
+            at = instant(wanted.last_modified) * 1000
+            os.utime(descriptor, ns=(at, at))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def take(self, source: Store, stored: StoredObject, new_key: str) -> StoredObject | None:
+        """Leave it to `put`: a folder has no server that copies."""
+        return None
+
+    def sha256(self, key: str, moved: Moved = nobody) -> str:
+        """Read a file back from the disk: what the page cache holds of it is dropped first."""
+        digest = hashlib.sha256()
+        with self._translated(key):
+            descriptor = self._opened(key)
+        try:
+            with suppress(OSError):
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            for chunk in self._chunks(descriptor, described(key, os.fstat(descriptor))):
+                digest.update(chunk)
+                moved(len(chunk))
+        finally:
+            with suppress(OSError):
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)  # nor is it wanted there now
+            os.close(descriptor)
+        return digest.hexdigest()
+
+    def delete(self, stored: StoredObject) -> bool:
+        """Delete a file once it was seen to be this one; folders above it stay."""
+        present = self.stat(stored.key)
+        if present is None:
+            return False
+        if not present.is_same_content(stored):
+            raise ObjectChanged(f"{self.name}: {printable(stored.key)} is not the object that was looked at before")
+        with self._translated(stored.key), self._folder_of(stored.key) as (folder, file):
+            os.unlink(file, dir_fd=folder)
+            os.fsync(folder)
+        return True
+
+    def delete_all(self, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
+        """Delete files one after the other."""
+        return delete_one_by_one(self, batch)
+
+    def present(self, keys: Sequence[str], moved: Moved = nobody) -> Collection[str]:
+        """Look at one after the other."""
+        return present_one_by_one(self, keys, moved)
+
+    def move(self, key: str, new_key: str, moved: Moved = nobody) -> None:
+        """Rename a file."""
+        with (
+            self._translated(key),
+            self._folder_of(key) as (folder, file),
+            self._folder_of(new_key, make=True) as (new_folder, new_file),
+        ):
+            os.rename(file, new_file, src_dir_fd=folder, dst_dir_fd=new_folder)
+            os.fsync(new_folder)
+            os.fsync(folder)
+
+    def read_small(self, key: str) -> bytes | None:
+        """Give the bytes of a small file."""
+        with self._translated(key):
+            try:
+                descriptor = self._opened(key)
+            except (FileNotFoundError, ObjectMissing):
+                return None
+            with os.fdopen(descriptor, "rb") as file:
+                return file.read(_MOST_SMALL_BYTES)
+
+    def write_small(self, key: str, content: bytes) -> None:
+        """Write beside, wait for the disk, rename over what is there."""
+        with self._translated(key), self._folder_of(key, make=True) as (folder, file):
+            part = PART + secrets.token_hex(8)
+            try:
+                descriptor = os.open(part, _WRITE, 0o600, dir_fd=folder)
+                try:
+                    own(descriptor, folder, {})
+                    write_all(descriptor, content)
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+                os.rename(part, file, src_dir_fd=folder, dst_dir_fd=folder)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(part, dir_fd=folder)
+                raise
+            os.fsync(folder)
+
+    def discard_unfinished(self, before: datetime) -> int:
+        """Remove files that were being written and that nobody has written to since."""
+        removed = 0
+        for path, _ in self._unfinished(before):
+            with suppress(OSError):
+                path.unlink()
+                removed += 1
+        return removed
+
+    def unfinished(self, before: datetime) -> Total:
+        """Add up files that were being written and that nobody has written to since."""
+        return sum((Total(1, size) for _, size in self._unfinished(before)), Total())
+
+    def _unfinished(self, before: datetime) -> Iterator[tuple[Path, int]]:
+        for path in self._folder.rglob(f"{PART}*"):
+            with suppress(OSError):
+                found = path.lstat()
+                if found.st_ctime < before.timestamp():  # it may have its object's time of change already
+                    yield path, found.st_size
+
+    def capacity(self) -> Capacity | None:
+        """Measure the filesystem the folder is on."""
+        return measure(self._folder, datetime.now(UTC))
+
+    def _parts(self, key: str) -> tuple[str, ...]:
+        parts = tuple(key.split("/"))
+        if "\0" in key or not all(part not in ("", ".", "..") for part in parts) or parts[-1].startswith(PART):
+            raise KeyRefused(f"{printable(key)!r} cannot be a key of {self.name}: it would not stay in that folder")
+        return parts
+
+    @contextmanager
+    def _folder_of(self, key: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+        """Open the folder that a key's file is in, link by link, and name the file."""
+        *above, file = self._parts(key)
+        descriptor = os.open(self._folder, _FOLDER & ~os.O_NOFOLLOW)
+        try:
+            for part in above:
+                below = self._entered(descriptor, part, make=make)
+                os.close(descriptor)
+                descriptor = below
+            yield descriptor, file
+        finally:
+            os.close(descriptor)
+
+    def _entered(self, folder: int, part: str, *, make: bool) -> int:
+        if make:
+            with suppress(FileExistsError):
+                os.mkdir(part, 0o750, dir_fd=folder)
+                own_folder(part, folder)
+                os.fsync(folder)
+        return os.open(part, _FOLDER, dir_fd=folder)
+
+    @contextmanager
+    def _translated(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            if not self._folder.is_dir():
+                raise StoreFailed(f"there is no folder {self.name}; is its disk mounted?") from error
+            raise ObjectMissing(f"{self.name}: there is no {printable(key)}") from error
+        except FileExistsError as error:
+            raise ObjectChanged(f"{self.name}: there is another {printable(key)} already") from error
+        except OSError as error:
+            raise self._failure(key, error) from error
+
+    def _failure(self, key: str, error: OSError) -> Exception:
+        where = f"{self.name}: {printable(key)}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return StoreFull(f"{where}: no space left")
+        if error.errno == errno.ENAMETOOLONG:
+            return KeyRefused(f"{where}: the name is too long for this filesystem")
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            return KeyRefused(f"{where}: a link or a file is in the way, and links are not followed")
+        return StoreFailed(f"{where}: {error.strerror or error}")

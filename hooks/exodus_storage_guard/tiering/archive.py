@@ -1,0 +1,188 @@
+"""The archive: plain copies in a store, each with a manifest beside it that makes it readable without us."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from exodus_common.render import instant, json_text
+from exodus_common.terminal import printable
+from exodus_storage_guard.errors import NotInitialised, ObjectChanged, ObjectMissing, StoreFailed
+from exodus_storage_guard.model import StoredObject
+from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
+from exodus_storage_guard.tiering.copy_names import copy_name, manifest_name, other_copy_name
+
+MARK = ".exodus-storage-guard.json"
+_QUARANTINE = ".exodus-quarantine"
+_TAKEN_FROM_BYTES = 1024 * 1024  # below, sending the bytes once more costs less than asking for a copy
+
+Reading = Callable[[], AbstractContextManager[tuple[StoredObject, Chunks]]]
+"""Read the source once more: what it is, and its bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Name a copy in the archive, what was copied, and the SHA-256 of its bytes as they were read.
+
+    `sha256` is None where the server that has both copied it, and nobody has read it.
+    """
+
+    name: str
+    source: StoredObject
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Describe an archived object; its fields are those of CONTRACT.md."""
+
+    key: str
+    bytes: int
+    sha256: str
+    etag: str
+    content_type: str
+    metadata: Mapping[str, str]
+    last_modified: datetime
+    archived_at: datetime
+    store: str
+
+    @property
+    def stored(self) -> StoredObject:
+        """Give the object as it was in the store."""
+        return StoredObject(self.key, self.bytes, self.etag, self.last_modified, self.content_type, self.metadata)
+
+
+class Archive:
+    """Keep copies in a store of any kind."""
+
+    def __init__(self, store: Store) -> None:
+        """Take the store that the copies lie in."""
+        self.store = store
+
+    @property
+    def name(self) -> str:
+        """Name the archive to people."""
+        return self.store.name
+
+    def mark(self, archive_id: str, now: datetime) -> str:
+        """Mark an archive as ours; one that is marked already keeps its id. Give the id."""
+        present = self._marked()
+        if present is None:
+            self.store.write_small(MARK, json_text({"archive": archive_id, "marked_at": instant(now)}).encode())
+        return present or archive_id
+
+    def check_mark(self, archive_id: str) -> None:
+        """Refuse a folder that is not the archive we marked: its disk may not be mounted."""
+        present = self._marked()
+        if present != archive_id:
+            what = "has no mark of ours" if present is None else "bears another mark than ours"
+            raise NotInitialised(
+                f"the archive {self.name} {what}: is its disk mounted? If it is a new one: exodus-storage-guard init"
+            )
+
+    def _marked(self) -> str | None:
+        content = self.store.read_small(MARK)
+        if content is None:
+            return None
+        try:
+            return str(json.loads(content)["archive"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise NotInitialised(f"the mark {MARK} in the archive {self.name} cannot be read: {error}") from error
+
+    def copy(self, source: Store, stored: StoredObject, read: Reading, moved: Moved = nobody) -> Copy:
+        """Copy an object; a copy that is there already is taken where it is the same, and never overwritten."""
+        name = copy_name(stored.key)
+        try:
+            return self._copied(source, stored, name, read)
+        except ObjectChanged:
+            if self.store.stat(name) is None:
+                raise  # the source has changed
+        found, sha256 = digested(read)
+        for taken in (name, other_copy_name(name, sha256)):
+            if self.store.stat(taken) is None:
+                return self._copied(source, stored, taken, read)
+            if self.store.sha256(taken, moved) == sha256:
+                return Copy(taken, found, sha256)
+        self.quarantine(taken, moved)
+        return self._copied(source, stored, taken, read)
+
+    def _copied(self, source: Store, stored: StoredObject, name: str, read: Reading) -> Copy:
+        if stored.bytes >= _TAKEN_FROM_BYTES and (copied := self.store.take(source, stored, name)) is not None:
+            return Copy(name, copied, None)
+        digest = hashlib.sha256()
+        with read() as (found, chunks):
+            self.store.put(replace(found, key=name), _hashed(chunks, digest.update))
+        return Copy(name, found, digest.hexdigest())
+
+    def sha256(self, name: str, moved: Moved = nobody) -> str:
+        """Read a copy back and give its SHA-256."""
+        return self.store.sha256(name, moved)
+
+    def open(self, name: str) -> AbstractContextManager[tuple[StoredObject, Chunks]]:
+        """Stream a copy."""
+        return self.store.open(name)
+
+    def quarantine(self, name: str, moved: Moved = nobody) -> None:
+        """Put a copy that differs aside, under a name that nobody takes for an archived object."""
+        self.store.move(name, f"{_QUARANTINE}/{os.urandom(4).hex()}-{name}", moved)
+
+    def describe(self, name: str, manifest: Manifest) -> None:
+        """Write a copy's manifest beside it."""
+        self.store.write_small(manifest_name(name), (json_text(manifest) + "\n").encode("ascii"))
+
+    def manifest(self, name: str) -> Manifest | None:
+        """Read a copy's manifest; None where it has none."""
+        content = self.store.read_small(manifest_name(name))
+        return None if content is None else _parsed(content, f"{self.name}: {printable(manifest_name(name))}")
+
+    def remove(self, name: str) -> None:
+        """Delete a copy and its manifest, for good; what is gone already is no fault."""
+        for each in (name, manifest_name(name)):
+            stored = self.store.stat(each)
+            if stored is not None:
+                self.store.delete(stored)
+
+
+def _hashed(chunks: Chunks, update: Callable[[bytes], None]) -> Chunks:
+    for chunk in chunks:
+        update(chunk)
+        yield chunk
+
+
+def digested(read: Reading) -> tuple[StoredObject, str]:
+    """Read the source to its end; give what it is, and its SHA-256."""
+    digest = hashlib.sha256()
+    with read() as (found, chunks):
+        for chunk in chunks:
+            digest.update(chunk)
+    return found, digest.hexdigest()
+
+
+def verified(chunks: Chunks, sha256: str, what: str) -> Chunks:
+    """Pass bytes on, and raise `StoreFailed` before the last one where they are not those that were proven."""
+    digest, held_back = hashlib.sha256(), b""
+    for chunk in chunks:
+        digest.update(chunk)
+        if held_back:
+            yield held_back
+        held_back = chunk
+    if digest.hexdigest() != sha256:
+        raise StoreFailed(f"{what} differs from what was proven: its SHA-256 is {digest.hexdigest()}, not {sha256}")
+    if held_back:
+        yield held_back
+
+
+def _parsed(content: bytes, where: str) -> Manifest:
+    try:
+        found = json.loads(content)
+        modified, archived = (datetime.fromisoformat(found[name]) for name in ("last_modified", "archived_at"))
+        key, sha256, etag, kind, store = (
+            str(found[name]) for name in ("key", "sha256", "etag", "content_type", "store")
+        )
+        metadata = {str(name): str(value) for name, value in found["metadata"].items()}
+        return Manifest(key, int(found["bytes"]), sha256, etag, kind, metadata, modified, archived, store)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ObjectMissing(f"{where} is no manifest: {error}") from error

@@ -1,0 +1,88 @@
+"""What one run works with: the settings and the doors they lead to."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from exodus_common.clock import Clock
+from exodus_common.errors import SettingsInvalid
+from exodus_storage_guard import processes as owners
+from exodus_storage_guard.capacity import measure as capacity
+from exodus_storage_guard.errors import NotInitialised
+from exodus_storage_guard.model import Capacity, ObjectState, Total
+from exodus_storage_guard.policy import Selection
+from exodus_storage_guard.settings import Settings
+from exodus_storage_guard.state import opening as state
+from exodus_storage_guard.state.contract import Catalogue
+from exodus_storage_guard.stores import opening as stores
+from exodus_storage_guard.stores.contract import Store
+from exodus_storage_guard.tiering.archive import Archive
+from exodus_storage_guard.tiering.heartbeat import DEAD_AFTER_SECONDS, heartbeat
+
+
+@dataclass(frozen=True)
+class Run:
+    """Hold the doors of one run; `archive` is None where objects are pruned."""
+
+    settings: Settings
+    clock: Clock
+    catalogue: Catalogue
+    store: Store
+    archive: Archive | None
+    owner: str
+
+    @classmethod
+    def begin(cls, settings: Settings, clock: Clock) -> "Run":
+        """Open the doors that the settings name."""
+        seconds = settings.sweep.request_timeout_seconds
+        store = stores.opened(settings.store, seconds)
+        archive = Archive(stores.opened(settings.archive, seconds)) if settings.archive else None
+        return cls(settings, clock, state.opened(settings.state), store, archive, owners.this_process())
+
+    @property
+    def proving_archive(self) -> Archive:
+        """Give the archive, once it bears the mark that `init` made; nothing is ever written to another place."""
+        if self.archive is None:
+            raise SettingsInvalid('there is no [archive]: select.action = "prune" deletes for good')
+        self.archive.check_mark(self.settled("archive"))
+        return self.archive
+
+    def settled(self, name: str) -> str:
+        """Give what `init` wrote down."""
+        try:
+            return self.catalogue.settled()[name]
+        except KeyError:
+            raise NotInitialised(f"{name} is not known yet; run: exodus-storage-guard init") from None
+
+    def measure(self) -> Capacity | None:
+        """Measure the store now and remember it; where that cannot be done give what was measured last."""
+        return capacity.measure(self.settings, self.catalogue, self.clock.now())
+
+    def selection(self) -> Selection:
+        """Say what may be swept now: keys under a reservation are being uploaded."""
+        reservations = self.catalogue.reservations()
+        uploading = frozenset(one.key for one in reservations if one.key and _may_upload(one.owner))
+        return self.settings.selection(uploading)
+
+    def lives(self, owner: str) -> bool:
+        """Tell whether a run that claimed something may still be at work; one elsewhere shows signs of life."""
+        if owner == self.owner:
+            return True
+        if owners.is_of_this_machine(owner):
+            return owners.is_alive(owner)
+        silent_seconds = self.catalogue.silent_seconds(owner)
+        return silent_seconds is not None and silent_seconds < DEAD_AFTER_SECONDS
+
+    def heartbeat(self) -> AbstractContextManager[None]:
+        """Show signs of life for the time of a block."""
+        return heartbeat(self.catalogue, self.owner)
+
+
+def _may_upload(owner: str | None) -> bool:
+    """Tell whether an upload may still go on; what has no owner, or one elsewhere, ends by time alone."""
+    return owner is None or owners.is_alive(owner)
+
+
+def in_store(totals: Mapping[ObjectState, Total], states: frozenset[ObjectState]) -> Total:
+    """Add up what is in some states."""
+    return sum((total for state, total in totals.items() if state in states), Total())

@@ -1,0 +1,204 @@
+"""The story of `sweep` and `plan`: choose the oldest, copy, prove, release; and say why where that is not enough."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from exodus_storage_guard import policy
+from exodus_storage_guard.admission import admit as admission
+from exodus_storage_guard.capacity import measure as measuring
+from exodus_storage_guard.errors import StoreFailed
+from exodus_storage_guard.model import Capacity, Entry, Need, ObjectState, Total, Verdict
+from exodus_storage_guard.policy import Action, Chooser, Kept, Step
+from exodus_storage_guard.settings import marks
+from exodus_storage_guard.sizes import shown
+from exodus_storage_guard.tiering.bandwidth import Flow
+from exodus_storage_guard.tiering.copying import Copier
+from exodus_storage_guard.tiering.moving import Moved, Mover
+from exodus_storage_guard.tiering.replay import replay
+from exodus_storage_guard.tiering.run import Run
+from exodus_storage_guard.tiering.workers import Pulse
+
+_log = logging.getLogger(__name__)
+_BATCH, _BATCH_BYTES = 1_000, 256 * 1024 * 1024
+_UNFINISHED_FOR = timedelta(days=1)
+
+AHEAD = "copied ahead of need"
+
+Progress = Callable[[int, int], None]
+"""Be told how many bytes of how many are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Report a sweep or a plan; its fields are those of CONTRACT.md."""
+
+    verdict: Verdict
+    reason: str
+    need_bytes: int
+    freed_bytes: int
+    objects: tuple[Moved | Step, ...] = ()
+    kept: Mapping[Kept, Total] = field(default_factory=dict)
+
+
+def plan(run: Run, need: Need | None) -> Report:
+    """Say what a sweep would do, object by object, and why the rest would stay; change nothing."""
+    aim = max(0, _aim(run, run.measure(), need) - _on_its_way(run))
+    chooser = Chooser(run.catalogue.candidates(), run.selection(), run.clock.now(), aim)
+    steps = chooser.take()
+    chooser.count_rest()
+    kept = _kept(run, chooser)
+    reason = policy.explain(chooser.chosen_bytes, aim, _in_the_way(kept))
+    verdict = Verdict.OK if chooser.chosen_bytes >= aim else Verdict.CRITICAL
+    warning = _archive_warning(run, steps)
+    if warning:
+        verdict, reason = max(verdict, Verdict.WARNING, key=list(Verdict).index), f"{reason}; {warning}"
+    return Report(verdict, reason, aim, chooser.chosen_bytes, tuple(steps), kept)
+
+
+def sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high: bool, progress: Progress) -> Report:
+    """Free what is needed, oldest first, then copy ahead of need; safe to kill, to repeat, and beside another one.
+
+    With `start_at_high` nothing is released between the low and the high mark, as a timer wants it.
+    """
+    with run.heartbeat():
+        return _sweep(run, need, premigrated_only=premigrated_only, start_at_high=start_at_high, progress=progress)
+
+
+def _sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high: bool, progress: Progress) -> Report:
+    mover, flow_total = _mover(run, progress)
+    replay(run)
+    capacity = run.measure()
+    aim = max(0, _aim(run, capacity, need) - _freed_by_others(run) - _on_its_way(run))
+    if start_at_high and capacity and capacity.used_bytes <= marks(run.settings, capacity.total_bytes).high_bytes:
+        aim = 0
+    flow_total.aim = aim
+    entries = run.catalogue.premigrated() if premigrated_only else run.catalogue.candidates()
+    chooser = Chooser(entries, run.selection(), run.clock.now(), aim)
+    begin, moved = run.clock.monotonic(), list[Moved]()
+    while not mover.stopped and (steps := chooser.take(_BATCH, _BATCH_BYTES)):
+        done = mover.free(steps)
+        chooser.give_back(sum(step.entry.bytes for step in steps) - _freed(done))
+        moved += done
+        # Less where others free as well; never more, for what is freed may not be measured yet.
+        left = _aim(run, run.measure(), need) - _freed_by_others(run) - _on_its_way(run)
+        chooser.need_bytes = min(chooser.need_bytes, chooser.chosen_bytes + max(0, left))
+    _remember_rate(run, moved, run.clock.monotonic() - begin)
+    run.measure()
+    if _freed(moved) < chooser.need_bytes:
+        chooser.count_rest()
+    if not premigrated_only and not mover.stopped:
+        _premigrate(run, mover, entries)
+    return _report(mover, chooser, moved)
+
+
+@dataclass
+class _Total:
+    """Add up what has moved, for whoever watches."""
+
+    progress: Progress
+    aim: int = 0
+    done: int = 0
+
+    def moved(self, size: int) -> None:
+        self.done += size
+        self.progress(self.done, self.aim)
+
+
+def _mover(run: Run, progress: Progress) -> tuple[Mover, _Total]:
+    pulse, total = Pulse(run.clock), _Total(progress)
+
+    def moved(size_bytes: int) -> None:
+        pulse.beat()
+        total.moved(size_bytes)
+
+    if run.archive is None:
+        return Mover(run, None, pulse), total
+    archive = run.proving_archive
+    archive.store.discard_unfinished(run.clock.now() - _UNFINISHED_FOR)
+    flow = Flow(run.settings.sweep.bandwidth_bytes_per_second, run.clock, moved)
+    return Mover(run, Copier(run.store, archive, flow, run.clock, pulse.moved), pulse), total
+
+
+def _aim(run: Run, capacity: Capacity | None, need: Need | None) -> int:
+    """Say how many bytes are to be freed: down to the low mark, or until an upload is, or would be, admitted."""
+    if capacity is None:
+        raise StoreFailed(measuring.unmeasured(run.settings))
+    limits = marks(run.settings, capacity.total_bytes)
+    if need is None:
+        return policy.down_to_low(capacity, limits)
+    desk = admission.Desk(run.settings, run.catalogue, run.clock, admission.NOBODY)
+    if need.reservation and run.catalogue.reservation(need.reservation):
+        return 0
+    return admission.fit_among(desk, run.catalogue.reservations(), capacity, limits, need.bytes).missing_bytes
+
+
+def _freed_by_others(run: Run) -> int:
+    """Add up what other runs are about to free at this moment."""
+    at_work = run.catalogue.in_state(ObjectState.COPYING, ObjectState.RELEASING)
+    return sum(entry.bytes for entry in at_work if entry.owner != run.owner and entry.note != AHEAD)
+
+
+def _on_its_way(run: Run) -> int:
+    """Give what was released before and is not measured back yet: deleting more would not bring it any sooner."""
+    present = measuring.pending(run.catalogue)
+    return present.bytes if present else 0
+
+
+def _premigrate(run: Run, mover: Mover, entries: Iterator[Entry]) -> None:
+    """Keep enough copied and proven that the next admission only needs to release."""
+    capacity = run.catalogue.measured() or run.measure()
+    if run.archive is None or capacity is None:
+        return
+    present = run.catalogue.totals().get(ObjectState.PREMIGRATED, Total()).bytes
+    missing = run.settings.sweep.premigrate_bytes(capacity.total_bytes) - present
+    not_yet = (entry for entry in entries if entry.state is not ObjectState.PREMIGRATED)
+    chooser = Chooser(not_yet, run.selection(), run.clock.now(), missing)
+    while not mover.stopped and (steps := chooser.take(_BATCH, _BATCH_BYTES)):
+        proven, _ = mover.prove([step.entry for step in steps], AHEAD)
+        chooser.give_back(sum(step.entry.bytes for step in steps) - sum(entry.bytes for entry in proven))
+
+
+def _freed(moved: list[Moved]) -> int:
+    return sum(one.bytes for one in moved if one.verdict is Verdict.OK)
+
+
+def _remember_rate(run: Run, moved: list[Moved], seconds: float) -> None:
+    """Let admissions foresee how long the next sweep takes."""
+    archived = sum(one.bytes for one in moved if one.action is Action.ARCHIVE and one.verdict is Verdict.OK)
+    if archived and seconds > 0:
+        run.catalogue.settle(admission.RATE, f"{archived / seconds:.0f}")
+
+
+def _kept(run: Run, chooser: Chooser) -> dict[Kept, Total]:
+    """Say what keeps the rest, with what takes space and is no object."""
+    found = measuring.unfinished(run.catalogue)
+    return chooser.kept | ({Kept.UNFINISHED: found} if found.count else {})
+
+
+def _in_the_way(kept: Mapping[Kept, Total]) -> dict[Kept, Total]:
+    return {reason: total for reason, total in kept.items() if reason is not Kept.NOT_NEEDED}
+
+
+def _archive_warning(run: Run, steps: list[Step]) -> str:
+    """Foresee an archive that fills up."""
+    coming = sum(step.entry.bytes for step in steps if step.action is Action.ARCHIVE)
+    found = run.archive.store.capacity() if run.archive else None
+    if found is None or found.free_bytes > coming + found.total_bytes // 50:
+        return ""
+    return f"the archive has {shown(found.free_bytes)} left, and {shown(coming)} are to go there: make room there first"
+
+
+def _report(mover: Mover, chooser: Chooser, moved: list[Moved]) -> Report:
+    freed, aim, kept = _freed(moved), max(0, chooser.need_bytes), _kept(mover.run, chooser)
+    reason = mover.stopped or policy.explain(freed, aim, _in_the_way(kept))
+    failed = [one for one in moved if one.verdict is not Verdict.OK]
+    if failed and not mover.stopped:
+        reason += f"; {len(failed)} objects could not be moved: {failed[0].reason}"
+    verdict = Verdict.WARNING if failed else Verdict.OK
+    if freed < aim or mover.differing:
+        verdict = Verdict.CRITICAL
+    if mover.stopped and verdict is Verdict.OK:
+        verdict = Verdict.WARNING
+    return Report(verdict, reason, aim, freed, tuple(moved), kept)

@@ -1,0 +1,60 @@
+"""The story of `sync`: bring the catalogue in line with the store; what others did is noticed, never guessed."""
+
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+
+from exodus_common.errors import ExodusError
+from exodus_storage_guard.capacity.measure import SYNCED_AT, UNFINISHED
+from exodus_storage_guard.errors import StoreFailed
+from exodus_storage_guard.model import IN_STORE, Record, StoredObject, Total
+from exodus_storage_guard.records import records
+from exodus_storage_guard.state.contract import SyncResult
+from exodus_storage_guard.tiering.run import Run, in_store
+
+_log = logging.getLogger(__name__)
+_UNFINISHED_FOR = timedelta(hours=1)
+
+
+def sync(run: Run, *, emptied: bool = False) -> SyncResult:
+    """List the store and write down what is new, changed or gone.
+
+    A store that lists nothing and held objects before is taken for one whose disk is not mounted, unless `emptied`.
+    """
+    begun_at = run.clock.now()
+    before = in_store(run.catalogue.totals(), IN_STORE)
+    found = run.catalogue.apply_listing(
+        _listing(run, expected=before.count > 0 and not emptied), begun_at, _records(run)
+    )
+    run.catalogue.settle(SYNCED_AT, begun_at.isoformat())
+    _look_for_unfinished(run)
+    run.measure()
+    return found
+
+
+def _look_for_unfinished(run: Run) -> None:
+    """Add up uploads that take space and are no objects; a server that does not tell, or may not, is no failure."""
+    try:
+        found = run.store.unfinished(run.clock.now() - _UNFINISHED_FOR)
+    except ExodusError as error:
+        _log.info("unfinished uploads are not counted: %s", error)
+        found = Total()
+    run.catalogue.settle(UNFINISHED, f"{found.count} {found.bytes}")
+
+
+def _records(run: Run) -> Iterator[Record] | None:
+    return None if run.settings.records is None else records(run.settings.records)
+
+
+def _listing(run: Run, *, expected: bool) -> Iterator[StoredObject]:
+    listing = run.store.listing()
+    first = next(listing, None)
+    if first is None:
+        if expected:
+            raise StoreFailed(
+                f"the store {run.store.name} lists nothing, and held objects before: is its disk mounted? "
+                "If it really was emptied: exodus-storage-guard sync --emptied"
+            )
+        return
+    yield first
+    yield from listing
