@@ -24,10 +24,12 @@ test: provision check ## check, then the tests
 test-all: provision-full check ## check, then the tests with the long ones and every version
 	$(PYTHON) -m pytest --numprocesses $(PROCESSES) $(PYTEST_ARGS) $(TESTS)
 
-check: provision ## lint, format, types
+check: provision ## lint, format, types, who may import whom, links of the documentation
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+	.venv/bin/lint-imports --no-logo
+	.venv/bin/md-dead-link-check
 
 bench: provision ## how long it takes
 	@$(PYTHON) tests/bench/bench.py
@@ -45,5 +47,5 @@ provision-full:
 	@packaging/provision --full
 
 clean: ## remove what was made here, .venv and the other environments too
-	rm -rf .venv .certbots .platforms .go .provision .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .certbots .platforms .go .provision .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
 	find exodus_certbot hooks tests -name __pycache__ -type d -exec rm -rf {} +

@@ -3,15 +3,12 @@
 It writes the one line that `certbot reconfigure --installer exodus-nginx` writes; certbot 2.1.0 has no such command.
 """
 
-import json
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from exodus_certbot.certbot import lock as certbot_lock
-from exodus_certbot.certbot import renewal_files
+from exodus_certbot.certbot import adopted, lock, renewal_files
 from exodus_certbot.certbot.renewal_files import PLUGIN, RenewalFile, installer_line
 from exodus_common.durable import write_atomically
 from exodus_common.errors import ExodusError, UsageError
@@ -20,7 +17,6 @@ from exodus_common.render import printable
 # What `--all` may replace: whoever has another installer for a lineage has it for a reason.
 _REPLACEABLE = (None, "nginx", PLUGIN)
 _OUR_LINE = f"installer = {PLUGIN}\n"
-_Memory = dict[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +34,9 @@ def adopt(certbot_dir: Path, state_dir: Path, names: Sequence[str], *, undo: boo
 
     Nothing is written where any of the names is unknown or any file unfit. Raises TryLater while a certbot runs.
     """
-    with certbot_lock.held(certbot_dir):
+    with lock.held(certbot_dir):
         files = _chosen(certbot_dir, names)
-        memory_file = state_dir / "adopted.json"
-        memory = _recalled(memory_file)
+        memory = adopted.recalled(state_dir)
         plans = [_undone(file, memory) if undo else _adopted(file, named=bool(names)) for file in files]
         changing = [file for file, plan in zip(files, plans, strict=True) if plan.before != plan.after]
         old = {file.path: _read(file.path) for file in changing}
@@ -49,17 +44,12 @@ def adopt(certbot_dir: Path, state_dir: Path, names: Sequence[str], *, undo: boo
         new = {path: _edited(path, text, lines[path]) for path, text in old.items()}
         if not undo:
             # Before the files: a crash between the two must not lose what they say now.
-            _remember(memory_file, memory | {str(path): installer_line(text) for path, text in old.items()})
+            adopted.remember(state_dir, memory | {str(path): installer_line(text) for path, text in old.items()})
         for path, text in new.items():
             _write(path, text)
         if undo:
-            _remember(memory_file, {path: line for path, line in memory.items() if Path(path) not in old})
+            adopted.remember(state_dir, {path: line for path, line in memory.items() if Path(path) not in old})
     return tuple(plans)
-
-
-def adopted(state_dir: Path) -> frozenset[str]:
-    """Name the renewal files into which `adopt` has written our plugin and out of which no `undo` took it."""
-    return frozenset(_recalled(state_dir / "adopted.json"))
 
 
 def _chosen(certbot_dir: Path, names: Sequence[str]) -> tuple[RenewalFile, ...]:
@@ -122,20 +112,3 @@ def _write(path: Path, text: str) -> None:
             os.chown(path, status.st_uid, status.st_gid)
     except OSError as error:
         raise ExodusError(f"cannot write {printable(str(path))}: {error.strerror}; run it again as root") from error
-
-
-def _recalled(memory_file: Path) -> _Memory:
-    with suppress(OSError, ValueError):
-        found = json.loads(memory_file.read_text("utf-8"))
-        if isinstance(found, dict):
-            return {path: before for path, before in found.items() if before is None or isinstance(before, str)}
-    return {}
-
-
-def _remember(memory_file: Path, memory: _Memory) -> None:
-    try:
-        memory_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomically(memory_file, json.dumps(memory, indent=1).encode(), mode=0o600)
-    except OSError as error:
-        where = printable(str(memory_file))
-        raise ExodusError(f"cannot write {where}: {error.strerror}; run as root, or set STATE_DIRECTORY") from error

@@ -12,7 +12,7 @@ from exodus_certbot import decide
 from exodus_certbot.acme import ari
 from exodus_certbot.certbot import lineage, renewal_files
 from exodus_certbot.errors import NginxError, ReloadFailed, TimeUp
-from exodus_certbot.inventory import Run, View, look
+from exodus_certbot.inventory import Inventory, Run, take_inventory
 from exodus_certbot.model import Expectation, Overall, RenewalWindow, Report
 from exodus_certbot.nginx import reload
 from exodus_certbot.nginx.program import Nginx
@@ -29,9 +29,9 @@ _log = logging.getLogger(__name__)
 def check(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> Report:
     """Compare what every listener serves with what is on disk; change nothing."""
     run = Run.begin(settings, clock)
-    view = look(run, run.find_nginx())
-    judged = run.judge(view.expected, prove.observe(view.expected, run.ask, run.deadline))
-    return replace(_report(judged, view.problem), renewals=_windows(run, judged, environ))
+    inventory = take_inventory(run, run.find_nginx())
+    judged = run.judge(inventory.expected, prove.observe(inventory.expected, run.ask, run.deadline))
+    return replace(_report(judged, inventory.problem), renewals=_windows(run, judged, environ))
 
 
 def _windows(run: Run, judged: Sequence[decide.Judged], environ: Mapping[str, str]) -> tuple[RenewalWindow, ...]:
@@ -46,8 +46,8 @@ def reconcile(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> R
     program = Run.begin(settings, clock).find_nginx()
     with _one_at_a_time(program, settings, clock, environ):
         run = Run.begin(settings, clock)
-        view = look(run, program)
-        return _bring_in_line(run, view, view.expected, decide.needs_reload)
+        inventory = take_inventory(run, program)
+        return _bring_in_line(run, inventory, inventory.expected, decide.needs_reload)
 
 
 def deploy(settings: Settings, lineages: Sequence[Path], clock: Clock, environ: Mapping[str, str]) -> Report:
@@ -58,31 +58,31 @@ def deploy(settings: Settings, lineages: Sequence[Path], clock: Clock, environ: 
     program = first.find_nginx()
     with _one_at_a_time(program, settings, clock, environ):
         run = Run.begin(settings, clock)
-        view = look(run, program)
-        scope = [expectation for expectation in view.expected if _concerns(expectation, ours)]
-        if not scope and view.is_known:
+        inventory = take_inventory(run, program)
+        scope = [expectation for expectation in inventory.expected if _concerns(expectation, ours)]
+        if not scope and inventory.is_known:
             names = ", ".join(printable(str(one.folder)) for one in ours)
             return Report(Overall.OK, f"nginx does not use {names}: nothing to do", reloaded=False, listeners=())
-        return _bring_in_line(run, view, scope, decide.needs_deployment)
+        return _bring_in_line(run, inventory, scope, decide.needs_deployment)
 
 
 def _bring_in_line(
-    run: Run, view: View, scope: Sequence[Expectation], why: Callable[[Sequence[decide.Judged]], str]
+    run: Run, inventory: Inventory, scope: Sequence[Expectation], why: Callable[[Sequence[decide.Judged]], str]
 ) -> Report:
     """Validate, reload, prove: do nothing where all is right, and change nothing where anything would get worse."""
-    everything = run.judge(view.expected, prove.observe(view.expected, run.ask, run.deadline))
+    everything = run.judge(inventory.expected, prove.observe(inventory.expected, run.ask, run.deadline))
     wanted = set(scope)
     judged = [item for item in everything if item.expectation in wanted]
     _log.info("asked for %d names at listeners: %s", len(judged), decide.summary([item.row for item in judged]))
     reason = why(judged)
     # A reload loads every certificate there is, not only those in scope.
     faults = decide.blocking_faults(everything, _file_faults(everything), run.clock.now()) if reason else ()
-    problem = view.problem or (_time_up(run) if reason else None)
-    if not reason or faults or problem or view.master is None:
+    problem = inventory.problem or (_time_up(run) if reason else None)
+    if not reason or faults or problem or inventory.master is None:
         return _report(judged, problem, faults)
-    _log.info("reloading nginx (master %d): %s", view.master.pid, reason)
+    _log.info("reloading nginx (master %d): %s", inventory.master.pid, reason)
     try:
-        reload.reload(view.master, view.error_logs, run.deadline)
+        reload.reload(inventory.master, inventory.error_logs, run.deadline)
     except ReloadFailed as failure:
         return _report(run.judge(scope, prove.observe(scope, run.ask, run.deadline)), failure)
     _log.info("new workers run; asking until all is right")

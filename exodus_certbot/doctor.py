@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from exodus_certbot import adopt
 from exodus_certbot.acme import ari, webroot
 from exodus_certbot.acme.renewal_window import is_overdue
-from exodus_certbot.certbot import installers, lineage, renewal_files, timers
+from exodus_certbot.certbot import adopted, installers, lineage, renewal_files, timers
 from exodus_certbot.certbot import program as certbot_program
 from exodus_certbot.certbot.renewal_files import PLUGIN, RenewalFile
 from exodus_certbot.findings import Finding, critical, ok, warning
-from exodus_certbot.inventory import Run, View, look
+from exodus_certbot.inventory import Inventory, Run, take_inventory
 from exodus_certbot.model import Pair
 from exodus_certbot.nginx import used_paths
 from exodus_certbot.settings import Settings, state_dir
@@ -24,12 +23,15 @@ def doctor(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> tupl
     run = Run.begin(settings, clock)
     files = renewal_files.all_in(run.certbot_dir)
     units = timers.units()
-    view = look(run, run.find_nginx())
+    inventory = take_inventory(run, run.find_nginx())
     return (
-        *_nginx(view),
-        *_lineages(run, view, files, state_dir(environ), is_reconciled=timers.is_on(units, timers.OURS)),
+        *_nginx(inventory),
+        *_lineages(run, inventory, files, state_dir(environ), is_reconciled=timers.is_on(units, timers.OURS)),
         *used_paths.findings_of(
-            _pairs(view), {file.name for file in files}, _versions(run.certbot_dir), _keys(run.certbot_dir, view)
+            _pairs(inventory),
+            {file.name for file in files},
+            _versions(run.certbot_dir),
+            _keys(run.certbot_dir, inventory),
         ),
         *_webroots(files),
         *_overdue(run, files, state_dir(environ)),
@@ -38,27 +40,27 @@ def doctor(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> tupl
     )
 
 
-def _nginx(view: View) -> Iterator[Finding]:
-    if view.problem is None:
-        yield ok("nginx", f"runs, and accepts {view.nginx.conf}")
+def _nginx(inventory: Inventory) -> Iterator[Finding]:
+    if inventory.problem is None:
+        yield ok("nginx", f"runs, and accepts {inventory.nginx.conf}")
     else:
-        yield critical("nginx", str(view.problem), "mend that first: until then no renewed certificate is served")
+        yield critical("nginx", str(inventory.problem), "mend that first: until then no renewed certificate is served")
 
 
 def _lineages(
-    run: Run, view: View, files: Sequence[RenewalFile], state: Path, *, is_reconciled: bool
+    run: Run, inventory: Inventory, files: Sequence[RenewalFile], state: Path, *, is_reconciled: bool
 ) -> Iterator[Finding]:
-    used = {pair.lineage.name for pair in _pairs(view) if pair.lineage is not None}
-    hooks, adopted = installers.hooks_in(run.certbot_dir), adopt.adopted(state)
+    used = {pair.lineage.name for pair in _pairs(inventory) if pair.lineage is not None}
+    hooks, ours = installers.hooks_in(run.certbot_dir), adopted.files(state)
     for file in files:
         yield installers.findings_of(
-            file, is_used=file.name in used, adopted=adopted, hooks=hooks, is_reconciled=is_reconciled
+            file, is_used=file.name in used, adopted=ours, hooks=hooks, is_reconciled=is_reconciled
         )
     yield from installers.of_hooks(hooks)
 
 
-def _pairs(view: View) -> tuple[Pair, ...]:
-    return tuple(dict.fromkeys(item.pair for item in view.expected if item.pair is not None))
+def _pairs(inventory: Inventory) -> tuple[Pair, ...]:
+    return tuple(dict.fromkeys(item.pair for item in inventory.expected if item.pair is not None))
 
 
 def _versions(certbot_dir: Path) -> dict[str, Path]:
@@ -72,10 +74,10 @@ def _versions(certbot_dir: Path) -> dict[str, Path]:
     return found
 
 
-def _keys(certbot_dir: Path, view: View) -> dict[str, str]:
+def _keys(certbot_dir: Path, inventory: Inventory) -> dict[str, str]:
     """Map every key file that nginx uses to the name of the lineage it is of."""
     files = lineage.CertificateFiles(certbot_dir)
-    of = {pair.source.key: files.lineage_of(pair.source.key) for pair in _pairs(view)}
+    of = {pair.source.key: files.lineage_of(pair.source.key) for pair in _pairs(inventory)}
     return {key: folder.name for key, folder in of.items() if folder is not None}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from exodus_certbot.inventory import Run, View, look
+from exodus_certbot.inventory import Inventory, Run, take_inventory
 from exodus_certbot.model import Expectation
 from exodus_certbot.nginx import program as nginx
 from exodus_certbot.nginx.config import Directive
@@ -20,13 +20,13 @@ def missing_lines(settings: Settings, domain: str, fullchain: Path, clock: Clock
     Raises `NginxError` where nginx's configuration cannot be known.
     """
     run = Run.begin(settings, clock)
-    view = look(run, run.find_nginx())
-    if view.problem is not None:
-        raise view.problem
-    of_domain = _answering(view.expected, domain)
+    inventory = take_inventory(run, run.find_nginx())
+    if inventory.problem is not None:
+        raise inventory.problem
+    of_domain = _answering(inventory.expected, domain)
     if any(item.pair is None or item.pair.lineage == fullchain.parent for item in of_domain):
         return ""
-    return _advice(view, domain, fullchain, of_domain)
+    return _advice(inventory, domain, fullchain, of_domain)
 
 
 def _answering(expected: Iterable[Expectation], domain: str) -> list[Expectation]:
@@ -37,8 +37,8 @@ def _answering(expected: Iterable[Expectation], domain: str) -> list[Expectation
     return named or wildcards or asked
 
 
-def _advice(view: View, domain: str, fullchain: Path, of_domain: list[Expectation]) -> str:
-    tree = nginx.configuration_on_disk(view.nginx)
+def _advice(inventory: Inventory, domain: str, fullchain: Path, of_domain: list[Expectation]) -> str:
+    tree = nginx.configuration_on_disk(inventory.nginx)
     places = [f"{block.file}:{block.line}" for block in _server_blocks(tree) if _names(block, domain)]
     where = f"the server block at {' and '.join(places)}" if places else f"a server block with `server_name {domain};`"
     lines = [f"ssl_certificate {fullchain};", f"ssl_certificate_key {fullchain.parent / 'privkey.pem'};"]

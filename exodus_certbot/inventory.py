@@ -55,7 +55,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class Inventory:
     """Hold what nginx is configured to serve, and `problem` where it could not load that configuration now.
 
     `is_known` tells that the configuration could be read, so that what is not in it is not served.
@@ -69,14 +69,16 @@ class View:
     is_known: bool
 
 
-def look(run: Run, program: Nginx) -> View:
+def take_inventory(run: Run, program: Nginx) -> Inventory:
     """Find out what nginx is configured to serve and which certificates are on disk for it."""
     running, tree, problem = _configuration(program, run.deadline)
     is_known = problem is None or (isinstance(problem, NginxNotRunning) and bool(tree))
     services = discover(tree, nginx.machine_of(program, run.settings.connect))
     files = CertificateFiles(run.certbot_dir)
     pairs = {source: files.pair(source) for service in services for source in service.sources}
-    return View(program, running, nginx.error_logs(program, tree), expectations(services, pairs), problem, is_known)
+    return Inventory(
+        program, running, nginx.error_logs(program, tree), expectations(services, pairs), problem, is_known
+    )
 
 
 def _configuration(

@@ -128,20 +128,20 @@ class Installer(common.Plugin, interfaces.Installer, interfaces.RenewDeployer, i
     def deploy_cert(self, domain: str, cert_path: str, key_path: str, chain_path: str, fullchain_path: str) -> None:
         """Check that nginx is configured with this lineage for this name; where not, say the lines to add."""
         with _speaking_certbot():
-            from exodus_certbot import install as installed
+            from exodus_certbot import install
             from exodus_common.clock import SystemClock
 
-            missing = installed.missing_lines(self._settings(), domain, Path(fullchain_path), SystemClock())
+            missing = install.missing_lines(self._settings(), domain, Path(fullchain_path), SystemClock())
         if missing:
             raise errors.PluginError(missing)
 
     def get_all_names(self) -> set[str]:
         """Give the host names nginx is configured with."""
         with _speaking_certbot():
-            from exodus_certbot import install as installed
+            from exodus_certbot import install
             from exodus_common.clock import SystemClock
 
-            return installed.host_names(self._settings(), SystemClock())
+            return install.host_names(self._settings(), SystemClock())
 
     def config_test(self) -> None:
         """Have nginx test its configuration."""

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from exodus_certbot.acme import challenge, resolver, webroot
-from exodus_certbot.acme import http01 as acme_probe
+from exodus_certbot.acme import challenge, http01, resolver, webroot
 from exodus_certbot.acme.challenge import Target
 from exodus_certbot.certbot import lineage, renewal_files
 from exodus_certbot.certbot.renewal_files import RenewalFile
@@ -59,7 +58,7 @@ def _findings_of(run: Run, tree: Iterable[Directive], machine: Machine, target: 
     else:
         yield from challenge.judge_port(target, listener)
         seconds = min(run.deadline.remaining_seconds(), _LONGEST_ANSWER_SECONDS)
-        yield challenge.judge(target, listener, acme_probe.ask(target, listener, seconds))
+        yield challenge.judge(target, listener, http01.ask(target, listener, seconds))
 
 
 def _dns(name: str, *, told_where: bool) -> Iterator[Finding]:

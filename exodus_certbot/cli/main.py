@@ -152,7 +152,3 @@ def _fail(error: ExodusError, arguments: argparse.Namespace) -> int:
 def _print(text: str) -> None:
     # certbot gives up a lineage whose hook prints what is not UTF-8: ASCII always is.
     sys.stdout.write(text.encode("ascii", "backslashreplace").decode("ascii") + "\n")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

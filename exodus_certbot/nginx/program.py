@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exodus_certbot.errors import NginxConfigInvalid, NginxError
-from exodus_certbot.nginx import config as nginx_config
+from exodus_certbot.nginx import config
 from exodus_certbot.nginx.config import Directive
 from exodus_certbot.nginx.servers import Machine
 from exodus_common.clock import Deadline
@@ -83,7 +83,7 @@ def tested_configuration(nginx: Nginx, deadline: Deadline) -> tuple[Directive, .
     answer = run([nginx.binary, "-T", "-q", "-c", nginx.conf], timeout_seconds=deadline.remaining_seconds())
     if answer.exit_code != 0:
         raise _rejection(nginx, _message(answer.stderr))
-    return nginx_config.flatten(nginx.conf, nginx_config.split_dump(answer.stdout, _file_bytes))
+    return config.flatten(nginx.conf, config.split_dump(answer.stdout, _file_bytes))
 
 
 def _rejection(nginx: Nginx, message: str) -> NginxError:
@@ -103,8 +103,8 @@ def configuration_on_disk(nginx: Nginx) -> tuple[Directive, ...]:
         if path not in texts:
             # A missing file is nginx's complaint; it must not hide the servers that are there.
             texts[path] = (_file_bytes(path) or b"").decode("utf-8", "surrogateescape")
-            wanted += _included(nginx_config.parse(texts[path], file=path), nginx.conf_prefix)
-    return nginx_config.flatten(nginx.conf, texts)
+            wanted += _included(config.parse(texts[path], file=path), nginx.conf_prefix)
+    return config.flatten(nginx.conf, texts)
 
 
 def main_directives(nginx: Nginx) -> Iterator[Directive]:
@@ -113,7 +113,7 @@ def main_directives(nginx: Nginx) -> Iterator[Directive]:
     while wanted:
         path = wanted.pop()
         content = _file_bytes(path) or b""
-        for directive in nginx_config.parse(content.decode("utf-8", "surrogateescape"), file=path):
+        for directive in config.parse(content.decode("utf-8", "surrogateescape"), file=path):
             if directive.name == "include":
                 found = set(_matches(directive, nginx.conf_prefix)) - seen
                 seen |= found

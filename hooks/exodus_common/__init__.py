@@ -1,1 +1,1 @@
-"""Hold what the three Exodus packages need once; import the standard library only."""
+"""What all Exodus packages need once: settings, durable files, locks, errors, output. Never what one of them needs."""

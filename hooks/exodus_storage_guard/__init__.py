@@ -1,6 +1,7 @@
 """Make room for an upload before it is accepted, and lose nothing: what Python callers need is here.
 
-Imports the standard library only, so that it loads beside whatever the caller's environment holds.
+Here are the decisions (`policy`, `transitions`) and their values; the stories, doors and faces have folders. Never an
+import beyond the standard library, so that it loads beside whatever the caller's environment holds.
 """
 
 from exodus_storage_guard.admission.guard import StorageGuard, UploadReservation

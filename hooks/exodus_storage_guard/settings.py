@@ -13,9 +13,11 @@ from exodus_common import settings as common
 from exodus_common.errors import SettingsInvalid
 from exodus_storage_guard.model import Watermarks
 from exodus_storage_guard.policy import Selection
+from exodus_storage_guard.records.settings import RecordsSettings
 from exodus_storage_guard.sizes import ALLOWED, parse_bytes, require
+from exodus_storage_guard.state.settings import StateSettings
 from exodus_storage_guard.stores.locations import Folder
-from exodus_storage_guard.where import ArchiveSettings, RecordsSettings, StateSettings, StoreSettings
+from exodus_storage_guard.stores.settings import ArchiveSettings, StoreSettings
 
 DEFAULT_FILE = Path("/etc/exodus-storage-guard.toml")
 VARIABLE = "EXODUS_STORAGE_GUARD_CONFIG"

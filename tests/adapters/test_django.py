@@ -167,7 +167,7 @@ class LosesTheState(FileSystemStorage):
     def save(self, *arguments: Any, **more: Any) -> Any:
         state = Path(self.location).parent / "state"
         state.rename(state.with_name("lost"))
-        catalogue = gates.gate().guard._desk.catalogue
+        catalogue = gates.gate().guard._control.catalogue
         assert isinstance(catalogue, SqliteCatalogue)
         catalogue.database.close()
         return super().save(*arguments, **more)

@@ -24,7 +24,7 @@ import pytest
 
 from exodus_storage_guard import StorageGuard, UploadRefused, settings
 from exodus_storage_guard.adapters.service import http as service_http
-from exodus_storage_guard.adapters.service.service import Steward, whole
+from exodus_storage_guard.adapters.service.service import GuardService, whole
 from exodus_storage_guard.admission.service_client import UnixConnection
 from exodus_storage_guard.errors import ObjectMissing, StoreFailed
 from tests.parts.command import ROOT
@@ -544,7 +544,7 @@ def in_this_process(guarded: Guarded, received: list[dict[str, Any]], sent: list
             await asyncio.sleep(60)
 
     scope = {"type": "http", "method": "GET", "raw_path": path.encode(), "headers": []}
-    application = service_http.application(Steward(settings.load(guarded.config, {}), guarded.config))
+    application = service_http.application(GuardService(settings.load(guarded.config, {}), guarded.config))
     asyncio.run(application(scope, receive, send))
 
 

@@ -23,7 +23,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "hooks")]
 
 from certbot._internal.plugins.nginx.configurator import nginx_restart  # noqa: E402 - after the path is set
 
-from exodus_certbot.inventory import Run, View, look  # noqa: E402
+from exodus_certbot.inventory import Inventory, Run, take_inventory  # noqa: E402
 from exodus_certbot.nginx import master, reload  # noqa: E402
 from exodus_certbot.settings import Settings  # noqa: E402
 from exodus_certbot.tls import handshake, prove, x509  # noqa: E402
@@ -67,11 +67,11 @@ class Site:
         der = handshake.handshake("127.0.0.1", self.port, name, proxy_protocol=False, ciphers="", timeout_seconds=10)
         return x509.certificate_of_der(der).sha256
 
-    def look(self) -> tuple[Run, View]:
+    def look(self) -> tuple[Run, Inventory]:
         """Have our code look at the site, up to the moment before it reloads."""
         settings = Settings(nginx_conf=str(self.nginx.conf), certbot_dir=self.tree.folder, timeout_seconds=120)
         run = Run.begin(settings, SystemClock())
-        return run, look(run, run.find_nginx())
+        return run, take_inventory(run, run.find_nginx())
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exodus_storage_guard.where import ArchiveSettings
+from exodus_storage_guard.stores.settings import ArchiveSettings
 from tests.parts.mounts import Namespace
 from tests.parts.ports import free_port
 from tests.parts.processes import running, wait_until_answers

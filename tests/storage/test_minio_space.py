@@ -14,9 +14,9 @@ from minio.retention import Retention
 from minio.versioningconfig import VersioningConfig
 
 from exodus_common.clock import SystemClock
-from exodus_storage_guard.admission import admit as admission
-from exodus_storage_guard.admission.admit import Desk
-from exodus_storage_guard.admission.sweeper import RoomMaker
+from exodus_storage_guard.admission import reservations
+from exodus_storage_guard.admission.reservations import AdmissionControl
+from exodus_storage_guard.admission.sweeper import Sweeper
 from exodus_storage_guard.errors import UploadRefused
 from exodus_storage_guard.model import Need, Reservation, Total
 from exodus_storage_guard.stores.s3.bucket import BucketDoor
@@ -76,8 +76,8 @@ def test_an_admission_with_an_old_measurement_has_minio_asked_again_by_whoever_m
     run = guarded.run(clock=later)
 
     with pytest.raises(UploadRefused, match="no measurement of the last 300 s"):
-        admission.admit(*_wanted(run, later, admission.NOBODY))
-    admission.admit(*_wanted(run, later, Looks(run)))
+        reservations.admit(*_wanted(run, later, reservations.NOBODY))
+    reservations.admit(*_wanted(run, later, Looks(run)))
 
 
 NEVER_FULL = {"low": "97%", "high": "98%", "flood": "99%"}
@@ -102,9 +102,9 @@ class Looks:
         raise AssertionError("nobody reads")
 
 
-def _wanted(run: Run, clock: SystemClock, room: RoomMaker) -> tuple[Desk, Reservation]:
-    desk = Desk(run.settings, run.catalogue, clock, room)
-    return desk, admission.request(desk, 1, None)
+def _wanted(run: Run, clock: SystemClock, room: Sweeper) -> tuple[AdmissionControl, Reservation]:
+    desk = AdmissionControl(run.settings, run.catalogue, clock, room)
+    return desk, reservations.request(desk, 1, None)
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ from hypothesis.stateful import (
 )
 
 from exodus_common.errors import ExodusError
-from exodus_storage_guard.admission import admit as admission
-from exodus_storage_guard.admission.admit import Desk
+from exodus_storage_guard.admission import reservations
+from exodus_storage_guard.admission.reservations import AdmissionControl
 from exodus_storage_guard.errors import UploadRefused
 from exodus_storage_guard.model import IN_STORE, Need, ObjectState, Verdict
 from exodus_storage_guard.tiering import rebuild, recall, sweep, sync, verify
@@ -49,7 +49,7 @@ class GuardedStore(RuleBasedStateMachine):
             sweep={"premigrate": "20%", "parallel": 2},
         )
         self.run = self.guarded.run()
-        self.desk = Desk(self.run.settings, self.run.catalogue, self.run.clock, admission.NOBODY)
+        self.desk = AdmissionControl(self.run.settings, self.run.catalogue, self.run.clock, reservations.NOBODY)
         rebuild.initialise(self.run)
         self.number = 0
         self.expected: dict[str, str] = {}
@@ -72,10 +72,10 @@ class GuardedStore(RuleBasedStateMachine):
         self.number += 1
         key = apk_key(self.number) if is_apk else f"{self.number}.clist"
         with suppress(UploadRefused):
-            wanted = admission.request(self.desk, SIZE, key)
-            admission.admit(self.desk, wanted)
+            wanted = reservations.request(self.desk, SIZE, key)
+            reservations.admit(self.desk, wanted)
             path = self.guarded.put(key, size=SIZE, days=days)
-            admission.commit(self.desk, wanted.id, key)
+            reservations.commit(self.desk, wanted.id, key)
             self.expected[key] = sha256_of(path)
             if days < 180 or not is_apk:
                 self.young.add(key)

@@ -12,8 +12,8 @@ import pytest
 
 from exodus_common.errors import SettingsInvalid
 from exodus_storage_guard.errors import RecordsFailed
-from exodus_storage_guard.records import records
-from exodus_storage_guard.where import RecordsSettings
+from exodus_storage_guard.records.query import records
+from exodus_storage_guard.records.settings import RecordsSettings
 from tests.parts.guard import Guarded, apk_key, sha256_of
 from tests.parts.postgresql import Postgresql
 

@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exodus_common.clock import SystemClock
-from exodus_storage_guard import instants, sizes
-from exodus_storage_guard import processes as owners
+from exodus_storage_guard import instants, processes, sizes
 from exodus_storage_guard.cli import progress
 from exodus_storage_guard.errors import StoreFailed
 from exodus_storage_guard.model import IN_STORE, Entry, ObjectState
@@ -175,20 +174,20 @@ def test_workers_give_up_what_hangs_and_wait_for_what_is_slow() -> None:
 
 
 def test_this_process_lives_and_one_that_ended_does_not() -> None:
-    mine = owners.this_process()
+    mine = processes.this_process()
     host, boot, _, started = mine.split(" ")
     with subprocess.Popen(["sleep", "60"]) as child:
         theirs = f"{host} {boot} {child.pid} {_began(child.pid)}"
-        assert owners.is_alive(theirs)
+        assert processes.is_alive(theirs)
         child.kill()
         child.wait()
-        assert not owners.is_alive(theirs)
+        assert not processes.is_alive(theirs)
 
-    assert owners.is_alive(mine)
-    assert not owners.is_alive(f"{host} {boot} {os.getpid()} {int(started) + 1}")
-    assert not owners.is_alive(f"{host} another-boot {os.getpid()} {started}")
-    assert owners.is_alive(f"another-host {boot} 1 1")
-    assert not owners.is_alive("nonsense")
+    assert processes.is_alive(mine)
+    assert not processes.is_alive(f"{host} {boot} {os.getpid()} {int(started) + 1}")
+    assert not processes.is_alive(f"{host} another-boot {os.getpid()} {started}")
+    assert processes.is_alive(f"another-host {boot} 1 1")
+    assert not processes.is_alive("nonsense")
 
 
 def test_a_zombie_is_dead() -> None:
@@ -198,11 +197,11 @@ def test_a_zombie_is_dead() -> None:
         os.read(reading, 1)
         os._exit(0)
     began = _began(pid)
-    host, boot = owners.this_process().split(" ")[:2]
+    host, boot = processes.this_process().split(" ")[:2]
     os.write(writing, b"x")
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     try:
-        assert not owners.is_alive(f"{host} {boot} {pid} {began}")
+        assert not processes.is_alive(f"{host} {boot} {pid} {began}")
     finally:
         os.waitpid(pid, 0)
         os.close(reading)

@@ -1,1 +1,1 @@
-"""What a platform puts between its uploads and the guard; only what a platform has anyway is imported."""
+"""The guard for platforms that call it: Django, Celery, HTTP on a socket. Never what a platform has not anyway."""

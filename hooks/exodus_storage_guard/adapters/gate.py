@@ -12,8 +12,7 @@ from typing import Literal
 
 from exodus_common.clock import Clock, SystemClock
 from exodus_common.errors import ExodusError
-from exodus_storage_guard import alerts as telling
-from exodus_storage_guard import settings
+from exodus_storage_guard import alerts, settings
 from exodus_storage_guard.admission.guard import StorageGuard, UploadReservation
 from exodus_storage_guard.errors import UploadRefused
 from exodus_storage_guard.model import Verdict
@@ -159,7 +158,7 @@ class _Operator:
         def send() -> None:
             if before is not None:
                 before.join()  # at once after a fork, which leaves all other threads behind
-            telling.tell(_TOPIC, verdict, message)
+            alerts.tell(_TOPIC, verdict, message)
 
         thread = threading.Thread(target=send, name=_TOPIC, daemon=True)
         try:

@@ -7,12 +7,11 @@ from types import TracebackType
 from typing import BinaryIO, Literal
 
 from exodus_common.clock import SystemClock
-from exodus_storage_guard import processes as owners
-from exodus_storage_guard import settings
-from exodus_storage_guard.admission import admit as admission
-from exodus_storage_guard.admission.accepting import Doorkeeper
-from exodus_storage_guard.admission.admit import Desk
-from exodus_storage_guard.admission.sweeper import room_maker
+from exodus_storage_guard import processes, settings
+from exodus_storage_guard.admission import reservations
+from exodus_storage_guard.admission.accepting import AcceptingFlag
+from exodus_storage_guard.admission.reservations import AdmissionControl
+from exodus_storage_guard.admission.sweeper import sweeper_for
 from exodus_storage_guard.model import ObjectState, Reservation
 from exodus_storage_guard.state import opening as state
 
@@ -21,7 +20,7 @@ from exodus_storage_guard.state import opening as state
 class UploadReservation:
     """Hold room for one upload: leaving a `with` block commits it, an exception releases it."""
 
-    desk: Desk = field(repr=False)
+    control: AdmissionControl = field(repr=False)
     reservation: Reservation
     freed_bytes: int = 0
     key: str | None = None
@@ -34,15 +33,15 @@ class UploadReservation:
 
     def grow(self, size_bytes: int) -> None:
         """Reserve for an upload that is larger than was said; raise `UploadRefused` where that does not fit."""
-        self.reservation = admission.grow(self.desk, self.reservation, size_bytes)
+        self.reservation = reservations.grow(self.control, self.reservation, size_bytes)
 
     def commit(self, key: str | None = None) -> None:
         """Say that the upload is stored, under this key, that of `key`, or the one it was admitted with."""
-        admission.commit(self.desk, self.id, key or self.key)
+        reservations.commit(self.control, self.id, key or self.key)
 
     def release(self) -> None:
         """Say that it did not happen."""
-        admission.release(self.desk, self.id)
+        reservations.release(self.control, self.id)
 
     def __enter__(self) -> "UploadReservation":
         return self
@@ -59,9 +58,9 @@ class UploadReservation:
 class StorageGuard:
     """Ask for room before an upload is stored. May be shared by threads, and outlives a fork."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, control: AdmissionControl) -> None:
         """Take what an admission works with."""
-        self._desk, self._door = desk, Doorkeeper(desk)
+        self._control, self._flag = control, AcceptingFlag(control)
 
     @classmethod
     def from_config(cls, path: str | Path | None = None) -> "StorageGuard":
@@ -69,28 +68,28 @@ class StorageGuard:
         named = None if path is None else Path(path)
         found = settings.load(named, os.environ)
         config = named or (Path(os.environ[settings.VARIABLE]) if os.environ.get(settings.VARIABLE) else None)
-        room = room_maker(found, config)
-        return cls(Desk(found, state.opened(found.state), SystemClock(), room))
+        sweeper = sweeper_for(found, config)
+        return cls(AdmissionControl(found, state.opened(found.state), SystemClock(), sweeper))
 
     def admit(self, size_bytes: int | None, *, key: str | None = None, wait_seconds: float = 0) -> UploadReservation:
         """Reserve room, or raise `UploadRefused`; a size that is not known yet (None) is estimated, and can grow.
 
         The reservation ends with this process, and after `lease_seconds` in any case.
         """
-        wanted = admission.request(self._desk, size_bytes, key, owner=owners.this_process())
-        admitted = admission.admit(self._desk, wanted, wait_seconds=wait_seconds)
-        return UploadReservation(self._desk, admitted.reservation, admitted.freed_bytes)
+        wanted = reservations.request(self._control, size_bytes, key, owner=processes.this_process())
+        admitted = reservations.admit(self._control, wanted, wait_seconds=wait_seconds)
+        return UploadReservation(self._control, admitted.reservation, admitted.freed_bytes)
 
     def is_accepting(self, size_bytes: int | None = None) -> bool:
         """Tell whether an upload of this size, or of a usual one, would be admitted now; nothing is reserved.
 
         Where it would not be, a sweep is started, at most once a minute.
         """
-        return self._door.is_accepting(size_bytes)
+        return self._flag.is_accepting(size_bytes)
 
     def is_archived(self, key: str) -> bool:
         """Tell whether an object is in the archive only, as far as is known here."""
-        entry = self._desk.catalogue.get(key)
+        entry = self._control.catalogue.get(key)
         return entry is not None and entry.state is ObjectState.ARCHIVED
 
     def fetch(self, key: str, target: BinaryIO) -> None:
@@ -98,17 +97,17 @@ class StorageGuard:
 
         Raises `ObjectMissing`, or another `StoreFailed` where it cannot be had now.
         """
-        self._desk.room.fetch(key, target)
+        self._control.sweeper.fetch(key, target)
 
     @property
     def when_broken(self) -> Literal["refuse", "accept"]:
         """Say what becomes of uploads while nothing can be decided, as the settings have it."""
-        return self._desk.settings.admission.when_broken
+        return self._control.settings.admission.when_broken
 
     def commit(self, reservation_id: str, key: str | None = None) -> bool:
         """Say that an upload is stored; False where there is no such reservation (any more)."""
-        return admission.commit(self._desk, reservation_id, key)
+        return reservations.commit(self._control, reservation_id, key)
 
     def release(self, reservation_id: str) -> bool:
         """Say that an upload did not happen; False where there is no such reservation (any more)."""
-        return admission.release(self._desk, reservation_id)
+        return reservations.release(self._control, reservation_id)

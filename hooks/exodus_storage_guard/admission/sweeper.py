@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 _RELEASE_SECONDS, _FETCH_SECONDS = 60.0, 3600.0
 
 
-class RoomMaker(Protocol):
+class Sweeper(Protocol):
     """Make room on behalf of an admission."""
 
     def release(self, need: Need) -> None:
@@ -39,7 +39,7 @@ class RoomMaker(Protocol):
         """Write an object, archived or not, to a file; raise `ObjectMissing` or `StoreFailed`."""
 
 
-def room_maker(settings: Settings, config: Path | None) -> RoomMaker:
+def sweeper_for(settings: Settings, config: Path | None) -> Sweeper:
     """Give whom the settings name to make room; `config` is the settings file where it is not the usual one."""
     if settings.admission.make_room == "service":
         from exodus_storage_guard.admission.service_client import (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from exodus_common.clock import SystemClock
 from exodus_storage_guard import settings
-from exodus_storage_guard.admission.admit import Desk
-from exodus_storage_guard.admission.sweeper import room_maker
+from exodus_storage_guard.admission.reservations import AdmissionControl
+from exodus_storage_guard.admission.sweeper import sweeper_for
 from exodus_storage_guard.cli import output
 from exodus_storage_guard.model import Verdict
 from exodus_storage_guard.state import opening as state
@@ -17,7 +17,7 @@ from exodus_storage_guard.tiering.run import Run
 
 
 @dataclass(frozen=True)
-class Call:
+class Context:
     """Hold what one call of the command works with."""
 
     arguments: argparse.Namespace
@@ -29,10 +29,10 @@ class Call:
         return Run.begin(self.settings, SystemClock())
 
     @property
-    def desk(self) -> Desk:
+    def control(self) -> AdmissionControl:
         """Open the door to the state alone."""
-        room = room_maker(self.settings, self.config)
-        return Desk(self.settings, state.opened(self.settings.state), SystemClock(), room)
+        sweeper = sweeper_for(self.settings, self.config)
+        return AdmissionControl(self.settings, state.opened(self.settings.state), SystemClock(), sweeper)
 
     @property
     def config(self) -> Path | None:

@@ -10,7 +10,7 @@ from exodus_common.errors import ExodusError, SettingsInvalid, UsageError
 from exodus_common.render import json_text, nagios, printable
 from exodus_storage_guard import settings
 from exodus_storage_guard.cli import options
-from exodus_storage_guard.cli.context import Call, say
+from exodus_storage_guard.cli.context import Context, say
 from exodus_storage_guard.cli.verbs import FACES
 from exodus_storage_guard.errors import UploadRefused
 from exodus_storage_guard.model import Verdict
@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     level = logging.INFO if arguments.verbose else logging.WARNING
     logging.basicConfig(level=level, format="exodus-storage-guard: %(message)s")
     try:
-        return FACES[arguments.command](Call(arguments, settings.load(arguments.config, os.environ)))
+        return FACES[arguments.command](Context(arguments, settings.load(arguments.config, os.environ)))
     except UploadRefused as refusal:
         return _refuse(refusal, as_json=arguments.json)
     except (UsageError, SettingsInvalid) as error:
@@ -50,7 +50,3 @@ def _refuse(refusal: UploadRefused, *, as_json: bool) -> int:
         when = f"try again in {later} s" if later is not None else "no sweep can help: see exodus-storage-guard plan"
         print(f"exodus-storage-guard: refused: {printable(refusal.reason)}; {when}", file=sys.stderr)
     return refusal.exit_code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

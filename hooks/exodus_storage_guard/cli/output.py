@@ -1,6 +1,6 @@
 """Show what the stories report to people, scripts and monitoring; pure functions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from exodus_common.render import (
     prometheus,
     table,
 )
-from exodus_storage_guard.model import Capacity, HistoryEvent, ObjectState, Total, Verdict
+from exodus_storage_guard.model import HistoryEvent, ObjectState, Total, Verdict
 from exodus_storage_guard.policy import Step
 from exodus_storage_guard.sizes import shown
 from exodus_storage_guard.status import Status
@@ -83,25 +83,7 @@ def recalled(found: Sequence[Recalled], *, as_json: bool) -> str:
 
 def status(found: Status, *, as_json: bool) -> str:
     """Show the store."""
-    return json_text(_status_fields(found)) if as_json else "\n".join(_status_lines(found))
-
-
-def _status_fields(found: Status) -> dict[str, object]:
-    return {
-        "verdict": found.verdict,
-        "reason": found.reason,
-        "capacity": found.capacity and _capacity_fields(found.capacity),
-        "watermarks": found.watermarks,
-        "reservations": found.reservations,
-        "objects": {state: found.objects.get(state, Total()) for state in ObjectState},
-        "pending_bytes": found.pending_bytes,
-        "full_at": found.full_at,
-    }
-
-
-def _capacity_fields(capacity: Capacity) -> Mapping[str, object]:
-    names = ("source", "total_bytes", "used_bytes", "free_bytes", "measured_at")
-    return {name: getattr(capacity, name) for name in names}
+    return json_text(found.fields()) if as_json else "\n".join(_status_lines(found))
 
 
 def _status_lines(found: Status) -> list[str]:

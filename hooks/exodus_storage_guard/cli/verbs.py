@@ -10,9 +10,9 @@ from pathlib import Path
 from exodus_common.durable import write_atomically
 from exodus_common.errors import UsageError
 from exodus_common.render import json_text, printable
-from exodus_storage_guard.admission import admit as admission
+from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.cli import output
-from exodus_storage_guard.cli.context import Call, say
+from exodus_storage_guard.cli.context import Context, say
 from exodus_storage_guard.errors import RecordsFailed, StateFailed, StoreFailed
 from exodus_storage_guard.model import Need, Verdict
 from exodus_storage_guard.sizes import shown
@@ -21,34 +21,34 @@ _log = logging.getLogger(__name__)
 _LAST_EVENTS = 50
 
 
-def _init(call: Call) -> int:
+def _init(context: Context) -> int:
     from exodus_storage_guard.tiering import rebuild
 
-    found = rebuild.initialise(call.run)
-    if call.arguments.json:
-        return call.told(json_text({"verdict": Verdict.OK, "objects": found.listed}))
-    return call.told(f"OK: ready; the store holds {found.listed.count} objects, {shown(found.listed.bytes)}")
+    found = rebuild.initialise(context.run)
+    if context.arguments.json:
+        return context.told(json_text({"verdict": Verdict.OK, "objects": found.listed}))
+    return context.told(f"OK: ready; the store holds {found.listed.count} objects, {shown(found.listed.bytes)}")
 
 
-def _rebuild(call: Call) -> int:
+def _rebuild(context: Context) -> int:
     from exodus_storage_guard.tiering import rebuild
 
-    found = rebuild.rebuild(call.run)
+    found = rebuild.rebuild(context.run)
     verdict = Verdict.WARNING if found.problems else Verdict.OK
-    if call.arguments.json:
+    if context.arguments.json:
         fields = {"verdict": verdict, "objects": found.listed, "archived": found.archived}
         fields |= {"adopted": found.adopted, "problems": found.problems}
-        return call.told(json_text(fields), verdict)
+        return context.told(json_text(fields), verdict)
     text = f"{verdict.value.upper()}: {found.listed.count} objects in the store, {found.archived} known from manifests"
     if found.adopted:
         text += f", {found.adopted} of them plain files that were adopted"
-    return call.told("\n".join([*map(printable, found.problems), text]), verdict)
+    return context.told("\n".join([*map(printable, found.problems), text]), verdict)
 
 
-def _admit(call: Call) -> int:
-    arguments, desk = call.arguments, call.desk
-    wanted = admission.request(desk, arguments.bytes, arguments.key, lease_seconds=arguments.lease)
-    admitted = admission.admit(desk, wanted, wait_seconds=arguments.wait)
+def _admit(context: Context) -> int:
+    arguments, control = context.arguments, context.control
+    wanted = reservations.request(control, arguments.bytes, arguments.key, lease_seconds=arguments.lease)
+    admitted = reservations.admit(control, wanted, wait_seconds=arguments.wait)
     found = admitted.reservation
     if arguments.json:
         fields = {"reservation": found.id, "bytes": found.bytes, "expires_at": found.expires_at}
@@ -58,47 +58,53 @@ def _admit(call: Call) -> int:
     return 0
 
 
-def _commit(call: Call) -> int:
-    if not admission.commit(call.desk, call.arguments.reservation, call.arguments.key):
-        raise StoreFailed(f"there is no reservation {printable(call.arguments.reservation)} (any more): it had ended")
-    return call.told(json_text({"verdict": Verdict.OK}) if call.arguments.json else "OK: committed")
+def _commit(context: Context) -> int:
+    if not reservations.commit(context.control, context.arguments.reservation, context.arguments.key):
+        raise StoreFailed(
+            f"there is no reservation {printable(context.arguments.reservation)} (any more): it had ended"
+        )
+    return context.told(json_text({"verdict": Verdict.OK}) if context.arguments.json else "OK: committed")
 
 
-def _release(call: Call) -> int:
-    there = admission.release(call.desk, call.arguments.reservation)
+def _release(context: Context) -> int:
+    there = reservations.release(context.control, context.arguments.reservation)
     reason = "released" if there else "there was no such reservation any more"
-    return call.told(json_text({"verdict": Verdict.OK, "reason": reason}) if call.arguments.json else f"OK: {reason}")
+    return context.told(
+        json_text({"verdict": Verdict.OK, "reason": reason}) if context.arguments.json else f"OK: {reason}"
+    )
 
 
-def _status(call: Call) -> int:
+def _status(context: Context) -> int:
     from exodus_storage_guard import status
 
-    found = status.status(call.desk)
-    return call.told(output.status(found, as_json=call.arguments.json), found.verdict)
+    found = status.status(context.control)
+    return context.told(output.status(found, as_json=context.arguments.json), found.verdict)
 
 
-def _check(call: Call) -> int:
+def _check(context: Context) -> int:
     from exodus_storage_guard import status
 
-    text, exit_code = output.check(status.status(call.desk), "json" if call.arguments.json else call.arguments.format)
+    text, exit_code = output.check(
+        status.status(context.control), "json" if context.arguments.json else context.arguments.format
+    )
     say(text)
     return exit_code
 
 
-def _plan(call: Call) -> int:
+def _plan(context: Context) -> int:
     from exodus_storage_guard.tiering import sweep
 
-    found = sweep.plan(call.run, None if call.arguments.need is None else Need(call.arguments.need))
-    return call.told(output.report(found, as_json=call.arguments.json), found.verdict)
+    found = sweep.plan(context.run, None if context.arguments.need is None else Need(context.arguments.need))
+    return context.told(output.report(found, as_json=context.arguments.json), found.verdict)
 
 
-def _sweep(call: Call) -> int:
-    from exodus_storage_guard import alerts as telling
+def _sweep(context: Context) -> int:
+    from exodus_storage_guard import alerts
     from exodus_storage_guard.cli import progress
     from exodus_storage_guard.tiering import sweep
     from exodus_storage_guard.tiering.sync import sync
 
-    arguments, run = call.arguments, call.run
+    arguments, run = context.arguments, context.run
     if arguments.need is None and not arguments.premigrated_only:
         try:
             sync(run)
@@ -112,40 +118,42 @@ def _sweep(call: Call) -> int:
             start_at_high=arguments.start_at_high,
             progress=told,
         )
-    telling.tell("storage-sweep", found.verdict, found.reason)
-    return call.told(output.report(found, as_json=arguments.json), found.verdict)
+    alerts.tell("storage-sweep", found.verdict, found.reason)
+    return context.told(output.report(found, as_json=arguments.json), found.verdict)
 
 
-def _sync(call: Call) -> int:
+def _sync(context: Context) -> int:
     from exodus_storage_guard.tiering.sync import sync
 
-    found = sync(call.run, emptied=call.arguments.emptied)
-    if call.arguments.json:
-        return call.told(json_text({"verdict": Verdict.OK, "objects": found.listed, "changes": found.changes}))
+    found = sync(context.run, emptied=context.arguments.emptied)
+    if context.arguments.json:
+        return context.told(json_text({"verdict": Verdict.OK, "objects": found.listed, "changes": found.changes}))
     changes = ", ".join(f"{count} {what}" for what, count in found.changes.items()) or "nothing new"
-    return call.told(f"OK: {found.listed.count} objects, {shown(found.listed.bytes)}: {changes}")
+    return context.told(f"OK: {found.listed.count} objects, {shown(found.listed.bytes)}: {changes}")
 
 
-def _verify(call: Call) -> int:
-    from exodus_storage_guard import alerts as telling
+def _verify(context: Context) -> int:
+    from exodus_storage_guard import alerts
     from exodus_storage_guard.tiering import verify
 
-    found = tuple(verify.verify(call.run, call.arguments.sample))
+    found = tuple(verify.verify(context.run, context.arguments.sample))
     verdict = output.worst([one.verdict for one in found])
     wrong = [one.reason for one in found if one.verdict is not Verdict.OK]
-    telling.tell("storage-archive", verdict, "; ".join(wrong[:3]))
-    return call.told(output.recalled(found, as_json=call.arguments.json), verdict)
+    alerts.tell("storage-archive", verdict, "; ".join(wrong[:3]))
+    return context.told(output.recalled(found, as_json=context.arguments.json), verdict)
 
 
-def _restore(call: Call) -> int:
+def _restore(context: Context) -> int:
     from exodus_storage_guard.tiering import recall
 
-    keys = [*call.arguments.keys, *_listed(call.arguments.from_list)]
+    keys = [*context.arguments.keys, *_listed(context.arguments.from_list)]
     if not keys:
         raise UsageError("restore: name keys, or --from-list FILE")
-    run, desk = call.run, call.desk
-    found = recall.each(keys, lambda key: recall.restore(run, desk, key))
-    return call.told(output.recalled(found, as_json=call.arguments.json), output.worst([one.verdict for one in found]))
+    run, control = context.run, context.control
+    found = recall.each(keys, lambda key: recall.restore(run, control, key))
+    return context.told(
+        output.recalled(found, as_json=context.arguments.json), output.worst([one.verdict for one in found])
+    )
 
 
 def _listed(file: Path | None) -> Iterator[str]:
@@ -159,20 +167,20 @@ def _listed(file: Path | None) -> Iterator[str]:
     yield from (os.fsdecode(line) for line in content.split(b"\n") if line)
 
 
-def _fetch(call: Call) -> int:
+def _fetch(context: Context) -> int:
     from exodus_storage_guard.tiering import recall
 
-    found = (recall.fetch(call.run, call.arguments.key, call.arguments.file),)
-    text = output.recalled(found, as_json=call.arguments.json)
-    if call.arguments.file == "-":
+    found = (recall.fetch(context.run, context.arguments.key, context.arguments.file),)
+    text = output.recalled(found, as_json=context.arguments.json)
+    if context.arguments.file == "-":
         print(text, file=sys.stderr)
         return 0
-    return call.told(text)
+    return context.told(text)
 
 
-def _hold(call: Call) -> int:
-    run, held = call.run, call.arguments.command == "hold"
-    keys = dict.fromkeys(call.arguments.keys)
+def _hold(context: Context) -> int:
+    run, held = context.run, context.arguments.command == "hold"
+    keys = dict.fromkeys(context.arguments.keys)
     unknown = [key for key in keys if run.catalogue.get(key) is None]
     count = run.catalogue.hold(list(keys), run.clock.now(), held=held)
     if unknown:
@@ -180,51 +188,53 @@ def _hold(call: Call) -> int:
         raise StoreFailed(f"not known here: {names} (exodus-storage-guard sync looks for what is new); {count} done")
     word = "held" if held else "no longer held"
     fields = {"verdict": Verdict.OK, "objects": list(keys)}
-    return call.told(json_text(fields) if call.arguments.json else f"OK: {count} {word}")
+    return context.told(json_text(fields) if context.arguments.json else f"OK: {count} {word}")
 
 
-def _forget(call: Call) -> int:
+def _forget(context: Context) -> int:
     from exodus_storage_guard.tiering import recall
 
-    if not call.arguments.yes:
-        names = ", ".join(map(printable, call.arguments.keys))
+    if not context.arguments.yes:
+        names = ", ".join(map(printable, context.arguments.keys))
         print(f"Remove {names} from the archive for good? Type yes: ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip() != "yes":
             raise UsageError("forget: nothing was removed")
-    run = call.run
-    found = recall.each(call.arguments.keys, lambda key: recall.forget(run, key))
-    return call.told(output.recalled(found, as_json=call.arguments.json), output.worst([one.verdict for one in found]))
+    run = context.run
+    found = recall.each(context.arguments.keys, lambda key: recall.forget(run, key))
+    return context.told(
+        output.recalled(found, as_json=context.arguments.json), output.worst([one.verdict for one in found])
+    )
 
 
-def _history(call: Call) -> int:
-    found = tuple(call.desk.catalogue.history(call.arguments.key))
-    return call.told(output.history(found, as_json=call.arguments.json))
+def _history(context: Context) -> int:
+    found = tuple(context.control.catalogue.history(context.arguments.key))
+    return context.told(output.history(found, as_json=context.arguments.json))
 
 
-def _report(call: Call) -> int:
+def _report(context: Context) -> int:
     from exodus_storage_guard import status
     from exodus_storage_guard.cli import page
 
-    desk, target = call.desk, call.arguments.html
-    last = tuple(deque(desk.catalogue.history(None), maxlen=_LAST_EVENTS))
-    text = page.page(status.status(desk), desk.catalogue.samples(), last[::-1], desk.clock.now())
+    control, target = context.control, context.arguments.html
+    last = tuple(deque(control.catalogue.history(None), maxlen=_LAST_EVENTS))
+    text = page.page(status.status(control), control.catalogue.samples(), last[::-1], control.clock.now())
     try:
         write_atomically(target, text.encode("ascii"))
     except OSError as error:
         raise StoreFailed(f"cannot write {printable(str(target))}: {error.strerror}") from error
     fields = {"verdict": Verdict.OK, "file": target}
-    return call.told(json_text(fields) if call.arguments.json else f"OK: wrote {printable(str(target))}")
+    return context.told(json_text(fields) if context.arguments.json else f"OK: wrote {printable(str(target))}")
 
 
-def _serve(call: Call) -> int:
+def _serve(context: Context) -> int:
     from exodus_storage_guard.adapters.service.server import serve
-    from exodus_storage_guard.adapters.service.service import Steward
+    from exodus_storage_guard.adapters.service.service import GuardService
 
-    serve(Steward(call.settings, call.config), os.environ)
+    serve(GuardService(context.settings, context.config), os.environ)
     return 0
 
 
-FACES: dict[str, Callable[[Call], int]] = {
+FACES: dict[str, Callable[[Context], int]] = {
     "init": _init,
     "admit": _admit,
     "commit": _commit,

@@ -1,8 +1,9 @@
 """Open the catalogue that the settings name; what only one kind needs is imported for that kind only."""
 
 from exodus_common.errors import SettingsInvalid
+from exodus_storage_guard.secret_file import secret
 from exodus_storage_guard.state.contract import Catalogue
-from exodus_storage_guard.where import StateSettings, secret
+from exodus_storage_guard.state.settings import StateSettings
 
 
 def opened(place: StateSettings) -> Catalogue:

@@ -1,1 +1,1 @@
-"""Stores of objects; each serves both roles, store and archive."""
+"""Where objects are: one folder a kind, each for both roles, store and archive. Never which of them is which."""

@@ -4,10 +4,11 @@ import os
 from collections.abc import Mapping
 
 from exodus_common.errors import SettingsInvalid
+from exodus_storage_guard.secret_file import secret
 from exodus_storage_guard.stores.contract import Store
 from exodus_storage_guard.stores.directory.store import DirectoryStore
 from exodus_storage_guard.stores.locations import Bucket, Folder, Remote
-from exodus_storage_guard.where import ArchiveSettings, StoreSettings, secret
+from exodus_storage_guard.stores.settings import ArchiveSettings, StoreSettings
 
 _KEYS = {"access_key": "AWS_ACCESS_KEY_ID", "secret_key": "AWS_SECRET_ACCESS_KEY"}
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from exodus_common.errors import ExodusError
 from exodus_storage_guard.batches import batches
-from exodus_storage_guard.capacity import measure as capacity
+from exodus_storage_guard.capacity import measurement
 from exodus_storage_guard.errors import NotFreeable, ObjectChanged, ObjectMissing, StoreFull
 from exodus_storage_guard.model import Entry, ObjectState, Verdict
 from exodus_storage_guard.policy import Action, Step
@@ -55,7 +55,7 @@ class Mover:
         moved += self._delete(pruning, Action.PRUNE, reasons)
         for action, entries in ((Action.RELEASE, ready), (Action.ARCHIVE, proven)):
             moved += self._delete(entries, action, reasons)
-        capacity.note_released(
+        measurement.note_released(
             self.run.settings, self.run.catalogue, before, _freed(moved[kept:]), self.run.clock.now()
         )
         order = {key: number for number, key in enumerate(reasons)}

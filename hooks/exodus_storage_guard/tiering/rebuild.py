@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from exodus_common.terminal import printable
-from exodus_storage_guard.capacity import measure as capacity
+from exodus_storage_guard.capacity import measurement
 from exodus_storage_guard.errors import StoreFailed
 from exodus_storage_guard.model import Entry, ObjectState, StoredObject, Total
 from exodus_storage_guard.settings import marks
@@ -31,7 +31,7 @@ def initialise(run: Run) -> Initialised:
     _mark(run)
     measured = run.measure()
     if measured is None:
-        raise StoreFailed(capacity.unmeasured(run.settings))
+        raise StoreFailed(measurement.unmeasured(run.settings))
     marks(run.settings, measured.total_bytes)
     return Initialised(sync(run).listed)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from exodus_common.durable import replacing
 from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
-from exodus_storage_guard.admission import admit as admission
-from exodus_storage_guard.admission.admit import Desk
+from exodus_storage_guard.admission import reservations
+from exodus_storage_guard.admission.reservations import AdmissionControl
 from exodus_storage_guard.errors import ObjectMissing, StoreFailed
 from exodus_storage_guard.model import IN_STORE, Entry, ObjectState, StoredObject, Verdict
 from exodus_storage_guard.state.contract import Change
@@ -46,7 +46,7 @@ def _tried(key: str, work: Callable[[str], Recalled]) -> Recalled:
         return Recalled(key, 0, None, Verdict.CRITICAL, str(error))
 
 
-def restore(run: Run, desk: Desk, key: str) -> Recalled:
+def restore(run: Run, control: AdmissionControl, key: str) -> Recalled:
     """Put an archived object back, the very same bytes and metadata, under a hold; its copy stays in the archive."""
     entry = _known(run, key)
     if entry.state in (ObjectState.RELEASING, ObjectState.RECALLING):
@@ -57,13 +57,13 @@ def restore(run: Run, desk: Desk, key: str) -> Recalled:
         return _told(entry, "is in the store already; held from now on")
     if entry.state not in _RETURNABLE:
         raise ObjectMissing(f"{printable(key)} is {entry.state}: {entry.note or 'there is no copy of it'}")
-    wanted = admission.request(desk, entry.bytes, key, owner=run.owner)
-    admission.admit(desk, wanted)
+    wanted = reservations.request(control, entry.bytes, key, owner=run.owner)
+    reservations.admit(control, wanted)
     try:
         with run.heartbeat():
             return _put_back(run, entry)
     finally:
-        admission.release(desk, wanted.id)
+        reservations.release(control, wanted.id)
 
 
 def _put_back(run: Run, entry: Entry) -> Recalled:

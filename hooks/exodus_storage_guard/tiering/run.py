@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from exodus_common.clock import Clock
 from exodus_common.errors import SettingsInvalid
-from exodus_storage_guard import processes as owners
-from exodus_storage_guard.capacity import measure as capacity
+from exodus_storage_guard import processes
+from exodus_storage_guard.capacity import measurement
 from exodus_storage_guard.errors import NotInitialised
 from exodus_storage_guard.model import Capacity, ObjectState, Total
 from exodus_storage_guard.policy import Selection
@@ -37,7 +37,7 @@ class Run:
         seconds = settings.sweep.request_timeout_seconds
         store = stores.opened(settings.store, seconds)
         archive = Archive(stores.opened(settings.archive, seconds)) if settings.archive else None
-        return cls(settings, clock, state.opened(settings.state), store, archive, owners.this_process())
+        return cls(settings, clock, state.opened(settings.state), store, archive, processes.this_process())
 
     @property
     def proving_archive(self) -> Archive:
@@ -56,7 +56,7 @@ class Run:
 
     def measure(self) -> Capacity | None:
         """Measure the store now and remember it; where that cannot be done give what was measured last."""
-        return capacity.measure(self.settings, self.catalogue, self.clock.now())
+        return measurement.measure(self.settings, self.catalogue, self.clock.now())
 
     def selection(self) -> Selection:
         """Say what may be swept now: keys under a reservation are being uploaded."""
@@ -68,8 +68,8 @@ class Run:
         """Tell whether a run that claimed something may still be at work; one elsewhere shows signs of life."""
         if owner == self.owner:
             return True
-        if owners.is_of_this_machine(owner):
-            return owners.is_alive(owner)
+        if processes.is_of_this_machine(owner):
+            return processes.is_alive(owner)
         silent_seconds = self.catalogue.silent_seconds(owner)
         return silent_seconds is not None and silent_seconds < DEAD_AFTER_SECONDS
 
@@ -80,7 +80,7 @@ class Run:
 
 def _may_upload(owner: str | None) -> bool:
     """Tell whether an upload may still go on; what has no owner, or one elsewhere, ends by time alone."""
-    return owner is None or owners.is_alive(owner)
+    return owner is None or processes.is_alive(owner)
 
 
 def in_store(totals: Mapping[ObjectState, Total], states: frozenset[ObjectState]) -> Total:

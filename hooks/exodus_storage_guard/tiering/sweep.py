@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from exodus_storage_guard import policy
-from exodus_storage_guard.admission import admit as admission
-from exodus_storage_guard.capacity import measure as measuring
+from exodus_storage_guard.admission import reservations
+from exodus_storage_guard.capacity import measurement
 from exodus_storage_guard.errors import StoreFailed
 from exodus_storage_guard.model import Capacity, Entry, Need, ObjectState, Total, Verdict
 from exodus_storage_guard.policy import Action, Chooser, Kept, Step
@@ -124,14 +124,14 @@ def _mover(run: Run, progress: Progress) -> tuple[Mover, _Total]:
 def _aim(run: Run, capacity: Capacity | None, need: Need | None) -> int:
     """Say how many bytes are to be freed: down to the low mark, or until an upload is, or would be, admitted."""
     if capacity is None:
-        raise StoreFailed(measuring.unmeasured(run.settings))
+        raise StoreFailed(measurement.unmeasured(run.settings))
     limits = marks(run.settings, capacity.total_bytes)
     if need is None:
         return policy.down_to_low(capacity, limits)
-    desk = admission.Desk(run.settings, run.catalogue, run.clock, admission.NOBODY)
+    control = reservations.AdmissionControl(run.settings, run.catalogue, run.clock, reservations.NOBODY)
     if need.reservation and run.catalogue.reservation(need.reservation):
         return 0
-    return admission.fit_among(desk, run.catalogue.reservations(), capacity, limits, need.bytes).missing_bytes
+    return reservations.fit_among(control, run.catalogue.reservations(), capacity, limits, need.bytes).missing_bytes
 
 
 def _freed_by_others(run: Run) -> int:
@@ -142,7 +142,7 @@ def _freed_by_others(run: Run) -> int:
 
 def _on_its_way(run: Run) -> int:
     """Give what was released before and is not measured back yet: deleting more would not bring it any sooner."""
-    present = measuring.pending(run.catalogue)
+    present = measurement.pending(run.catalogue)
     return present.bytes if present else 0
 
 
@@ -168,12 +168,12 @@ def _remember_rate(run: Run, moved: list[Moved], seconds: float) -> None:
     """Let admissions foresee how long the next sweep takes."""
     archived = sum(one.bytes for one in moved if one.action is Action.ARCHIVE and one.verdict is Verdict.OK)
     if archived and seconds > 0:
-        run.catalogue.settle(admission.RATE, f"{archived / seconds:.0f}")
+        run.catalogue.settle(reservations.RATE, f"{archived / seconds:.0f}")
 
 
 def _kept(run: Run, chooser: Chooser) -> dict[Kept, Total]:
     """Say what keeps the rest, with what takes space and is no object."""
-    found = measuring.unfinished(run.catalogue)
+    found = measurement.unfinished(run.catalogue)
     return chooser.kept | ({Kept.UNFINISHED: found} if found.count else {})
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from exodus_common.errors import ExodusError
-from exodus_storage_guard.capacity.measure import SYNCED_AT, UNFINISHED
+from exodus_storage_guard.capacity.measurement import SYNCED_AT, UNFINISHED
 from exodus_storage_guard.errors import StoreFailed
 from exodus_storage_guard.model import IN_STORE, Record, StoredObject, Total
-from exodus_storage_guard.records import records
+from exodus_storage_guard.records.query import records
 from exodus_storage_guard.state.contract import SyncResult
 from exodus_storage_guard.tiering.run import Run, in_store
 

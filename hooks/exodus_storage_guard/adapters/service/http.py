@@ -19,7 +19,7 @@ from urllib.parse import unquote_to_bytes
 
 from exodus_common.errors import ExodusError, TryLater, UsageError
 from exodus_common.render import json_text
-from exodus_storage_guard.adapters.service.service import Chunks, Steward
+from exodus_storage_guard.adapters.service.service import Chunks, GuardService
 from exodus_storage_guard.errors import ObjectMissing, UploadRefused
 
 _log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Route:
 
     method: str
     path: re.Pattern[str]
-    answer: Callable[[Steward, Asked], Answer]
+    answer: Callable[[GuardService, Asked], Answer]
     threads: Literal["quick", "patient", "reading"] = "quick"
     takes: Collection[str] | None = ()
 
@@ -79,7 +79,7 @@ class _GoneError(Exception):
     """Say that the client went away before it had asked."""
 
 
-def application(steward: Steward) -> Callable[[dict[str, Any], Receive, Send], Coroutine[Any, Any, None]]:
+def application(service: GuardService) -> Callable[[dict[str, Any], Receive, Send], Coroutine[Any, Any, None]]:
     """Give the ASGI application."""
     threads = {name: ThreadPoolExecutor(many, thread_name_prefix=name) for name, many in _THREADS.items()}
 
@@ -93,7 +93,7 @@ def application(steward: Steward) -> Callable[[dict[str, Any], Receive, Send], C
         ask = partial(asyncio.get_running_loop().run_in_executor, threads[route.threads])
         gone = asyncio.ensure_future(_gone(receive))
         try:
-            await _sent(await ask(_answered, route, steward, asked), send, gone, ask)
+            await _sent(await ask(_answered, route, service, asked), send, gone, ask)
         finally:
             gone.cancel()
 
@@ -125,7 +125,7 @@ def _found(method: str, path: str) -> tuple[Route, Mapping[str, str]]:
 
 
 def _refusing(problem: Answer) -> Route:
-    return Route("", re.compile(""), lambda steward, asked: problem, takes=None)
+    return Route("", re.compile(""), lambda service, asked: problem, takes=None)
 
 
 async def _body(receive: Receive) -> bytes:
@@ -163,10 +163,10 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def _answered(route: Route, steward: Steward, asked: Asked) -> Answer:
+def _answered(route: Route, service: GuardService, asked: Asked) -> Answer:
     try:
         _check_names(route, asked)
-        return route.answer(steward, asked)
+        return route.answer(service, asked)
     except UploadRefused as refusal:
         return refused(refusal)
     except UsageError as error:
@@ -270,73 +270,73 @@ def _until(asked: Asked) -> str | None:
     return found
 
 
-def _reserve(steward: Steward, asked: Asked) -> Answer:
+def _reserve(service: GuardService, asked: Asked) -> Answer:
     lease, wait = (
         _number(asked, "lease_seconds", _MOST_LEASE_SECONDS),
         _number(asked, "wait_seconds", _MOST_WAIT_SECONDS),
     )
-    admitted = steward.admit(_bytes(asked), _key(asked), lease, wait or 0.0)
+    admitted = service.admit(_bytes(asked), _key(asked), lease, wait or 0.0)
     found = admitted.reservation
     fields = {"reservation": found.id, "bytes": found.bytes, "expires_at": found.expires_at}
     answer = as_json(201, {**fields, "freed_bytes": admitted.freed_bytes})
-    return replace(answer, undo=lambda: steward.release(found.id))
+    return replace(answer, undo=lambda: service.release(found.id))
 
 
-def _commit(steward: Steward, asked: Asked) -> Answer:
-    if not steward.commit(asked.parts["id"], _key(asked)):
+def _commit(service: GuardService, asked: Asked) -> Answer:
+    if not service.commit(asked.parts["id"], _key(asked)):
         return _problem(404, "there is no such reservation (any more): it had ended")
     return Answer(204)
 
 
-def _release(steward: Steward, asked: Asked) -> Answer:
-    steward.release(asked.parts["id"])
+def _release(service: GuardService, asked: Asked) -> Answer:
+    service.release(asked.parts["id"])
     return Answer(204)
 
 
-def _accepting(steward: Steward, asked: Asked) -> Answer:
-    if steward.is_accepting():
+def _accepting(service: GuardService, asked: Asked) -> Answer:
+    if service.is_accepting():
         return Answer(204)
     return as_json(503, {"reason": "no upload of a usual size is admitted now"}, {"retry-after": "60"})
 
 
-def _authorize(steward: Steward, asked: Asked) -> Answer:
+def _authorize(service: GuardService, asked: Asked) -> Answer:
     """Answer what nginx's auth_request understands: 204 goes on, 403 ends the request before its body is taken."""
     declared = asked.headers.get("x-upload-bytes", "")
     if declared and not declared.isdecimal():
         raise Refused(f"X-Upload-Bytes: found {declared[:40]!r}; allowed: whole bytes")
     size = min(int(declared[:_LONGEST_SIZE]), _MOST_UPLOAD_BYTES) if declared else None
-    if steward.is_accepting(size):
+    if service.is_accepting(size):
         return Answer(204)
-    return Answer(403, headers={} if steward.is_too_large(size) else {"retry-after": "60"})
+    return Answer(403, headers={} if service.is_too_large(size) else {"retry-after": "60"})
 
 
-def _status(steward: Steward, asked: Asked) -> Answer:
-    return Answer(200, steward.status().encode(), _JSON)
+def _status(service: GuardService, asked: Asked) -> Answer:
+    return Answer(200, service.status().encode(), _JSON)
 
 
-def _room(steward: Steward, asked: Asked) -> Answer:
-    steward.make_room(_bytes(asked) or 0, _until(asked))
+def _room(service: GuardService, asked: Asked) -> Answer:
+    service.make_room(_bytes(asked) or 0, _until(asked))
     return Answer(204)
 
 
-def _measure(steward: Steward, asked: Asked) -> Answer:
-    steward.measure()
+def _measure(service: GuardService, asked: Asked) -> Answer:
+    service.measure()
     return Answer(204)
 
 
-def _sweep(steward: Steward, asked: Asked) -> Answer:
-    steward.start_sweep(_bytes(asked), _until(asked))
+def _sweep(service: GuardService, asked: Asked) -> Answer:
+    service.start_sweep(_bytes(asked), _until(asked))
     return Answer(202)
 
 
-def _object(steward: Steward, asked: Asked) -> Answer:
-    size, chunks = steward.read(asked.parts["key"])
+def _object(service: GuardService, asked: Asked) -> Answer:
+    size, chunks = service.read(asked.parts["key"])
     headers = {"content-length": str(size), "content-type": "application/octet-stream"}
     return Answer(200, headers=headers, chunks=chunks)
 
 
-def _description(steward: Steward, asked: Asked) -> Answer:
-    return Answer(200, steward.description, _JSON)
+def _description(service: GuardService, asked: Asked) -> Answer:
+    return Answer(200, service.description, _JSON)
 
 
 _UPLOAD, _NEED = ("bytes", "key", "lease_seconds", "wait_seconds"), ("bytes", "reservation")

@@ -14,7 +14,7 @@ from typing import Any
 from exodus_common.errors import ExodusError, SettingsInvalid
 from exodus_common.terminal import printable
 from exodus_storage_guard.adapters.service.http import application
-from exodus_storage_guard.adapters.service.service import Steward
+from exodus_storage_guard.adapters.service.service import GuardService
 
 _FIRST_HANDED_OVER = 3  # sd_listen_fds(3)
 _FOR_THE_GROUP = 0o660
@@ -22,17 +22,17 @@ _PROBE_SECONDS = 5.0
 _SECONDS_TO_END = 10
 
 
-def serve(steward: Steward, environ: Mapping[str, str]) -> None:
+def serve(service: GuardService, environ: Mapping[str, str]) -> None:
     """Serve until told to end; raise `SettingsInvalid` where a package is missing, `ExodusError` for the socket."""
     try:
         import uvicorn
     except ImportError as error:
         raise SettingsInvalid(f"serve needs the packages of exodus-certbot[storage]: {error}") from error
-    listener = handed_over(environ) or own(steward.settings.service.socket)
+    listener = handed_over(environ) or own(service.settings.service.socket)
     said: dict[str, Any] = {"access_log": False, "log_level": "warning", "server_header": False, "date_header": False}
     if "timeout_graceful_shutdown" in signature(uvicorn.Config).parameters:  # Debian 12's 0.17 has none
         said["timeout_graceful_shutdown"] = _SECONDS_TO_END
-    config = uvicorn.Config(application(steward), lifespan="off", ws="none", proxy_headers=False, **said)
+    config = uvicorn.Config(application(service), lifespan="off", ws="none", proxy_headers=False, **said)
     uvicorn.Server(config).run(sockets=[listener])
 
 

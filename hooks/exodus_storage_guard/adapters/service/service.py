@@ -9,14 +9,14 @@ from pathlib import Path
 
 from exodus_common.clock import SystemClock
 from exodus_common.errors import ExodusError
+from exodus_common.render import json_text
 from exodus_common.terminal import printable
 from exodus_storage_guard import status
 from exodus_storage_guard.adapters.recent import Recent
-from exodus_storage_guard.admission import admit as admission
-from exodus_storage_guard.admission.accepting import Doorkeeper
-from exodus_storage_guard.admission.admit import Admission, Desk
+from exodus_storage_guard.admission import reservations
+from exodus_storage_guard.admission.accepting import AcceptingFlag
+from exodus_storage_guard.admission.reservations import Admission, AdmissionControl
 from exodus_storage_guard.admission.sweeper import Command
-from exodus_storage_guard.cli import output
 from exodus_storage_guard.errors import StoreFailed
 from exodus_storage_guard.model import Need
 from exodus_storage_guard.settings import Settings
@@ -31,22 +31,22 @@ Chunks = Generator[bytes, None, None]
 
 
 @dataclass
-class Steward:
+class GuardService:
     """Serve requests; threads may share it. `config` is the settings file where it is not the usual one."""
 
     settings: Settings
     config: Path | None
-    desk: Desk = field(init=False)
-    _door: Doorkeeper = field(init=False)
+    control: AdmissionControl = field(init=False)
+    _flag: AcceptingFlag = field(init=False)
     _usually: Recent = field(init=False)
 
     def __post_init__(self) -> None:
         """Open the state; room is made by the command, which runs as the service does."""
         command = self.settings.admission.make_room
-        room = Command("command" if command == "service" else command, self.config)
-        self.desk = Desk(self.settings, state.opened(self.settings.state), SystemClock(), room)
-        self._door = Doorkeeper(self.desk)
-        self._usually = Recent(partial(self._door.is_accepting, None), _ACCEPTING_FOR_SECONDS, self.desk.clock)
+        sweeper = Command("command" if command == "service" else command, self.config)
+        self.control = AdmissionControl(self.settings, state.opened(self.settings.state), SystemClock(), sweeper)
+        self._flag = AcceptingFlag(self.control)
+        self._usually = Recent(partial(self._flag.is_accepting, None), _ACCEPTING_FOR_SECONDS, self.control.clock)
 
     @cached_property
     def run(self) -> Run:
@@ -62,16 +62,16 @@ class Steward:
         self, size_bytes: int | None, key: str | None, lease_seconds: float | None, wait_seconds: float
     ) -> Admission:
         """Reserve; such a reservation ends by time alone, for who asked is not known here."""
-        wanted = admission.request(self.desk, size_bytes, key, lease_seconds=lease_seconds)
-        return admission.admit(self.desk, wanted, wait_seconds=wait_seconds)
+        wanted = reservations.request(self.control, size_bytes, key, lease_seconds=lease_seconds)
+        return reservations.admit(self.control, wanted, wait_seconds=wait_seconds)
 
     def commit(self, reservation_id: str, key: str | None) -> bool:
         """Say that an upload is stored."""
-        return admission.commit(self.desk, reservation_id, key)
+        return reservations.commit(self.control, reservation_id, key)
 
     def release(self, reservation_id: str) -> bool:
         """Say that it did not happen."""
-        return admission.release(self.desk, reservation_id)
+        return reservations.release(self.control, reservation_id)
 
     def is_accepting(self, size_bytes: int | None = None) -> bool:
         """Tell whether an upload would be admitted now, as it was seen within the last second.
@@ -79,7 +79,7 @@ class Steward:
         Where that cannot be told it is what `admission.when_broken` says, and the operator reads why in the journal.
         """
         try:
-            return self._usually.answer() if size_bytes is None else self._door.is_accepting(size_bytes)
+            return self._usually.answer() if size_bytes is None else self._flag.is_accepting(size_bytes)
         except ExodusError as error:
             _log.critical("whether there is room is not known: %s", error)
             return self.settings.admission.when_broken == "accept"
@@ -87,25 +87,25 @@ class Steward:
     def is_too_large(self, size_bytes: int | None) -> bool:
         """Tell whether an upload of this size never fits, as far as that can be told."""
         try:
-            return size_bytes is not None and admission.is_too_large(self.desk, size_bytes)
+            return size_bytes is not None and reservations.is_too_large(self.control, size_bytes)
         except ExodusError:  # said above
             return False
 
     def status(self) -> str:
         """Give the status as JSON."""
-        return output.status(status.status(self.desk), as_json=True)
+        return json_text(status.status(self.control).fields())
 
     def make_room(self, size_bytes: int, reservation_id: str | None) -> None:
         """Release what is premigrated until there is so much room."""
-        self.desk.room.release(Need(size_bytes, reservation_id))
+        self.control.sweeper.release(Need(size_bytes, reservation_id))
 
     def measure(self) -> None:
         """Measure the store."""
-        self.desk.room.look()
+        self.control.sweeper.look()
 
     def start_sweep(self, size_bytes: int | None, reservation_id: str | None) -> None:
         """Start a sweep that goes on by itself."""
-        self.desk.room.start_sweep(None if size_bytes is None else Need(size_bytes, reservation_id))
+        self.control.sweeper.start_sweep(None if size_bytes is None else Need(size_bytes, reservation_id))
 
     def read(self, key: str) -> tuple[int, Chunks]:
         """Give an object's size and bytes, from wherever it is; the store is not refilled."""

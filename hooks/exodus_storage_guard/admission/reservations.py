@@ -13,10 +13,9 @@ from typing import BinaryIO
 
 from exodus_common.clock import Clock, Deadline
 from exodus_common.terminal import printable
-from exodus_storage_guard import policy
-from exodus_storage_guard import processes as owners
-from exodus_storage_guard.admission.sweeper import RoomMaker
-from exodus_storage_guard.capacity import measure as capacity
+from exodus_storage_guard import policy, processes
+from exodus_storage_guard.admission.sweeper import Sweeper
+from exodus_storage_guard.capacity import measurement
 from exodus_storage_guard.errors import ObjectMissing, UploadRefused
 from exodus_storage_guard.model import Capacity, Need, ObjectState, Reservation, Seen, StoredObject, Total, Watermarks
 from exodus_storage_guard.policy import Fit
@@ -51,22 +50,22 @@ class _Nobody:
         raise ObjectMissing(f"nobody fetches {printable(key)} here")
 
 
-NOBODY: RoomMaker = _Nobody()
+NOBODY: Sweeper = _Nobody()
 
 
 @dataclass(frozen=True)
-class Desk:
+class AdmissionControl:
     """Hold what an admission works with; none of it knows a secret of the store."""
 
     settings: Settings
     catalogue: Catalogue
     clock: Clock
-    room: RoomMaker
+    sweeper: Sweeper
 
     def measure(self) -> Capacity | None:
         """Measure the store; None where there is no measurement that is fresh enough."""
         now = self.clock.now()
-        found = capacity.known(self.settings, self.catalogue, now)
+        found = measurement.known(self.settings, self.catalogue, now)
         if found is not None and found.source == "budget":
             return found
         return found if policy.is_fresh(found, now, self.settings.capacity.max_age_seconds) else None
@@ -81,14 +80,19 @@ class Admission:
 
 
 def request(
-    desk: Desk, size_bytes: int | None, key: str | None, *, lease_seconds: float | None = None, owner: str | None = None
+    control: AdmissionControl,
+    size_bytes: int | None,
+    key: str | None,
+    *,
+    lease_seconds: float | None = None,
+    owner: str | None = None,
 ) -> Reservation:
     """Write down what an upload wants; one of unknown size is estimated from what the store holds."""
     if size_bytes is None:
-        size_bytes = _estimate(desk.catalogue.totals())
-    now = desk.clock.now()
-    lease = timedelta(seconds=lease_seconds or desk.settings.admission.lease_seconds)
-    charged = math.ceil(size_bytes * desk.settings.admission.size_factor)
+        size_bytes = _estimate(control.catalogue.totals())
+    now = control.clock.now()
+    lease = timedelta(seconds=lease_seconds or control.settings.admission.lease_seconds)
+    charged = math.ceil(size_bytes * control.settings.admission.size_factor)
     return Reservation(uuid.uuid4().hex, size_bytes, charged, now, now + lease, key, owner)
 
 
@@ -98,89 +102,89 @@ def _estimate(totals: Mapping[ObjectState, Total]) -> int:
     return max(_SMALLEST_ESTIMATE_BYTES, 2 * everything.bytes // max(1, everything.count))
 
 
-def admit(desk: Desk, wanted: Reservation, *, wait_seconds: float = 0) -> Admission:
+def admit(control: AdmissionControl, wanted: Reservation, *, wait_seconds: float = 0) -> Admission:
     """Reserve, after making room where that is needed; raise `UploadRefused` where there is none to be made in time."""
-    found = _try(desk, wanted)
+    found = _try(control, wanted)
     if found.missing_bytes == 0:
         if found.starts_sweep:
-            desk.room.start_sweep(None)
+            control.sweeper.start_sweep(None)
         return Admission(wanted)
-    found = _look_again(desk, wanted, found)
+    found = _look_again(control, wanted, found)
     if found.missing_bytes == 0:
         return Admission(wanted)
-    before = desk.measure()
-    if _premigrated(desk):
+    before = control.measure()
+    if _premigrated(control):
         _log.info("%s: releasing what is premigrated", found.reason)
-        desk.room.release(Need(wanted.charged_bytes, wanted.id))
-        found = _try(desk, wanted)
+        control.sweeper.release(Need(wanted.charged_bytes, wanted.id))
+        found = _try(control, wanted)
     if found.missing_bytes > 0:
-        found = _wait_for_sweep(desk, wanted, found, wait_seconds)
-    return Admission(wanted, _freed(before, desk.measure()))
+        found = _wait_for_sweep(control, wanted, found, wait_seconds)
+    return Admission(wanted, _freed(before, control.measure()))
 
 
-def is_accepting(desk: Desk, size_bytes: int | None) -> bool:
+def is_accepting(control: AdmissionControl, size_bytes: int | None) -> bool:
     """Tell whether an upload would be admitted now, if need be in place of what is premigrated; nothing is reserved."""
-    measured = desk.measure()
+    measured = control.measure()
     if measured is None:
-        return desk.settings.admission.when_unknown == "accept"
-    limits, charged = marks(desk.settings, measured.total_bytes), request(desk, size_bytes, None).charged_bytes
-    missing = fit_among(desk, desk.catalogue.reservations(), measured, limits, charged).missing_bytes
-    return missing == 0 or missing <= _premigrated(desk)
+        return control.settings.admission.when_unknown == "accept"
+    limits, charged = marks(control.settings, measured.total_bytes), request(control, size_bytes, None).charged_bytes
+    missing = fit_among(control, control.catalogue.reservations(), measured, limits, charged).missing_bytes
+    return missing == 0 or missing <= _premigrated(control)
 
 
-def is_too_large(desk: Desk, size_bytes: int) -> bool:
+def is_too_large(control: AdmissionControl, size_bytes: int) -> bool:
     """Tell whether an upload would not even fit into an empty store."""
-    measured = desk.measure()
+    measured = control.measure()
     if measured is None:
         return False
-    charged, limits = request(desk, size_bytes, None).charged_bytes, marks(desk.settings, measured.total_bytes)
-    return policy.fits_never(measured, charged, limits, desk.settings.admission.reserve_bytes)
+    charged, limits = request(control, size_bytes, None).charged_bytes, marks(control.settings, measured.total_bytes)
+    return policy.fits_never(measured, charged, limits, control.settings.admission.reserve_bytes)
 
 
-def _premigrated(desk: Desk) -> int:
-    return desk.catalogue.totals().get(ObjectState.PREMIGRATED, Total()).bytes
+def _premigrated(control: AdmissionControl) -> int:
+    return control.catalogue.totals().get(ObjectState.PREMIGRATED, Total()).bytes
 
 
 def fit_among(
-    desk: Desk, others: Iterable[Reservation], measured: Capacity, limits: Watermarks, charged_bytes: int
+    control: AdmissionControl, others: Iterable[Reservation], measured: Capacity, limits: Watermarks, charged_bytes: int
 ) -> Fit:
     """Decide whether so many more bytes fit beside the reservations that still hold, and what landed unseen."""
-    reserved = policy.reserved_bytes(one for one in others if counts(desk, one)) + landed(desk, measured).bytes
-    return policy.fit(measured, reserved, charged_bytes, limits, desk.settings.admission.reserve_bytes)
+    reserved = policy.reserved_bytes(one for one in others if counts(control, one)) + landed(control, measured).bytes
+    return policy.fit(measured, reserved, charged_bytes, limits, control.settings.admission.reserve_bytes)
 
 
-def _look_again(desk: Desk, wanted: Reservation, found: Fit) -> Fit:
+def _look_again(control: AdmissionControl, wanted: Reservation, found: Fit) -> Fit:
     """Have a store measured that only others can look at: it may have got room since that was done last."""
-    if found.missing_bytes == 0 or desk.settings.capacity.source != "minio":
+    if found.missing_bytes == 0 or control.settings.capacity.source != "minio":
         return found
-    desk.room.look()
-    return _try(desk, wanted)
+    control.sweeper.look()
+    return _try(control, wanted)
 
 
-def _wait_for_sweep(desk: Desk, wanted: Reservation, found: Fit, wait_seconds: float) -> Fit:
-    retry_after = _retry_after(desk, found.missing_bytes)
+def _wait_for_sweep(control: AdmissionControl, wanted: Reservation, found: Fit, wait_seconds: float) -> Fit:
+    retry_after = _retry_after(control, found.missing_bytes)
     if retry_after is None:
         raise UploadRefused(f"{found.reason}, and nothing old enough is left to release")
-    sweeps = desk.room.start_sweep(Need(wanted.charged_bytes, wanted.id))
-    for turn, _ in enumerate(Deadline.after(wait_seconds, desk.clock).poll(first_seconds=0.05, most_seconds=1)):
-        found = _try(desk, wanted)
+    sweeps = control.sweeper.start_sweep(Need(wanted.charged_bytes, wanted.id))
+    for turn, _ in enumerate(Deadline.after(wait_seconds, control.clock).poll(first_seconds=0.05, most_seconds=1)):
+        found = _try(control, wanted)
         if turn % _LOOKS_EVERY == _LOOKS_EVERY - 1:
-            found = _look_again(desk, wanted, found)
+            found = _look_again(control, wanted, found)
         if found.missing_bytes == 0:
             return found
     made = "a sweep is making room" if sweeps else "no sweep could be started, the log says why; the timer's will come"
     raise UploadRefused(f"{found.reason}; {made}", retry_after)
 
 
-def _try(desk: Desk, wanted: Reservation) -> Fit:
+def _try(control: AdmissionControl, wanted: Reservation) -> Fit:
     """Decide and reserve in one transaction; raise `UploadRefused` for what can never be, or cannot be known."""
-    measured = desk.measure()
-    if measured is None and desk.settings.capacity.source == "minio":
-        desk.room.look()
-        measured = desk.measure()
+    measured = control.measure()
+    if measured is None and control.settings.capacity.source == "minio":
+        control.sweeper.look()
+        measured = control.measure()
     if measured is None:
-        return _without_measurement(desk, wanted)
-    limits, reserve = marks(desk.settings, measured.total_bytes), desk.settings.admission.reserve_bytes
+        return _without_measurement(control, wanted)
+    limits, reserve = marks(control.settings, measured.total_bytes), control.settings.admission.reserve_bytes
     if policy.fits_never(measured, wanted.charged_bytes, limits, reserve):
         raise UploadRefused(f"{shown(wanted.charged_bytes)} are more than the whole store may hold")
     answer = Fit(0, False, "")
@@ -188,21 +192,21 @@ def _try(desk: Desk, wanted: Reservation) -> Fit:
     def decide(others: Sequence[Reservation], totals: Mapping[ObjectState, Total]) -> bool:
         nonlocal answer
         # What was committed since it was measured is a reservation no more: the two are counted together.
-        answer = fit_among(desk, others, capacity.counted(measured, totals), limits, wanted.charged_bytes)
+        answer = fit_among(control, others, measurement.counted(measured, totals), limits, wanted.charged_bytes)
         return answer.missing_bytes == 0
 
-    desk.catalogue.reserve(wanted, decide)
+    control.catalogue.reserve(wanted, decide)
     return answer
 
 
-def counts(desk: Desk, one: Reservation) -> bool:
+def counts(control: AdmissionControl, one: Reservation) -> bool:
     """Tell whether a reservation still holds: it ends by time, or with its process."""
-    return policy.holds(one, desk.clock.now()) and (one.owner is None or owners.is_alive(one.owner))
+    return policy.holds(one, control.clock.now()) and (one.owner is None or processes.is_alive(one.owner))
 
 
-def landed(desk: Desk, measured: Capacity | None) -> Total:
+def landed(control: AdmissionControl, measured: Capacity | None) -> Total:
     """Count the stored uploads that are in no measurement yet."""
-    return desk.catalogue.landed(_seen(measured))
+    return control.catalogue.landed(_seen(measured))
 
 
 def _seen(measured: Capacity | None) -> Seen:
@@ -210,25 +214,25 @@ def _seen(measured: Capacity | None) -> Seen:
     return Seen() if measured is None else Seen(measured.measured_at, keyed=measured.source == "budget")
 
 
-def _without_measurement(desk: Desk, wanted: Reservation) -> Fit:
+def _without_measurement(control: AdmissionControl, wanted: Reservation) -> Fit:
     """Do what the settings chose for a store whose fill is not known."""
-    seconds = desk.settings.capacity.max_age_seconds
+    seconds = control.settings.capacity.max_age_seconds
     unknown = f"how full the store is cannot be known: there is no measurement of the last {seconds:g} s"
-    if desk.settings.admission.when_unknown == "refuse":
+    if control.settings.admission.when_unknown == "refuse":
         raise UploadRefused(unknown, _ASK_AGAIN_SECONDS)
     _log.warning('%s; accepted all the same, as admission.when_unknown = "accept" says', unknown)
-    desk.catalogue.reserve(wanted, lambda others, totals: True)
+    control.catalogue.reserve(wanted, lambda others, totals: True)
     return Fit(0, False, unknown)
 
 
-def _retry_after(desk: Desk, missing_bytes: int) -> int | None:
+def _retry_after(control: AdmissionControl, missing_bytes: int) -> int | None:
     """Foresee how long a sweep takes: None where all that is old enough does not suffice."""
-    now, selection = desk.clock.now(), desk.settings.selection()
-    entries = desk.catalogue.candidates(now - selection.minimum_age)
+    now, selection = control.clock.now(), control.settings.selection()
+    entries = control.catalogue.candidates(now - selection.minimum_age)
     chooser = policy.Chooser(entries, selection, now, missing_bytes)
     while chooser.take(1000):
         pass
-    rate = float(desk.catalogue.settled().get(RATE, _SLOW_BYTES_PER_SECOND))
+    rate = float(control.catalogue.settled().get(RATE, _SLOW_BYTES_PER_SECOND))
     return policy.retry_after_seconds(missing_bytes, chooser.chosen_bytes, rate)
 
 
@@ -236,31 +240,31 @@ def _freed(before: Capacity | None, now: Capacity | None) -> int:
     return max(0, before.used_bytes - now.used_bytes) if before and now else 0
 
 
-def commit(desk: Desk, reservation_id: str, key: str | None = None) -> bool:
+def commit(control: AdmissionControl, reservation_id: str, key: str | None = None) -> bool:
     """Say that the upload is stored; False where there is no such reservation (any more)."""
-    present = desk.catalogue.reservation(reservation_id)
+    present = control.catalogue.reservation(reservation_id)
     if present is None or present.committed_at is not None:
         return present is not None
-    now, key = desk.clock.now(), key or present.key
+    now, key = control.clock.now(), key or present.key
     stored = StoredObject(key, present.bytes, "", now) if key else None
-    _forget_ended(desk)
-    return desk.catalogue.commit(replace(present, committed_at=now, key=key), stored, _seen(desk.measure()))
+    _forget_ended(control)
+    return control.catalogue.commit(replace(present, committed_at=now, key=key), stored, _seen(control.measure()))
 
 
-def _forget_ended(desk: Desk) -> None:
+def _forget_ended(control: AdmissionControl) -> None:
     """Drop reservations that ended without a word."""
-    ended = [one.id for one in desk.catalogue.reservations() if not counts(desk, one)]
+    ended = [one.id for one in control.catalogue.reservations() if not counts(control, one)]
     if ended:
-        desk.catalogue.end_reservations(ended)
+        control.catalogue.end_reservations(ended)
 
 
-def release(desk: Desk, reservation_id: str) -> bool:
+def release(control: AdmissionControl, reservation_id: str) -> bool:
     """Say that the upload did not happen; False where there is no such reservation (any more)."""
-    return desk.catalogue.end_reservations([reservation_id]) > 0
+    return control.catalogue.end_reservations([reservation_id]) > 0
 
 
-def grow(desk: Desk, reservation: Reservation, size_bytes: int) -> Reservation:
+def grow(control: AdmissionControl, reservation: Reservation, size_bytes: int) -> Reservation:
     """Reserve more for an upload that is larger than it was thought; raise `UploadRefused` where that does not fit."""
-    charged = math.ceil(size_bytes * desk.settings.admission.size_factor)
+    charged = math.ceil(size_bytes * control.settings.admission.size_factor)
     larger = replace(reservation, bytes=size_bytes, charged_bytes=charged)
-    return admit(desk, larger).reservation
+    return admit(control, larger).reservation

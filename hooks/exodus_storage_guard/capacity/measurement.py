@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from exodus_storage_guard.capacity.pending import Pending, looked_at, released
 from exodus_storage_guard.errors import StoreFailed
 from exodus_storage_guard.model import IN_STORE, Capacity, ObjectState, Total
+from exodus_storage_guard.secret_file import secret
 from exodus_storage_guard.settings import Settings
 from exodus_storage_guard.state.contract import Catalogue
 from exodus_storage_guard.stores.directory.filesystem import measure as measure_filesystem
 from exodus_storage_guard.stores.locations import Folder
-from exodus_storage_guard.where import secret
 
 _log = logging.getLogger(__name__)
 _PENDING = "pending"
@@ -85,13 +85,13 @@ def _of_filesystem(settings: Settings, now: datetime) -> Capacity | None:
 
 
 def _of_minio(settings: Settings, now: datetime) -> Capacity | None:
-    from exodus_storage_guard.capacity import minio as minio_metrics
+    from exodus_storage_guard.capacity import minio
 
     wanted = settings.capacity
     token = secret(wanted.token_file) if wanted.token_file else None
     seconds = settings.sweep.request_timeout_seconds
     try:
-        return minio_metrics.measure(wanted.url or "", token, settings.store.ca_file, now, timeout_seconds=seconds)
+        return minio.measure(wanted.url or "", token, settings.store.ca_file, now, timeout_seconds=seconds)
     except StoreFailed as error:
         _log.warning("%s", error)
         return None

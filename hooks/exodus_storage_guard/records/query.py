@@ -14,7 +14,8 @@ from exodus_common.errors import SettingsInvalid
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import RecordsFailed
 from exodus_storage_guard.model import Record
-from exodus_storage_guard.where import RecordsSettings, secret
+from exodus_storage_guard.records.settings import RecordsSettings
+from exodus_storage_guard.secret_file import secret
 
 _BATCH = 2000
 _SECONDS = 60
