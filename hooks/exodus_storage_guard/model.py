@@ -76,9 +76,9 @@ class Record:
 class Entry:
     """Describe one object as the catalogue knows it.
 
-    `copy` is its name in the archive; `sha256` what was proven there; `owner` who is at work on it; `retry_at` when
-    what failed may be tried again; `note` why it is where it is; `recorded_at` and `recorded_sha256` what the
-    platform's own records say.
+    `copy` is its name in the archive; `sha256` what was proven there, and `copy_mark` what copy and manifest looked
+    like then; `owner` who is at work on it; `retry_at` when what failed may be tried again; `note` why it is where it
+    is; `recorded_at` and `recorded_sha256` what the platform's own records say.
     """
 
     stored: StoredObject
@@ -93,6 +93,7 @@ class Entry:
     note: str = ""
     recorded_at: datetime | None = None
     recorded_sha256: str | None = None
+    copy_mark: str | None = None
 
     @property
     def aged_from(self) -> datetime:

@@ -297,6 +297,31 @@ def test_a_stream_goes_on_while_what_it_gave_is_changed(catalogue: Catalogue) ->
     assert sum(1 for _ in catalogue.in_state(ObjectState.COPYING)) == 2500
 
 
+def test_a_hold_that_comes_while_a_copy_is_made_holds_and_the_copy_is_proven(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a.apk"))
+    copying = brought(catalogue, "a.apk", Event.COPY_BEGUN)
+
+    catalogue.hold(["a.apk"], T0, held=True)
+    (proven,) = catalogue.change([Change(copying, Event.COPY_PROVEN, "test", sha256="ab", copy="a.apk")], T0)
+
+    assert (proven.state, proven.held) == (ObjectState.PREMIGRATED, True)
+    assert got(catalogue, "a.apk") == proven
+
+
+@pytest.mark.parametrize("before", [(), (Event.COPY_BEGUN, Event.COPY_PROVEN)], ids=["resident", "premigrated"])
+def test_nothing_is_begun_on_what_is_held_by_now(catalogue: Catalogue, before: tuple[Event, ...]) -> None:
+    listed(catalogue, stored("a.apk"))
+    seen = brought(catalogue, "a.apk", *before)
+    beginnings = (Event.RELEASE_BEGUN,) if before else (Event.COPY_BEGUN, Event.PRUNE_BEGUN)
+
+    catalogue.hold(["a.apk"], T0, held=True)
+
+    for event in beginnings:
+        assert catalogue.change([Change(seen, event, "test")], T0) == []
+    catalogue.hold(["a.apk"], T0, held=False)
+    assert catalogue.change([Change(seen, beginnings[-1], "test")], T0) != []
+
+
 def test_a_hold_is_set_lifted_and_noted_once(catalogue: Catalogue) -> None:
     listed(catalogue, stored("a"))
 

@@ -26,7 +26,7 @@ from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.admission.reservations import AdmissionControl
 from exodus_storage_guard.errors import UploadRefused
 from exodus_storage_guard.model import IN_STORE, Need, ObjectState, Verdict
-from exodus_storage_guard.tiering import rebuild, recall, sweep, sync, verify
+from exodus_storage_guard.tiering import initialise, rebuild, recall, sweep, sync, verify
 from tests.parts.guard import Guarded, apk_key, sha256_of
 
 SIZE = 1000
@@ -50,7 +50,7 @@ class GuardedStore(RuleBasedStateMachine):
         )
         self.run = self.guarded.run()
         self.desk = AdmissionControl(self.run.settings, self.run.catalogue, self.run.clock, reservations.NOBODY)
-        rebuild.initialise(self.run)
+        initialise.initialise(self.run)
         self.number = 0
         self.expected: dict[str, str] = {}
         self.young: set[str] = set()

@@ -22,9 +22,9 @@ _LAST_EVENTS = 50
 
 
 def _init(context: Context) -> int:
-    from exodus_storage_guard.tiering import rebuild
+    from exodus_storage_guard.tiering import initialise
 
-    found = rebuild.initialise(context.run)
+    found = initialise.initialise(context.run)
     if context.arguments.json:
         return context.told(json_text({"verdict": Verdict.OK, "objects": found.listed}))
     return context.told(f"OK: ready; the store holds {found.listed.count} objects, {shown(found.listed.bytes)}")

@@ -32,6 +32,7 @@ class Change:
     owner: str | None = None
     sha256: str | None = None
     copy: str | None = None
+    copy_mark: str | None = None
     retry_at: datetime | None = None
     stored: StoredObject | None = None
     hold: bool | None = None

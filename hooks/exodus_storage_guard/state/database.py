@@ -1,8 +1,9 @@
 """What the catalogue asks of a database; its SQL is what SQLite and PostgreSQL have in common, with `?` and `:name`."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from enum import Enum
+from importlib.resources import files
 from typing import Any, Protocol, TypeVar
 
 from exodus_storage_guard.state.rows import Row
@@ -68,7 +69,21 @@ class Database(Protocol):
         """Fill `recorded` from keys, instants and checksums in any order; of a key twice the oldest counts."""
 
 
-def wrong_schema(name: str, version: int, ours: int) -> str:
-    """Say what to do about a catalogue of another version."""
-    what = "upgrade exodus-storage-guard" if version > ours else "move it away and run: exodus-storage-guard rebuild"
-    return f"the catalogue {name} is of schema {version}, this program is for {ours}: {what}"
+SCHEMA_VERSION = 3
+_FIRST_VERSION = 2
+"""The version of sqlite.sql and postgresql.sql; N.sql beside them makes version N of the one before."""
+
+
+def scripts(kind: str, version: int) -> Iterator[str]:
+    """Give the scripts that make a catalogue of this kind and version (0: none yet) one of `SCHEMA_VERSION`.
+
+    Raises ValueError, with what to do, for a version that no script begins from.
+    """
+    if version > SCHEMA_VERSION or 0 < version < _FIRST_VERSION:
+        newer = version > SCHEMA_VERSION
+        what = "upgrade exodus-storage-guard" if newer else "move it away and run: exodus-storage-guard rebuild"
+        raise ValueError(f"it is of schema {version}, this program is for {SCHEMA_VERSION}: {what}")
+    here = files("exodus_storage_guard.state")
+    names = [kind] if version == 0 else []
+    names += [str(number) for number in range(max(version, _FIRST_VERSION) + 1, SCHEMA_VERSION + 1)]
+    yield from (here.joinpath(f"{name}.sql").read_text("utf-8") for name in names)

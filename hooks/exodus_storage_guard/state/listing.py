@@ -73,8 +73,8 @@ _MOVE = "UPDATE objects AS old SET state = :after, since = :at, note = :reason, 
 _TAKE_NEW = """,
   (bytes, etag, modified_at) = (SELECT bytes, etag, modified_at FROM listed AS new WHERE new.key = old.key)"""
 _TAKES = {
-    Event.FOUND: f"{_TAKE_NEW}, sha256 = NULL, copy = NULL",
-    Event.CHANGED: f"{_TAKE_NEW}, sha256 = NULL, copy = NULL",
+    Event.FOUND: f"{_TAKE_NEW}, sha256 = NULL, copy = NULL, copy_mark = NULL",
+    Event.CHANGED: f"{_TAKE_NEW}, sha256 = NULL, copy = NULL, copy_mark = NULL",
     Event.RETURNED: _TAKE_NEW,
     Event.VANISHED: "",
 }

@@ -5,7 +5,6 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from importlib.resources import files
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -15,13 +14,12 @@ from psycopg.conninfo import make_conninfo
 from exodus_common.errors import TryLater
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import NotInitialised, StateFailed
-from exodus_storage_guard.state.database import Session, Values, Writing, wrong_schema
+from exodus_storage_guard.state.database import SCHEMA_VERSION, Session, Values, Writing, scripts
 from exodus_storage_guard.state.rows import Row
 from exodus_storage_guard.state.sql import SqlCatalogue
 
 T = TypeVar("T")
 _SCHEMA = "exodus_storage_guard"
-_SCHEMA_VERSION = 2
 _LOCKS = 0x65786F64  # the first of the two numbers of our advisory locks; the second says which
 _CREATING = 3
 _CONNECT_SECONDS = 10
@@ -57,16 +55,36 @@ class PostgresqlDatabase:
     def create(self) -> None:
         """Make the schema and its tables where there are none."""
         with self._translated():
-            connection = self._get()
-            with connection.transaction():
-                connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_LOCKS, _CREATING))
+            connection = self._connected()
+            with self._creating(connection):
                 if connection.execute("SELECT to_regclass('schema_version')").fetchone() == (None,):
                     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_SCHEMA}")
-                    script = files("exodus_storage_guard.state").joinpath("postgresql.sql").read_bytes()
-                    connection.execute(script)
-                found = connection.execute("SELECT version FROM schema_version").fetchone()
-        if found != (_SCHEMA_VERSION,):
-            raise StateFailed(wrong_schema(self._shown, found[0] if found else 0, _SCHEMA_VERSION))
+                    self._bring_up(connection, 0)
+                else:
+                    self._bring_up(connection, _version(connection))
+
+    def _fit(self, connection: "psycopg.Connection[Row]") -> None:
+        """See that the tables are those this program knows; older ones are brought up, newer ones refused."""
+        if _version(connection) != SCHEMA_VERSION:
+            with self._creating(connection):
+                self._bring_up(connection, _version(connection))
+
+    @contextmanager
+    def _creating(self, connection: "psycopg.Connection[Row]") -> Iterator[None]:
+        """Have a transaction in which nobody else makes or changes tables."""
+        with connection.transaction():
+            connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_LOCKS, _CREATING))
+            yield
+
+    def _bring_up(self, connection: "psycopg.Connection[Row]", version: int) -> None:
+        """Make the tables, or make those of an older program what this one knows."""
+        try:
+            for script in scripts("postgresql", version):
+                connection.execute(script.encode())
+        except ValueError as error:
+            raise StateFailed(f"the catalogue {self._shown}: {error}") from None
+        connection.execute("DELETE FROM schema_version")
+        connection.execute("INSERT INTO schema_version VALUES (%s)", (SCHEMA_VERSION,))
 
     def read(self, sql: str, values: Values = (), /) -> list[Row]:
         """Give all rows of a short question; one that a lost connection swallowed is asked again."""
@@ -154,6 +172,14 @@ class PostgresqlDatabase:
             connection.close()
 
     def _get(self) -> "psycopg.Connection[Row]":
+        """Give this thread's connection, to a catalogue that this program knows."""
+        connection = self._connected()
+        if not self._local.fits:
+            self._fit(connection)
+            self._local.fits = True
+        return connection
+
+    def _connected(self) -> "psycopg.Connection[Row]":
         mine: psycopg.Connection[Row] | None = self._local.__dict__.get("connection")
         if mine is None or mine.closed or self._local.pid != os.getpid():
             password = {} if self._password is None else {"password": self._password}
@@ -161,7 +187,7 @@ class PostgresqlDatabase:
                 self._url, connect_timeout=_CONNECT_SECONDS, application_name=_SCHEMA, **_KEEPALIVE, **password
             )
             mine = psycopg.connect(whole, autocommit=True, options=_OPTIONS)
-            self._local.connection, self._local.pid = mine, os.getpid()
+            self._local.connection, self._local.pid, self._local.fits = mine, os.getpid(), False
         return mine
 
     @contextmanager
@@ -194,6 +220,11 @@ class _Session:
         put = sql.replace("?", "%s") if isinstance(values, tuple) else _NAMED.sub(r"%(\1)s", sql)
         known: Any = values
         return self._connection.execute(put.encode(), known or None)
+
+
+def _version(connection: "psycopg.Connection[Row]") -> int:
+    found = connection.execute("SELECT version FROM schema_version").fetchone()
+    return found[0] if found else 0
 
 
 def _said(error: psycopg.Error) -> str:

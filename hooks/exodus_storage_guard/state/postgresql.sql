@@ -86,4 +86,4 @@ CREATE TABLE samples (
 
 -- When a run was last heard of: one that is silent for long has died, wherever it ran.
 CREATE TABLE runs (owner TEXT PRIMARY KEY, beat_at BIGINT NOT NULL);
-CREATE TABLE schema_version AS SELECT 2 AS version;
+CREATE TABLE schema_version (version INTEGER NOT NULL);

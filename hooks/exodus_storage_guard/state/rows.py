@@ -9,7 +9,7 @@ from exodus_storage_guard.model import Capacity, Entry, HistoryEvent, ObjectStat
 
 Row = tuple[Any, ...]
 ENTRY = "key, bytes, etag, modified_at, state, since, sha256, copy, held, owner, failures, retry_at, note"
-ENTRY += ", recorded_at, recorded_sha256"
+ENTRY += ", recorded_at, recorded_sha256, copy_mark"
 RESERVATION = "id, key, bytes, charged_bytes, created_at, expires_at, owner, committed_at"
 SAMPLE = "at, source, total_bytes, used_bytes, free_bytes, free_files"
 
@@ -62,6 +62,7 @@ def entry(row: Row) -> Entry:
         note,
         recorded_at,
         recorded,
+        copy_mark,
     ) = row
     stored = StoredObject(os.fsdecode(key), size, etag, datetime_of(modified_at))
     return Entry(
@@ -77,6 +78,7 @@ def entry(row: Row) -> Entry:
         note,
         datetime_or_none(recorded_at),
         recorded,
+        copy_mark,
     )
 
 

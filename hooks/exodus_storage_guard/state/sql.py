@@ -29,9 +29,12 @@ _AT_REST = "state IN ('resident', 'premigrated', 'failed', 'quarantined')"
 _RESERVE = f"INSERT INTO reservations ({rows.RESERVATION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _FAILURES = (Event.COPY_FAILED, Event.COPY_DIFFERED)
 _CHANGE = """UPDATE objects SET state = ?, since = ?, owner = ?, retry_at = ?, note = ?,
-  sha256 = coalesce(?, sha256), copy = coalesce(?, copy), held = coalesce(?, held), failures = ?,
-  bytes = ?, etag = ?, modified_at = ?
-WHERE key = ? AND state = ? AND bytes = ? AND etag = ? AND owner IS NOT DISTINCT FROM ? AND held = ?"""
+  sha256 = coalesce(?, sha256), copy = coalesce(?, copy), copy_mark = coalesce(?, copy_mark),
+  held = coalesce(?, held), failures = ?, bytes = ?, etag = ?, modified_at = ?
+WHERE key = ? AND state = ? AND bytes = ? AND etag = ? AND owner IS NOT DISTINCT FROM ?"""
+# A hold stops what has not begun; what has is brought to its end, and then held.
+_IF_HELD_AS_READ = "AND held = ?"
+_BEGINNINGS = (Event.COPY_BEGUN, Event.RELEASE_BEGUN, Event.PRUNE_BEGUN)
 
 
 class SqlCatalogue:
@@ -202,11 +205,15 @@ class SqlCatalogue:
         state, stored = after(entry.state, change.event), change.stored or entry.stored
         failures = entry.failures + 1 if change.event in _FAILURES else 0
         new = (state.value, instant(at), change.owner, rows.instant_or_none(change.retry_at), rows.text(change.reason))
-        more = (change.sha256, rows.key_bytes_or_none(change.copy), rows.flag_or_none(change.hold), failures)
-        identity = (stored.bytes, stored.etag, instant(stored.last_modified))
+        proof = (change.sha256, rows.key_bytes_or_none(change.copy), change.copy_mark)
+        more = (rows.flag_or_none(change.hold), failures, stored.bytes, stored.etag, instant(stored.last_modified))
         key = rows.key_bytes(entry.key)
-        as_read = (key, entry.state.value, entry.bytes, entry.stored.etag, entry.owner, int(entry.held))
-        if not session.execute(_CHANGE, (*new, *more, *identity, *as_read)).rowcount:
+        as_read = (key, entry.state.value, entry.bytes, entry.stored.etag, entry.owner)
+        begins = change.event in _BEGINNINGS
+        sql = f"{_CHANGE} {_IF_HELD_AS_READ if begins else ''} RETURNING held"
+        condition = (*as_read, int(entry.held)) if begins else as_read
+        held = session.execute(sql, (*new, *proof, *more, *condition)).fetchone()
+        if held is None:
             return None
         sha256 = change.sha256 or entry.sha256
         told = "forgotten" if change.event is Event.FORGOTTEN else state.value
@@ -218,7 +225,8 @@ class SqlCatalogue:
             since=at,
             sha256=sha256,
             copy=change.copy or entry.copy,
-            held=entry.held if change.hold is None else change.hold,
+            copy_mark=change.copy_mark or entry.copy_mark,
+            held=bool(held[0]),
             owner=change.owner,
             failures=failures,
             retry_at=change.retry_at,
@@ -241,13 +249,14 @@ class SqlCatalogue:
 
     def adopt(self, entry: Entry, reason: str) -> bool:
         """Write down an object that is known from its manifest."""
-        insert = """INSERT INTO objects (key, bytes, etag, modified_at, state, since, found_at, sha256, copy)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"""
+        insert = """INSERT INTO objects (key, bytes, etag, modified_at, state, since, found_at, sha256, copy,
+            copy_mark) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"""
         stored, key, at = entry.stored, rows.key_bytes(entry.key), instant(entry.since)
         values = (key, stored.bytes, stored.etag, instant(stored.last_modified), entry.state.value, at, at)
 
         def work(session: Session) -> bool:
-            if not session.execute(insert, (*values, entry.sha256, rows.key_bytes_or_none(entry.copy))).rowcount:
+            proof = (entry.sha256, rows.key_bytes_or_none(entry.copy), entry.copy_mark)
+            if not session.execute(insert, (*values, *proof)).rowcount:
                 return False
             _note(session, entry.since, key, entry.state.value, stored.bytes, entry.sha256, reason)
             return True

@@ -74,4 +74,3 @@ CREATE TABLE samples (
 ) STRICT;
 -- When a run was last heard of: one that is silent for long has died, wherever it ran.
 CREATE TABLE runs (owner TEXT PRIMARY KEY, beat_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-PRAGMA user_version = 2;

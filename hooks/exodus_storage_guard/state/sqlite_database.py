@@ -6,7 +6,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
-from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,14 +13,13 @@ from exodus_common.errors import TryLater
 from exodus_common.terminal import printable
 from exodus_storage_guard.batches import batches
 from exodus_storage_guard.errors import NotInitialised, StateFailed
-from exodus_storage_guard.state.database import Session, Values, Writing, wrong_schema
+from exodus_storage_guard.state.database import SCHEMA_VERSION, Session, Values, Writing, scripts
 from exodus_storage_guard.state.rows import Row
 
 T = TypeVar("T")
 _BUSY_SECONDS = 30.0
 _FILE_MODE, _FOLDER_MODE = 0o660, 0o2770
 _BALLAST_BYTES = 4 * 1024 * 1024
-_SCHEMA_VERSION = 2
 _BATCH = 5_000
 _RECORDED = "key BLOB, created_at INTEGER, sha256 TEXT"
 _LISTED = "key BLOB, bytes INTEGER, etag TEXT, modified_at INTEGER"
@@ -50,8 +48,19 @@ class SqliteDatabase:
         which = os.getpid(), durable
         if which not in mine:
             self._look_for_file()
-            mine[which] = self._open(durable=durable)
+            mine[which] = self._fit(self._open(durable=durable))
         return mine[which]
+
+    def _fit(self, opened: sqlite3.Connection) -> sqlite3.Connection:
+        """See that the tables are those this program knows; older ones are brought up, newer ones refused."""
+        with self.translated():
+            version = _version(opened)
+            if version == 0:
+                opened.close()
+                raise NotInitialised(f"the catalogue {self._shown} is empty; run: exodus-storage-guard init")
+            if version != SCHEMA_VERSION:
+                self._bring_up(opened)
+        return opened
 
     def _look_for_file(self) -> None:
         try:
@@ -81,15 +90,21 @@ class SqliteDatabase:
             os.close(descriptor)
         except OSError as error:
             raise StateFailed(f"cannot make the catalogue {self._shown}: {error.strerror}") from error
-        with self.translated(), closing(self._open(durable=True)) as made, self.transaction(made) as connection:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                script = files("exodus_storage_guard.state").joinpath("sqlite.sql").read_text("utf-8")
-                for statement in _statements(script):
-                    connection.execute(statement)
-            elif version != _SCHEMA_VERSION:
-                raise StateFailed(wrong_schema(self._shown, version, _SCHEMA_VERSION))
+        with self.translated(), closing(self._open(durable=True)) as made:
+            self._bring_up(made)
         self.load_ballast()
+
+    def _bring_up(self, made: sqlite3.Connection) -> None:
+        """Make the tables, or make those of an older program what this one knows, in one transaction."""
+        with self.transaction(made) as connection:
+            version = _version(connection)
+            try:
+                for script in scripts("sqlite", version):
+                    for statement in _statements(script):
+                        connection.execute(statement)
+            except ValueError as error:
+                raise StateFailed(f"the catalogue {self._shown}: {error}") from None
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def load_ballast(self) -> None:
         """Write the ballast anew, where there is room for it."""
@@ -223,6 +238,11 @@ class SqliteDatabase:
 def _free_bytes(folder: Path) -> int:
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -1,45 +1,20 @@
-"""The stories of `init` and `rebuild`: make the state, try the settings out, and make a lost catalogue anew."""
+"""The story of `rebuild`: make a lost catalogue anew, from the archive's manifests and the store."""
 
-import uuid
 from collections import Counter
-from dataclasses import dataclass
 
 from exodus_common.terminal import printable
-from exodus_storage_guard.capacity import measurement
-from exodus_storage_guard.errors import StoreFailed
-from exodus_storage_guard.model import Entry, ObjectState, StoredObject, Total
-from exodus_storage_guard.settings import marks
+from exodus_storage_guard.model import Entry, ObjectState, StoredObject
 from exodus_storage_guard.tiering.archive import Manifest
 from exodus_storage_guard.tiering.copy_names import MANIFEST, OURS, key_of
+from exodus_storage_guard.tiering.initialise import Initialised, mark
 from exodus_storage_guard.tiering.run import Run
 from exodus_storage_guard.tiering.sync import sync
-
-
-@dataclass(frozen=True, slots=True)
-class Initialised:
-    """Report what `init` or `rebuild` found; `adopted` counts plain files of an archive that was made by hand."""
-
-    listed: Total
-    archived: int = 0
-    problems: tuple[str, ...] = ()
-    adopted: int = 0
-
-
-def initialise(run: Run) -> Initialised:
-    """Try the settings against the real store and archive, mark the archive as ours, make the first catalogue."""
-    run.catalogue.create()
-    _mark(run)
-    measured = run.measure()
-    if measured is None:
-        raise StoreFailed(measurement.unmeasured(run.settings))
-    marks(run.settings, measured.total_bytes)
-    return Initialised(sync(run).listed)
 
 
 def rebuild(run: Run) -> Initialised:
     """Make a lost catalogue from the store and the archive's manifests; what is known already stays as it is."""
     run.catalogue.create()
-    _mark(run)
+    mark(run)
     listed = sync(run).listed
     counted, problems = Counter[str](), list[str]()
     for stored in run.proving_archive.store.listing():
@@ -82,10 +57,3 @@ def _adopted(run: Run, copy: StoredObject) -> Manifest | None:
     found = Manifest(key, copy.bytes, sha256, "", "", {}, copy.last_modified, now, run.store.name)
     archive.describe(copy.key, found)
     return found
-
-
-def _mark(run: Run) -> None:
-    """Mark the archive, or take over the mark that it bears."""
-    if run.archive is not None:
-        wanted = run.catalogue.settled().get("archive", uuid.uuid4().hex)
-        run.catalogue.settle("archive", run.archive.mark(wanted, run.clock.now()))
