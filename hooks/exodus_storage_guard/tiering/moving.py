@@ -129,8 +129,7 @@ class Mover:
 
     @property
     def _workers(self) -> Workers:
-        sweep = self.run.settings.sweep
-        return Workers(sweep.parallel, self.pulse, sweep.request_timeout_seconds)
+        return self.run.workers(self.pulse)
 
 
 def _freed(moved: Sequence[Moved]) -> int:

@@ -18,6 +18,7 @@ from exodus_storage_guard.stores import opening as stores
 from exodus_storage_guard.stores.contract import Store
 from exodus_storage_guard.tiering.archive import Archive
 from exodus_storage_guard.tiering.heartbeat import DEAD_AFTER_SECONDS, heartbeat
+from exodus_storage_guard.tiering.workers import Pulse, Workers
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,10 @@ class Run:
             return processes.is_alive(owner)
         silent_seconds = self.catalogue.silent_seconds(owner)
         return silent_seconds is not None and silent_seconds < DEAD_AFTER_SECONDS
+
+    def workers(self, pulse: Pulse) -> Workers:
+        """Give who does several things at once, as many as the settings say, and does not wait for one that hangs."""
+        return Workers(self.settings.sweep.parallel, pulse, self.settings.sweep.request_timeout_seconds)
 
     def heartbeat(self) -> AbstractContextManager[None]:
         """Show signs of life for the time of a block."""

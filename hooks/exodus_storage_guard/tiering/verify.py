@@ -12,7 +12,7 @@ from exodus_storage_guard.state.contract import Change
 from exodus_storage_guard.tiering.archive import Archive
 from exodus_storage_guard.tiering.recall import Recalled
 from exodus_storage_guard.tiering.run import Run
-from exodus_storage_guard.tiering.workers import Pulse, Workers
+from exodus_storage_guard.tiering.workers import Pulse
 from exodus_storage_guard.transitions import Event
 
 
@@ -20,7 +20,7 @@ def verify(run: Run, sample: int | None) -> Iterator[Recalled]:
     """Verify every copy, or a random sample; what is missing or differs is written down, and is an error."""
     archive = run.proving_archive
     pulse = Pulse(run.clock)
-    workers = Workers(run.settings.sweep.parallel, pulse, run.settings.sweep.request_timeout_seconds)
+    workers = run.workers(pulse)
     copied = run.catalogue.in_state(ObjectState.ARCHIVED, ObjectState.PREMIGRATED, ObjectState.LOST)
     entries: Iterator[Entry] = (entry for entry in copied if entry.copy is not None)
     if sample is not None:
