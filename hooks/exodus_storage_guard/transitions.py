@@ -70,7 +70,7 @@ TRANSITIONS: Mapping[Event, Mapping[State, State]] = {
     },
     Event.COPY_PROVEN: {State.COPYING: State.PREMIGRATED},
     Event.COPY_FAILED: {State.COPYING: State.FAILED},
-    Event.COPY_DIFFERED: {State.COPYING: State.QUARANTINED},
+    Event.COPY_DIFFERED: {State.COPYING: State.QUARANTINED, State.RELEASING: State.QUARANTINED},
     Event.COPY_ABANDONED: {State.COPYING: State.RESIDENT},
     Event.RELEASE_BEGUN: {State.PREMIGRATED: State.RELEASING},
     Event.RELEASED: {State.RELEASING: State.ARCHIVED},
@@ -81,7 +81,11 @@ TRANSITIONS: Mapping[Event, Mapping[State, State]] = {
     Event.RECALL_BEGUN: {State.ARCHIVED: State.RECALLING},
     Event.RECALLED: {State.RECALLING: State.PREMIGRATED},
     Event.RECALL_FAILED: {State.RECALLING: State.ARCHIVED},
-    Event.COPY_LOST: {State.ARCHIVED: State.LOST, State.PREMIGRATED: State.RESIDENT},
+    Event.COPY_LOST: {
+        State.ARCHIVED: State.LOST,
+        State.PREMIGRATED: State.RESIDENT,
+        State.RELEASING: State.RESIDENT,
+    },
     Event.COPY_FOUND: {State.GONE: State.ARCHIVED, State.LOST: State.ARCHIVED, State.RESIDENT: State.PREMIGRATED},
     Event.FORGOTTEN: {State.ARCHIVED: State.GONE, State.LOST: State.GONE},
 }

@@ -280,6 +280,7 @@ class Play:
     def do_damage_copy(self) -> None:
         name = self.one_of(self.world.archive)
         if name:
+            self.world.clock.wait(2)  # no server tells two times of one second apart
             old = self.world.archive[name]
             content = bytes(len(old.content))
             self.world.archive[name] = replace(self.world.thing(content, self.world.clock.true), kind=old.kind)
@@ -289,6 +290,7 @@ class Play:
         self.archive_backup = {name: thing for name, thing in self.world.archive.items() if name != MARK}
 
     def do_restore_archive(self) -> None:
+        self.world.clock.wait(2)
         self.world.restore_archive(self.archive_backup)
 
     def do_unmount(self) -> None:

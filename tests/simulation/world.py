@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -140,6 +140,7 @@ class World:
         for name in {*self.archive, *before}:
             if self.archive.get(name) != before.get(name):
                 self.spoil(name)
-        mark = {MARK: self.archive[MARK]} if MARK in self.archive else {}
+        kept = {name: thing for name, thing in self.archive.items() if name == MARK or thing == before.get(name)}
+        restored = {name: replace(thing, modified_at=self.clock.true) for name, thing in before.items()}
         self.archive.clear()
-        self.archive.update(before | mark)
+        self.archive.update(restored | kept)

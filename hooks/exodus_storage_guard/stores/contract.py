@@ -30,6 +30,9 @@ class Store(Protocol):
     def stat(self, key: str) -> StoredObject | None:
         """Describe an object; None where there is none."""
 
+    def stat_all(self, keys: Sequence[str], moved: Moved = nobody) -> Mapping[str, StoredObject]:
+        """Describe those of the keys under which there is an object; `moved` is told after each answer."""
+
     def open(self, key: str) -> AbstractContextManager[tuple[StoredObject, Chunks]]:
         """Describe an object and stream its bytes, all of them of what is described.
 

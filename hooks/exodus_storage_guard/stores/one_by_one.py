@@ -18,6 +18,17 @@ def delete_one_by_one(store: Store, batch: Sequence[StoredObject]) -> Mapping[st
     return failed
 
 
+def stat_one_by_one(store: Store, keys: Sequence[str], moved: Moved) -> Mapping[str, StoredObject]:
+    """Do what `Store.stat_all` promises."""
+    found = dict[str, StoredObject]()
+    for key in keys:
+        stored = store.stat(key)
+        if stored is not None:
+            found[key] = stored
+        moved(0)
+    return found
+
+
 def present_one_by_one(store: Store, keys: Sequence[str], moved: Moved) -> Collection[str]:
     """Do what `Store.present` promises."""
     found = set[str]()

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,12 +11,13 @@ from datetime import datetime
 from exodus_common.render import instant, json_text
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import NotInitialised, ObjectChanged, ObjectMissing, StoreFailed
-from exodus_storage_guard.model import StoredObject
+from exodus_storage_guard.model import Entry, StoredObject
 from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
 from exodus_storage_guard.tiering.copy_names import copy_name, manifest_name, other_copy_name
 
 MARK = ".exodus-storage-guard.json"
 _QUARANTINE = ".exodus-quarantine"
+PROBE = ".exodus-probe"
 _TAKEN_FROM_BYTES = 1024 * 1024  # below, sending the bytes once more costs less than asking for a copy
 
 Reading = Callable[[], AbstractContextManager[tuple[StoredObject, Chunks]]]
@@ -125,6 +126,25 @@ class Archive:
         """Stream a copy."""
         return self.store.open(name)
 
+    def try_out(self) -> None:
+        """See that the archive takes an object and gives it back; raise `StoreFailed` where it does not."""
+        content = os.urandom(16)
+        self.store.write_small(PROBE, content)
+        if self.store.read_small(PROBE) != content:
+            raise StoreFailed(f"{self.name}: what was written there is not read back")
+        self.remove(PROBE)
+
+    def look(self, names: Sequence[str], moved: Moved = nobody) -> Mapping[str, str | None]:
+        """Say how each copy that is there and its manifest look (`looks_of`); None where that tells nothing."""
+        found = self.store.stat_all([one for name in names for one in (name, manifest_name(name))], moved)
+        seen = {one: looks_of(stored) for one, stored in found.items()}
+        return {name: _mark(seen[name], seen.get(manifest_name(name))) for name in names if name in seen}
+
+    def describes(self, name: str, entry: Entry) -> bool:
+        """Tell whether a copy's manifest says that it is this very object's."""
+        found = self.manifest(name)
+        return found is not None and (found.key, found.bytes, found.sha256) == (entry.key, entry.bytes, entry.sha256)
+
     def quarantine(self, name: str, moved: Moved = nobody) -> None:
         """Put a copy that differs aside, under a name that nobody takes for an archived object."""
         self.store.move(name, f"{_QUARANTINE}/{os.urandom(4).hex()}-{name}", moved)
@@ -144,6 +164,20 @@ class Archive:
             stored = self.store.stat(each)
             if stored is not None:
                 self.store.delete(stored)
+
+
+def looks_of(stored: StoredObject | None) -> str | None:
+    """Say what tells an object from any other that may take its place; None where its server says too little.
+
+    A listing and a look at one object differ in what is below a second.
+    """
+    if stored is None or not stored.etag:
+        return None
+    return f"{stored.bytes} {stored.etag} {stored.last_modified.timestamp():.0f}"
+
+
+def _mark(copy: str | None, manifest: str | None) -> str | None:
+    return None if copy is None or manifest is None else f"{copy} | {manifest}"
 
 
 def _hashed(chunks: Chunks, update: Callable[[bytes], None]) -> Chunks:

@@ -9,7 +9,7 @@ from exodus_common.terminal import printable
 from exodus_storage_guard.errors import ObjectChanged, StoreFailed
 from exodus_storage_guard.model import Entry, StoredObject
 from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
-from exodus_storage_guard.tiering.archive import Archive, Manifest, digested
+from exodus_storage_guard.tiering.archive import Archive, Manifest, digested, looks_of
 from exodus_storage_guard.tiering.bandwidth import Flow
 
 
@@ -23,6 +23,8 @@ class Proof:
 
     copy: str
     sha256: str
+    looks: str | None
+    """How the copy looked before it was read back (`archive.looks_of`)."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Copier:
             return self._source(entry)
 
         copy = self.archive.copy(self.store, entry.stored, read, self.moved)
+        looks = looks_of(self.archive.store.stat(copy.name))
         read_back = self.archive.sha256(copy.name, self.moved)
         sha256 = copy.sha256 or (read_back if read_back == entry.recorded_sha256 else digested(read)[1])
         if read_back != sha256:
@@ -61,7 +64,7 @@ class Copier:
                 f"the record has {entry.recorded_sha256}; it stays where it is, and its copy is put aside"
             )
         self.archive.describe(copy.name, _manifest(copy.source, sha256, self.clock, self.store.name))
-        return Proof(copy.name, sha256)
+        return Proof(copy.name, sha256, looks)
 
     @contextmanager
     def _source(self, entry: Entry) -> Iterator[tuple[StoredObject, Chunks]]:

@@ -1,25 +1,23 @@
 """Move objects from the store to the archive: announce, do, look, write down; a batch at a time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 
 from exodus_common.errors import ExodusError
-from exodus_storage_guard.batches import batches
 from exodus_storage_guard.capacity import measurement
-from exodus_storage_guard.errors import NotFreeable, ObjectChanged, ObjectMissing, StoreFull
-from exodus_storage_guard.model import Entry, ObjectState, Verdict
+from exodus_storage_guard.errors import NotFreeable
+from exodus_storage_guard.model import Entry, Verdict
 from exodus_storage_guard.policy import Action, Step
 from exodus_storage_guard.state.contract import Change
-from exodus_storage_guard.tiering.copying import Copier, CopyDiffers, Proof
+from exodus_storage_guard.tiering.copying import CopyDiffers
 from exodus_storage_guard.tiering.deleting import delete
+from exodus_storage_guard.tiering.proving import LONGEST_RETRY, Prover, changed
+from exodus_storage_guard.tiering.releasing import Looked, look
 from exodus_storage_guard.tiering.run import Run
-from exodus_storage_guard.tiering.workers import Pulse, Workers
+from exodus_storage_guard.tiering.workers import Pulse
 from exodus_storage_guard.transitions import Event
 
-_CHANGED_AT_ONCE = 256
 _MOST_FAILURES_IN_A_ROW = 5
-_FIRST_RETRY, _LONGEST_RETRY = timedelta(hours=1), timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,83 +33,79 @@ class Moved:
 
 @dataclass
 class Mover:
-    """Do the steps of a sweep, a batch at a time; `stopped` says why it cannot go on."""
+    """Do the steps of a sweep, a batch at a time; without a prover, objects are pruned."""
 
     run: Run
-    copier: Copier | None
+    prover: Prover | None
     pulse: Pulse
-    stopped: str = ""
-    differing: list[str] = field(default_factory=list)
+    _unproven: list[Entry] = field(default_factory=list)
+    _stopped: str = ""
     _failures_in_a_row: int = 0
+
+    @property
+    def stopped(self) -> str:
+        """Say why it cannot go on; nothing where it can."""
+        return self._stopped or (self.prover.stopped if self.prover else "")
+
+    @property
+    def differing(self) -> Sequence[str]:
+        """Say which copies were not what they should be."""
+        return self.prover.differing if self.prover else ()
 
     def free(self, steps: Sequence[Step]) -> list[Moved]:
         """Archive what is not yet, release all of it; or prune."""
-        pruning = [step.entry for step in steps if step.action is Action.PRUNE]
+        why = {step.entry.key: step.reason for step in steps}
+        moved = self._delete([step.entry for step in steps if step.action is Action.PRUNE], Action.PRUNE, why)
+        moved += self._delete([step.entry for step in steps if step.action is Action.RELEASE], Action.RELEASE, why)
+        # What is proven no more, as the last look showed, is copied like what never was.
+        again = [entry for entry in self._unproven if entry.key in why]
+        self._unproven = []
         archiving = [step.entry for step in steps if step.action is Action.ARCHIVE]
-        ready = [step.entry for step in steps if step.action is Action.RELEASE]
-        proven, moved = self.prove(archiving)
-        reasons = {step.entry.key: step for step in steps}
-        before, kept = self.run.measure(), len(moved)
-        moved += self._delete(pruning, Action.PRUNE, reasons)
-        for action, entries in ((Action.RELEASE, ready), (Action.ARCHIVE, proven)):
-            moved += self._delete(entries, action, reasons)
-        measurement.note_released(
-            self.run.settings, self.run.catalogue, before, _freed(moved[kept:]), self.run.clock.now()
-        )
-        order = {key: number for number, key in enumerate(reasons)}
-        return sorted(moved, key=lambda one: order[one.key])
+        proven, failed = self.prove([*archiving, *again])
+        moved += failed + self._delete(proven, Action.ARCHIVE, why)
+        order = {key: number for number, key in enumerate(why)}
+        last = {one.key: one for one in moved}
+        return sorted(last.values(), key=lambda one: order[one.key])
 
     def prove(self, entries: Sequence[Entry], why: str = "to be released") -> tuple[list[Entry], list[Moved]]:
         """Copy objects and prove the copies; give those that are premigrated now, and what became of the others."""
-        claimed = self._changed(Change(entry, Event.COPY_BEGUN, why, owner=self.run.owner) for entry in entries)
-        if not claimed:
+        if not entries:
             return [], []
-        assert self.copier is not None, "objects are copied where there is an archive"
-        changes, failed = list[Change](), list[Moved]()
-        for entry, result in self._workers.over(self.copier.prove, claimed):
-            if isinstance(result, Proof):
-                reason = "copied, read back, and found to be the same"
-                changes.append(Change(entry, Event.COPY_PROVEN, reason, sha256=result.sha256, copy=result.copy))
-                self._failures_in_a_row = 0
-            else:
-                changes.append(self._failure(entry, result))
-                failed.append(_failed(entry, Action.ARCHIVE, result))
-        proven = [entry for entry in self._changed(changes) if entry.state is ObjectState.PREMIGRATED]
-        return proven, failed
+        assert self.prover is not None, "objects are copied where there is an archive"
+        proven, failed = self.prover.prove(entries, why)
+        return proven, [_failed(entry, Action.ARCHIVE, error) for entry, error in failed]
 
-    def _failure(self, entry: Entry, error: Exception) -> Change:
-        now = self.run.clock.now()
-        if isinstance(error, ObjectChanged | ObjectMissing):
-            return Change(entry, Event.COPY_ABANDONED, str(error))
-        if isinstance(error, StoreFull):
-            self.stopped = f"the archive is full: {error}"
-            return Change(entry, Event.COPY_ABANDONED, str(error))
-        self._failures_in_a_row += 1
-        if self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
-            self.stopped = self.stopped or f"{self._failures_in_a_row} copies in a row failed: {error}"
-        if isinstance(error, CopyDiffers):
-            self.differing.append(str(error))
-            return Change(entry, Event.COPY_DIFFERED, str(error), retry_at=now + _LONGEST_RETRY)
-        return Change(entry, Event.COPY_FAILED, str(error), retry_at=_retry_at(entry, now))
-
-    def _delete(self, entries: Sequence[Entry], action: Action, steps: dict[str, Step]) -> list[Moved]:
-        """Delete exactly what was proven; what was changed meanwhile stays."""
-        begun, done, undone = _DELETIONS[action is Action.PRUNE]
-        claimed = self._changed(
-            Change(entry, begun, steps[entry.key].reason, owner=self.run.owner) for entry in entries
+    def _delete(self, entries: Sequence[Entry], action: Action, why: Mapping[str, str]) -> list[Moved]:
+        """Delete exactly what was proven and is seen to be so at this moment; the rest stays."""
+        if not entries or self.stopped:
+            return []
+        run, (begun, done, undone) = self.run, _DELETIONS[action is Action.PRUNE]
+        claimed = changed(run, (Change(entry, begun, why[entry.key], owner=run.owner) for entry in entries))
+        looked = Looked(claimed) if action is Action.PRUNE else self._looked_at(claimed)
+        before = run.measure()
+        left = delete(run.store, [entry.stored for entry in looked.proven], run.workers(self.pulse))
+        gone = [entry for entry in looked.proven if entry.key not in left]
+        errors = [*looked.errors, *((entry, left[entry.key]) for entry in looked.proven if entry.key in left)]
+        changed(run, [Change(entry, done, why[entry.key]) for entry in gone])
+        changed(run, [self._undeleted(entry, undone, error) for entry, error in errors])
+        self._unproven += changed(run, looked.changes)
+        measurement.note_released(
+            run.settings, run.catalogue, before, sum(entry.bytes for entry in gone), run.clock.now()
         )
-        left = delete(self.run.store, [entry.stored for entry in claimed], self._workers)
-        changes, moved = list[Change](), list[Moved]()
-        for entry in claimed:
-            error = left.get(entry.key)
-            if error is not None:
-                changes.append(self._undeleted(entry, undone, error))
-                moved.append(_failed(entry, action, error))
-            else:
-                changes.append(Change(entry, done, steps[entry.key].reason))
-                moved.append(Moved(entry.key, entry.bytes, action, steps[entry.key].reason, Verdict.OK))
-        self._changed(changes)
-        return moved
+        moved = [Moved(entry.key, entry.bytes, action, why[entry.key], Verdict.OK) for entry in gone]
+        moved += [_failed(entry, action, error) for entry, error in errors]
+        return moved + [_failed(one.entry, action, CopyDiffers(one.reason)) for one in looked.changes]
+
+    def _looked_at(self, claimed: Sequence[Entry]) -> Looked:
+        """Look at the archive; where it cannot be seen, or is not ours any more, nothing is deleted."""
+        try:
+            archive = self.run.proving_archive
+            looked = look(archive, claimed, self.run.workers(self.pulse), self.run.clock.now())
+            self.run.see_mark()
+        except ExodusError as error:
+            self._stopped = str(error)
+            return Looked(errors=[(entry, error) for entry in claimed])
+        return looked
 
     def _undeleted(self, entry: Entry, undone: Event, error: Exception) -> Change:
         """Leave what the store does not give up for a day: more of the same kind would free no more."""
@@ -119,32 +113,14 @@ class Mover:
             return Change(entry, undone, str(error))
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
-            self.stopped = self.stopped or f"{self._failures_in_a_row} objects in a row are not freeable: {error}"
-        return Change(entry, undone, str(error), retry_at=self.run.clock.now() + _LONGEST_RETRY)
-
-    def _changed(self, changes: Iterable[Change]) -> list[Entry]:
-        """Write down in several transactions, since those of others wait for each."""
-        now, parts = self.run.clock.now(), batches(changes, _CHANGED_AT_ONCE)
-        return [entry for part in parts for entry in self.run.catalogue.change(part, now)]
-
-    @property
-    def _workers(self) -> Workers:
-        return self.run.workers(self.pulse)
-
-
-def _freed(moved: Sequence[Moved]) -> int:
-    return sum(one.bytes for one in moved if one.verdict is Verdict.OK)
+            self._stopped = self._stopped or f"{self._failures_in_a_row} objects in a row are not freeable: {error}"
+        return Change(entry, undone, str(error), retry_at=self.run.clock.now() + LONGEST_RETRY)
 
 
 _DELETIONS = {
     False: (Event.RELEASE_BEGUN, Event.RELEASED, Event.RELEASE_FAILED),
     True: (Event.PRUNE_BEGUN, Event.PRUNED, Event.PRUNE_FAILED),
 }
-
-
-def _retry_at(entry: Entry, now: datetime) -> datetime:
-    """Wait an hour, then ever longer."""
-    return now + min(_FIRST_RETRY * (1 << min(entry.failures, 10)), _LONGEST_RETRY)
 
 
 def _failed(entry: Entry, action: Action, error: object) -> Moved:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 
 from exodus_common.clock import Clock
 from exodus_common.errors import SettingsInvalid
-from exodus_storage_guard import processes
+from exodus_storage_guard import policy, processes
 from exodus_storage_guard.capacity import measurement
 from exodus_storage_guard.errors import NotInitialised
-from exodus_storage_guard.model import Capacity, ObjectState, Total
+from exodus_storage_guard.model import Capacity, ObjectState, Reservation, Total
 from exodus_storage_guard.policy import Selection
 from exodus_storage_guard.settings import Settings
 from exodus_storage_guard.state import opening as state
@@ -45,8 +46,13 @@ class Run:
         """Give the archive, once it bears the mark that `init` made; nothing is ever written to another place."""
         if self.archive is None:
             raise SettingsInvalid('there is no [archive]: select.action = "prune" deletes for good')
-        self.archive.check_mark(self.settled("archive"))
+        self.see_mark()
         return self.archive
+
+    def see_mark(self) -> None:
+        """See that the archive is still the one that `init` marked; raise `NotInitialised` where it is not."""
+        assert self.archive is not None
+        self.archive.check_mark(self.settled("archive"))
 
     def settled(self, name: str) -> str:
         """Give what `init` wrote down."""
@@ -61,8 +67,8 @@ class Run:
 
     def selection(self) -> Selection:
         """Say what may be swept now: keys under a reservation are being uploaded."""
-        reservations = self.catalogue.reservations()
-        uploading = frozenset(one.key for one in reservations if one.key and _may_upload(one.owner))
+        now, reservations = self.clock.now(), self.catalogue.reservations()
+        uploading = frozenset(one.key for one in reservations if one.key and _may_upload(one, now))
         return self.settings.selection(uploading)
 
     def lives(self, owner: str) -> bool:
@@ -83,9 +89,11 @@ class Run:
         return heartbeat(self.catalogue, self.owner)
 
 
-def _may_upload(owner: str | None) -> bool:
+def _may_upload(one: Reservation, now: datetime) -> bool:
     """Tell whether an upload may still go on; what has no owner, or one elsewhere, ends by time alone."""
-    return owner is None or processes.is_alive(owner)
+    if one.owner is None or not processes.is_of_this_machine(one.owner):
+        return policy.holds(one, now)
+    return processes.is_alive(one.owner)
 
 
 def in_store(totals: Mapping[ObjectState, Total], states: frozenset[ObjectState]) -> Total:

@@ -16,6 +16,7 @@ from exodus_storage_guard.sizes import shown
 from exodus_storage_guard.tiering.bandwidth import Flow
 from exodus_storage_guard.tiering.copying import Copier
 from exodus_storage_guard.tiering.moving import Moved, Mover
+from exodus_storage_guard.tiering.proving import Prover
 from exodus_storage_guard.tiering.replay import replay
 from exodus_storage_guard.tiering.run import Run
 from exodus_storage_guard.tiering.workers import Pulse
@@ -118,7 +119,8 @@ def _mover(run: Run, progress: Progress) -> tuple[Mover, _Total]:
     archive = run.proving_archive
     archive.store.discard_unfinished(run.clock.now() - _UNFINISHED_FOR)
     flow = Flow(run.settings.sweep.bandwidth_bytes_per_second, run.clock, moved)
-    return Mover(run, Copier(run.store, archive, flow, run.clock, pulse.moved), pulse), total
+    copier = Copier(run.store, archive, flow, run.clock, pulse.moved)
+    return Mover(run, Prover(run, copier, pulse), pulse), total
 
 
 def _aim(run: Run, capacity: Capacity | None, need: Need | None) -> int:

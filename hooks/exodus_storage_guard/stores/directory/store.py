@@ -22,7 +22,7 @@ from exodus_storage_guard.model import Capacity, StoredObject, Total
 from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
 from exodus_storage_guard.stores.directory.files import described, give_name, own, own_folder, write_all
 from exodus_storage_guard.stores.directory.filesystem import measure
-from exodus_storage_guard.stores.one_by_one import delete_one_by_one, present_one_by_one
+from exodus_storage_guard.stores.one_by_one import delete_one_by_one, present_one_by_one, stat_one_by_one
 
 PART = ".exodus-part-"
 
@@ -69,6 +69,10 @@ class DirectoryStore:
         except ObjectMissing:
             return None
         return described(key, status) if stat.S_ISREG(status.st_mode) else None
+
+    def stat_all(self, keys: Sequence[str], moved: Moved = nobody) -> Mapping[str, StoredObject]:
+        """Look at one after the other."""
+        return stat_one_by_one(self, keys, moved)
 
     @contextmanager
     def open(self, key: str) -> Iterator[tuple[StoredObject, Chunks]]:

@@ -14,6 +14,7 @@ from exodus_common.terminal import printable
 from exodus_storage_guard.errors import KeyRefused, NotFreeable, ObjectChanged, ObjectMissing
 from exodus_storage_guard.model import Capacity, StoredObject, Total
 from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
+from exodus_storage_guard.stores.one_by_one import stat_one_by_one
 from exodus_storage_guard.stores.s3.bucket import BucketDoor, Found
 from exodus_storage_guard.stores.s3.presence import present
 from exodus_storage_guard.stores.s3.ranges import listed
@@ -48,6 +49,10 @@ class S3Store:
         """Ask for an object's headers."""
         found = self._door.head(self._named(key))
         return None if found is None else self._without_prefix(found.stored)
+
+    def stat_all(self, keys: Sequence[str], moved: Moved = nobody) -> Mapping[str, StoredObject]:
+        """Look at one after the other."""
+        return stat_one_by_one(self, keys, moved)
 
     @contextmanager
     def open(self, key: str) -> Iterator[tuple[StoredObject, Chunks]]:

@@ -16,7 +16,7 @@ from exodus_storage_guard.errors import KeyRefused, ObjectChanged, ObjectMissing
 from exodus_storage_guard.instants import datetime_of
 from exodus_storage_guard.model import Capacity, StoredObject, Total
 from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
-from exodus_storage_guard.stores.one_by_one import delete_one_by_one, present_one_by_one
+from exodus_storage_guard.stores.one_by_one import delete_one_by_one, present_one_by_one, stat_one_by_one
 from exodus_storage_guard.stores.ssh.door import ANOTHER, MISSING, SshDoor
 
 PART = ".exodus-part-"
@@ -76,6 +76,10 @@ class RemoteStore:
             return _described(key, self._door.ask(_IS_FILE + _STAT, self._named(key)))
         except ObjectMissing:
             return None
+
+    def stat_all(self, keys: Sequence[str], moved: Moved = nobody) -> Mapping[str, StoredObject]:
+        """Look at one after the other."""
+        return stat_one_by_one(self, keys, moved)
 
     @contextmanager
     def open(self, key: str) -> Iterator[tuple[StoredObject, Chunks]]:

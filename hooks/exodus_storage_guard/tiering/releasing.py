@@ -1,0 +1,67 @@
+"""The last look before an original is deleted: what is not seen to be as it was proven stays in the store."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from exodus_common.terminal import printable
+from exodus_storage_guard.errors import ObjectMissing
+from exodus_storage_guard.model import Entry
+from exodus_storage_guard.state.contract import Change
+from exodus_storage_guard.tiering.archive import Archive
+from exodus_storage_guard.tiering.workers import Workers
+from exodus_storage_guard.transitions import Event
+
+
+@dataclass
+class Looked:
+    """Hold what may be deleted now, and what is to be written down of the rest; an error where it could not be seen."""
+
+    proven: list[Entry] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    errors: list[tuple[Entry, Exception]] = field(default_factory=list)
+
+
+def look(archive: Archive, claimed: Sequence[Entry], workers: Workers, now: datetime) -> Looked:
+    """See of each copy, many at once, that it and its manifest look as they did when they were proven.
+
+    A copy that looks otherwise, or of which nobody wrote down how it looks, is read again: its bytes decide.
+    """
+    looked, doubtful = Looked(), list[Entry]()
+    marks = archive.look([entry.copy for entry in claimed if entry.copy is not None], workers.pulse.moved)
+    for entry in claimed:
+        mark = marks.get(entry.copy or "")
+        if mark is not None and mark == entry.copy_mark:
+            looked.proven.append(entry)
+        elif entry.copy in marks:
+            doubtful.append(entry)
+        else:
+            looked.changes.append(Change(entry, Event.COPY_LOST, f"its copy {_shown(entry)} is not in the archive"))
+    for entry, found in workers.over(lambda one: _read_again(archive, one, workers, now), doubtful):
+        if isinstance(found, Exception):
+            looked.errors.append((entry, found))
+        elif found is not None:
+            looked.changes.append(found)
+        else:
+            looked.proven.append(entry)
+    return looked
+
+
+def _read_again(archive: Archive, entry: Entry, workers: Workers, now: datetime) -> Change | None:
+    """Prove a copy once more; give what is to be written down where it is none."""
+    name = entry.copy or ""
+    try:
+        if not archive.describes(name, entry):
+            return Change(entry, Event.COPY_LOST, f"the manifest of its copy {_shown(entry)} is gone or says otherwise")
+        sha256 = archive.sha256(name, workers.pulse.moved)
+    except ObjectMissing:
+        return Change(entry, Event.COPY_LOST, f"its copy {_shown(entry)} is not in the archive")
+    if sha256 == entry.sha256:
+        return None
+    archive.quarantine(name, workers.pulse.moved)
+    reason = f"its copy {_shown(entry)} reads back as {sha256}, and is put aside"
+    return Change(entry, Event.COPY_DIFFERED, reason, retry_at=now)
+
+
+def _shown(entry: Entry) -> str:
+    return printable(entry.copy or "")
