@@ -38,6 +38,8 @@ class Mover:
     run: Run
     prover: Prover | None
     pulse: Pulse
+    copies_again: bool = True
+    """Whether what is proven no more, as the last look shows, is copied at once like what never was."""
     _unproven: list[Entry] = field(default_factory=list)
     _stopped: str = ""
     _failures_in_a_row: int = 0
@@ -57,11 +59,11 @@ class Mover:
         why = {step.entry.key: step.reason for step in steps}
         moved = self._delete([step.entry for step in steps if step.action is Action.PRUNE], Action.PRUNE, why)
         moved += self._delete([step.entry for step in steps if step.action is Action.RELEASE], Action.RELEASE, why)
-        # What is proven no more, as the last look showed, is copied like what never was.
-        again = [entry for entry in self._unproven if entry.key in why]
-        self._unproven = []
         archiving = [step.entry for step in steps if step.action is Action.ARCHIVE]
-        proven, failed = self.prove([*archiving, *again])
+        if self.copies_again:
+            archiving += self._unproven
+        self._unproven = []
+        proven, failed = self.prove(archiving)
         moved += failed + self._delete(proven, Action.ARCHIVE, why)
         order = {key: number for number, key in enumerate(why)}
         last = {one.key: one for one in moved}

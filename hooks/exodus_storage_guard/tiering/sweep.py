@@ -69,6 +69,7 @@ def sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high:
 
 def _sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high: bool, progress: Progress) -> Report:
     mover, flow_total = _mover(run, progress)
+    mover.copies_again = not premigrated_only
     replay(run)
     capacity = run.measure()
     aim = max(0, _aim(run, capacity, need) - _freed_by_others(run) - _on_its_way(run))

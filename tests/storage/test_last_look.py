@@ -1,0 +1,226 @@
+"""Nothing is deleted on anybody's word: the copy is looked at again immediately before its original goes.
+
+Over folders, and over buckets of each server with archives of each kind.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+
+from exodus_storage_guard.errors import StoreFailed
+from exodus_storage_guard.model import Need, StoredObject, Verdict
+from exodus_storage_guard.state.sql import SqlCatalogue
+from exodus_storage_guard.stores.contract import Store
+from exodus_storage_guard.tiering import sweep
+from exodus_storage_guard.tiering.archive import MARK
+from exodus_storage_guard.tiering.copy_names import manifest_name
+from exodus_storage_guard.tiering.run import Run
+from tests.parts.bucketed import IN_FOLDERS, KINDS, Kind, platform_of
+from tests.parts.doors import replace_methods
+from tests.parts.guard import MIB, Guarded, apk_key, swept
+
+SHORT = {IN_FOLDERS[0], Kind("minio", "same-server", "sqlite"), Kind("versitygw", "ssh", "postgresql")}
+KEYS = [apk_key(number) for number in range(4)]
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(kind, marks=() if kind in SHORT else pytest.mark.full, id="-".join(kind))
+        for kind in (*IN_FOLDERS, *KINDS)
+    ]
+)
+def platform(request: pytest.FixtureRequest, tmp_path: Path) -> Guarded:
+    """Give four old objects, all of them premigrated, in a store that is below its low mark."""
+    found = platform_of(request.param, tmp_path, request.getfixturevalue)
+    found.write(capacity={"total_bytes": "8 MiB"}, sweep={"premigrate": "100%"}, admission={"emergency_reserve": 0})
+    found.fill(4, oldest=400, newest=200)
+    assert found("init").exit_code == 0
+    assert swept(found.run()).freed_bytes == 0
+    assert found.states()["premigrated"] == 4
+    return found
+
+
+def archive_of(run: Run) -> Store:
+    assert run.archive is not None
+    return run.archive.store
+
+
+def removed(store: Store, name: str) -> None:
+    present = store.stat(name)
+    assert present is not None
+    store.delete(present)
+
+
+def damaged(store: Store, name: str) -> None:
+    with store.open(name) as (found, chunks):
+        content = b"".join(chunks)
+    removed(store, name)
+    store.put(found, [bytes([content[0] ^ 1]) + content[1:]])
+
+
+def need_all(platform: Guarded) -> dict[str, str]:
+    """Sweep for more than all there is; give what became of each object."""
+    found = platform("sweep", "--need", "8 MiB", "--premigrated-only", "--json").json
+    return {one["key"]: one["verdict"] for one in found["objects"]}
+
+
+def test_an_original_stays_whose_copy_is_gone_or_other_since_it_was_proven(platform: Guarded) -> None:
+    before = platform.contents()
+    archive = archive_of(platform.run())
+    removed(archive, KEYS[0])
+    removed(archive, KEYS[1])
+    damaged(archive, KEYS[2])
+
+    said = need_all(platform)
+
+    assert said == {KEYS[0]: "critical", KEYS[1]: "critical", KEYS[2]: "critical", KEYS[3]: "ok"}
+    assert platform.contents() == {key: before[key] for key in KEYS[:3]}
+    assert platform("status", "--json").json["verdict"] == "critical"  # one copy is put aside
+
+
+def test_what_is_proven_no_more_is_archived_anew_by_the_next_sweep(platform: Guarded) -> None:
+    before = platform.contents()
+    removed(archive_of(platform.run()), KEYS[0])
+    damaged(archive_of(platform.run()), KEYS[1])
+
+    need_all(platform)
+    again = platform("sweep", "--need", "8 MiB", "--json").json
+
+    assert {one["key"]: one["verdict"] for one in again["objects"]} == {KEYS[0]: "ok", KEYS[1]: "ok"}
+    assert platform.contents() == {}
+    assert platform.archived() == before
+    assert platform("verify", "--all").exit_code == 0
+
+
+def test_a_copy_that_was_only_written_again_as_it_is_is_read_and_serves(platform: Guarded) -> None:
+    archive = archive_of(platform.run())
+    with archive.open(KEYS[0]) as (found, chunks):
+        content = b"".join(chunks)
+    removed(archive, KEYS[0])
+    archive.put(found, [content])
+
+    assert need_all(platform) == dict.fromkeys(KEYS, "ok")
+    assert platform.contents() == {}
+
+
+@pytest.mark.parametrize("spoil", [removed, damaged])
+def test_an_original_stays_whose_manifest_is_gone_or_says_otherwise(
+    platform: Guarded, spoil: Callable[[Store, str], None]
+) -> None:
+    spoil(archive_of(platform.run()), manifest_name(KEYS[0]))
+
+    assert need_all(platform)[KEYS[0]] == "critical"
+    assert set(platform.contents()) == {KEYS[0]}
+    assert platform("sweep", "--need", "8 MiB").exit_code == 1  # more is asked for than there is
+    assert platform.contents() == {}
+    assert platform("verify", "--all").exit_code == 0
+
+
+def test_an_original_stays_of_which_only_the_state_says_that_there_is_a_copy(platform: Guarded) -> None:
+    platform.put("z" * 60 + "_young.apk", days=300)
+    platform("sync")
+    sql = "UPDATE objects SET state = 'premigrated', sha256 = ?, copy = key WHERE state = 'resident'"
+    catalogue = platform.run().catalogue
+    assert isinstance(catalogue, SqlCatalogue)
+    assert catalogue._database.write(lambda session: session.execute(sql, ("00" * 32,)).rowcount) == 1
+
+    said = need_all(platform)
+
+    assert said["z" * 60 + "_young.apk"] == "critical"
+    assert set(platform.contents()) == {"z" * 60 + "_young.apk"}
+
+
+def test_an_original_stays_whose_copy_is_said_to_be_that_of_another(platform: Guarded) -> None:
+    catalogue = platform.run().catalogue
+    sql = """UPDATE objects SET (sha256, copy, copy_mark) = (SELECT sha256, copy, NULL FROM objects AS other
+        WHERE other.key = ?) WHERE key = ?"""
+    names = (KEYS[1].encode(), KEYS[0].encode())
+    assert isinstance(catalogue, SqlCatalogue)
+    catalogue._database.write(lambda session: session.execute(sql, names))
+
+    assert need_all(platform)[KEYS[0]] == "critical"
+    assert set(platform.contents()) == {KEYS[0]}
+
+
+def test_an_archive_that_is_not_the_marked_one_any_more_has_nothing_deleted(platform: Guarded) -> None:
+    before = platform.contents()
+    archive = archive_of(platform.run())
+    removed(archive, MARK)
+
+    found = platform("sweep", "--need", "8 MiB", "--premigrated-only", "--json")
+
+    assert found.exit_code == 1
+    assert platform.contents() == before
+
+
+def test_an_archive_that_goes_away_during_a_sweep_has_nothing_deleted(platform: Guarded) -> None:
+    """As a mount that ends: what was the archive is a folder without a mark, which takes whatever it is given."""
+    before = platform.contents()
+    for key in KEYS:
+        removed(archive_of(platform.run()), key)
+        removed(archive_of(platform.run()), manifest_name(key))
+    assert need_all(platform) == dict.fromkeys(KEYS, "critical")
+    run = platform.run()
+    archive = archive_of(run)
+    usual = archive.put
+    left = iter(range(2))
+
+    def put(self: Store, wanted: StoredObject, chunks: Iterable[bytes]) -> StoredObject:
+        if next(left, None) is None and archive.stat(MARK) is not None:
+            removed(archive, MARK)
+        return usual(wanted, chunks)
+
+    replace_methods(archive, put=put, take=lambda *_: None)
+
+    report = swept_for_all(run)
+
+    assert report.verdict is Verdict.CRITICAL
+    assert "mark" in report.reason
+    assert platform.contents() == before
+    assert platform.states().get("copying", 0) == 0
+
+
+def swept_for_all(run: Run) -> sweep.Report:
+    return sweep.sweep(run, Need(8 * MIB), premigrated_only=False, start_at_high=False, progress=lambda done, aim: None)
+
+
+def test_a_failure_of_the_whole_archive_is_not_held_against_its_objects(platform: Guarded) -> None:
+    for key in KEYS:
+        removed(archive_of(platform.run()), key)
+        removed(archive_of(platform.run()), manifest_name(key))
+    need_all(platform)
+    run = platform.run()
+
+    def refuse(*_: object) -> StoredObject:
+        raise StoreFailed("it is read-only for a minute")
+
+    replace_methods(archive_of(run), put=refuse, take=lambda *_: None, write_small=refuse)
+
+    report = swept_for_all(run)
+
+    assert report.verdict is Verdict.CRITICAL
+    assert "read-only for a minute" in report.reason
+    assert platform.states().get("failed", 0) == 0
+    assert platform("sweep", "--need", "8 MiB", "--json").json["freed_bytes"] == 4 * MIB
+
+
+def test_a_failure_of_one_object_is_its_own_and_the_others_go(platform: Guarded) -> None:
+    for key in KEYS:
+        removed(archive_of(platform.run()), key)
+        removed(archive_of(platform.run()), manifest_name(key))
+    need_all(platform)
+    run = platform.run()
+    usual = archive_of(run).put
+
+    def put(self: Store, wanted: StoredObject, chunks: Iterable[bytes]) -> StoredObject:
+        if wanted.key == KEYS[0]:
+            raise StoreFailed("this one never works")
+        return usual(wanted, chunks)
+
+    replace_methods(archive_of(run), put=put, take=lambda *_: None)
+    swept_for_all(run)
+
+    assert platform.states() == {"failed": 1, "archived": 3} | {
+        state: count for state, count in platform.states().items() if not count
+    }
