@@ -24,6 +24,7 @@ from exodus_storage_guard.stores.directory.store import DirectoryStore
 from exodus_storage_guard.stores.opening import opened
 from exodus_storage_guard.stores.s3.bucket import BucketDoor
 from exodus_storage_guard.stores.s3.store import S3Store
+from exodus_storage_guard.stores.ssh import scripts
 from tests.parts.s3 import S3Server
 from tests.parts.sshd import Sshd
 
@@ -591,3 +592,105 @@ def test_the_mode_that_somebody_wrote_makes_no_file_everybodys_and_none_unreadab
     for number, (told, mode) in enumerate(modes.items()):
         DirectoryStore(folder).put(replace(wanted(str(number), b""), metadata={"mode": told}), [])
         assert (folder / str(number)).stat().st_mode & 0o7777 == mode
+
+
+# --- the same behind ssh ---
+
+
+@pytest.fixture
+def remote(sshd: Sshd, folder: Path) -> Store:
+    return behind_ssh(sshd, folder)
+
+
+@pytest.mark.parametrize("key", ["key", "below/key", LONG])
+def test_over_there_a_file_that_was_replaced_after_the_look_stays(
+    key: str, folder: Path, remote: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = put(remote, key, b"first")
+    replaced = scripts.DELETE.replace("mv -fT", 'printf newer > n; mv -T n "$a"; mv -fT')
+    monkeypatch.setattr(scripts, "DELETE", replaced)
+
+    with pytest.raises(ObjectChanged):
+        remote.delete(stored)
+
+    assert (folder / key).read_bytes() == b"newer"
+    assert [path for path in folder.rglob("*") if path.is_file()] == [folder / key]
+
+
+@pytest.mark.parametrize("key", ["key", "below/key", LONG])
+@pytest.mark.parametrize("content", [b"content", b"another"])
+def test_over_there_what_a_killed_deletion_had_set_aside_is_ended(
+    key: str, content: bytes, folder: Path, remote: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = put(remote, key)
+    with monkeypatch.context() as dying:
+        dying.setattr(scripts, "DELETE", scripts.DELETE.replace('if [ "$(printf', 'kill -9 $$; if [ "$(printf'))
+        with pytest.raises(StoreFailed):
+            remote.delete(stored)
+    (left,) = (path for path in folder.rglob("*") if path.is_file())
+    if content != b"content":
+        left.write_bytes(content)
+
+    assert list(remote.listing()) == []
+    assert left.exists(), "whoever set it aside may be at work"
+    assert remote.discard_unfinished(LATER) == 1
+
+    present = [one.key for one in remote.listing()]
+    assert present == ([] if content == b"content" else [key])
+    assert present == [] or content_of(remote, key) == content
+    assert not list(folder.rglob(f"{names.ASIDE}*"))
+
+
+def test_over_there_a_link_to_a_folder_is_not_entered(folder: Path, remote: Store, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("secret")
+    (folder / "link").symlink_to(outside)
+    put(remote, "plain")
+    stored = remote.stat("plain") or pytest.fail("it was put")
+
+    for asked in (
+        lambda: put(remote, "link/new"),
+        lambda: put(remote, "link/below/new"),
+        lambda: remote.write_small("link/file", b"other"),
+        lambda: remote.stat("link/file"),
+        lambda: remote.read_small("link/file"),
+        lambda: remote.sha256("link/file"),
+        lambda: remote.delete(replace(stored, key="link/file")),
+        lambda: remote.move("link/file", "mine"),
+        lambda: remote.move("plain", "link/mine"),
+    ):
+        with pytest.raises(KeyRefused, match="links are not followed"):
+            asked()
+
+    assert {path.name: path.read_text() for path in outside.iterdir()} == {"file": "secret"}
+    assert content_of(remote, "plain") == b"content"
+
+
+def test_over_there_a_folder_that_cannot_be_looked_at_is_named(
+    folder: Path, remote: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("before", "dark/key", "with/key"):
+        put(remote, key)
+    if os.geteuid() == 0:  # who may read everything: find(1) is to take this one for what it may not
+        listed = scripts.LIST.replace("\\( -readable -executable \\)", "! -name dark")
+        monkeypatch.setattr(scripts, "LIST", listed.replace("! ! -name", "-name"))
+    else:
+        (folder / "dark").chmod(0)
+    seen = list[str]()
+
+    with pytest.raises(ListingIncomplete, match="dark/: Permission denied") as found:
+        seen += (stored.key for stored in remote.listing())
+
+    (folder / "dark").chmod(0o700)
+    assert sorted(seen) == ["before", "with/key"]
+    assert found.value.unseen == ("dark/",)
+
+
+def test_over_there_what_find_writes_in_other_words_is_an_error_of_ours(
+    remote: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scripts, "STAT", "echo welcome")
+
+    with pytest.raises(StoreFailed, match="gave no description"):
+        remote.stat("key")

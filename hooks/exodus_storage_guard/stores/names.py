@@ -10,7 +10,7 @@ ASIDE = ".exodus-aside-"
 """Begins the name of what is set aside to be deleted: it says which object was to go, and what its name was."""
 USUAL_NAME_BYTES = 255
 """How long a name may be on nearly every filesystem."""
-_DIGITS = 16
+DIGITS, TOKEN_DIGITS = 16, 8
 
 
 def part_name() -> str:
@@ -20,8 +20,13 @@ def part_name() -> str:
 
 def aside_name(file: str, identity_: str, most_bytes: int = USUAL_NAME_BYTES) -> str:
     """Make a name for a file that is to be deleted; one that is too long for that keeps its own, in a folder."""
-    ours = f"{ASIDE}{identity_}-{secrets.token_hex(4)}-"
+    ours = f"{ASIDE}{identity_}-{aside_token()}-"
     return f"{ours}{file}" if len(os.fsencode(ours + file)) <= most_bytes else f"{ours}/{file}"
+
+
+def aside_token() -> str:
+    """Make what tells one deletion from another of the same object."""
+    return secrets.token_hex(TOKEN_DIGITS // 2)
 
 
 def read_aside(name: str) -> tuple[str, str] | None:
@@ -34,9 +39,9 @@ def read_aside(name: str) -> tuple[str, str] | None:
     return (identity_, file) if name.startswith(ASIDE) and dash else None
 
 
-def identity(size_bytes: int, modified: str, inode: int) -> str:
+def identity(size_bytes: int, modified: str, inode: int | str) -> str:
     """Tell a file from others by what a change of its name leaves as it was; `modified` as find(1) writes %T@."""
-    return hashlib.sha256(f"{size_bytes} {modified} {inode}".encode("ascii")).hexdigest()[:_DIGITS]
+    return hashlib.sha256(f"{size_bytes} {modified} {inode}".encode("ascii")).hexdigest()[:DIGITS]
 
 
 def is_no_key(parts: tuple[str, ...]) -> bool:

@@ -187,7 +187,10 @@ class DirectoryStore:
             self._folder_of(key) as (folder, file),
             self._folder_of(new_key, make=True) as (new_folder, new_file),
         ):
-            give_name(folder, file, new_file, new_folder)
+            try:
+                give_name(folder, file, new_file, new_folder)
+            except FileExistsError as error:
+                raise ObjectChanged(f"{self.name}: there is another {printable(new_key)} already") from error
             os.fsync(new_folder)
             with suppress(FileNotFoundError):  # where there are no links it was renamed
                 remove(folder, file, os.stat(new_file, dir_fd=new_folder, follow_symlinks=False))
