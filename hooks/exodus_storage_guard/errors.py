@@ -1,6 +1,11 @@
 """Errors of the storage half: each class knows its exit code."""
 
+from collections.abc import Mapping
+
 from exodus_common.errors import ExodusError, TryLater, UsageError
+from exodus_common.terminal import printable
+
+_NAMED = 3
 
 
 class UploadRefused(TryLater):
@@ -24,6 +29,20 @@ class UploadRefused(TryLater):
 
 class StoreFailed(ExodusError):
     """Say that a store or an archive did not do what it was asked; the message names it."""
+
+
+class ListingIncomplete(StoreFailed):
+    """Say that a listing has everything but what is below some places, which could not be looked at.
+
+    `unseen` is what the keys begin with that may be missing.
+    """
+
+    def __init__(self, store: str, unseen: Mapping[str, str]) -> None:
+        """Name the store, and each of those places with the reason."""
+        named = "; ".join(f"{printable(place)}: {why}" for place, why in list(unseen.items())[:_NAMED])
+        more = f"; and {len(unseen) - _NAMED} more" if len(unseen) > _NAMED else ""
+        super().__init__(f"{store}: not all of it can be looked at ({named}{more}); is it readable for this user?")
+        self.unseen = tuple(unseen)
 
 
 class StoreFull(StoreFailed):

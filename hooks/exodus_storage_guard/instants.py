@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+# A day within what datetime holds, so that an instant can be told in every time zone.
+_FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 
 
 def instant(at: datetime) -> int:
@@ -12,5 +14,8 @@ def instant(at: datetime) -> int:
 
 
 def datetime_of(value: int) -> datetime:
-    """Read an instant."""
-    return _EPOCH + timedelta(microseconds=value)
+    """Read an instant; one before the year 1 or after the year 9999, as a file's time may be, is the nearest there."""
+    return _EPOCH + timedelta(microseconds=max(_FIRST_INSTANT, min(value, _LAST_INSTANT)))
+
+
+_FIRST_INSTANT, _LAST_INSTANT = instant(_FIRST), instant(_LAST)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from exodus_common.errors import ExodusError
-from exodus_storage_guard.errors import NotInitialised, StateFailed
+from exodus_storage_guard.errors import ListingIncomplete, NotInitialised, StateFailed
 from exodus_storage_guard.model import Capacity, Entry, ObjectState, Record, Reservation, Seen, StoredObject, Total
 from exodus_storage_guard.state.contract import Catalogue, Change
 from exodus_storage_guard.state.postgresql import PostgresqlCatalogue
@@ -123,6 +123,25 @@ def test_a_premigrated_object_that_others_delete_is_archived(catalogue: Catalogu
 
 
 ARCHIVING = (Event.COPY_BEGUN, Event.COPY_PROVEN, Event.RELEASE_BEGUN, Event.RELEASED)
+
+
+def test_what_a_listing_could_not_look_at_is_neither_gone_nor_changed(catalogue: Catalogue) -> None:
+    keys = ("a/1", "a/b/1", "a/b/2", "a/bc", "a/c", "z")
+    listed(catalogue, *map(stored, keys))
+
+    def incomplete() -> Iterator[StoredObject]:
+        yield stored("a/1")
+        yield stored("a/b/2", size=20)
+        raise ListingIncomplete("the store", {"a/b/": "Permission denied", "z": "Input/output error"})
+
+    found = catalogue.apply_listing(incomplete(), T0 + HOUR)
+
+    assert found.unseen == ("a/b/", "z")
+    assert {key: got(catalogue, key).state.value for key in keys} == {
+        **dict.fromkeys(("a/1", "a/b/1", "a/b/2", "z"), "resident"),
+        **dict.fromkeys(("a/bc", "a/c"), "gone"),
+    }
+    assert got(catalogue, "a/b/2").bytes == 20, "what was seen below such a place is believed"
 
 
 def test_what_went_while_the_listing_ran_is_not_found_again(catalogue: Catalogue) -> None:

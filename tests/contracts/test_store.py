@@ -1,20 +1,30 @@
 """What every store does: one suite, over each of them."""
 
+import errno
+import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from exodus_storage_guard.errors import KeyRefused, ObjectChanged, ObjectMissing, StoreFailed
+from exodus_storage_guard.errors import KeyRefused, ListingIncomplete, ObjectChanged, ObjectMissing, StoreFailed
 from exodus_storage_guard.model import StoredObject
+from exodus_storage_guard.stores import names
 from exodus_storage_guard.stores.contract import Store
+from exodus_storage_guard.stores.directory import files
+from exodus_storage_guard.stores.directory import store as directory
 from exodus_storage_guard.stores.directory.store import DirectoryStore
 from exodus_storage_guard.stores.opening import opened
 from exodus_storage_guard.stores.s3.bucket import BucketDoor
 from exodus_storage_guard.stores.s3.store import S3Store
+from exodus_storage_guard.stores.ssh import scripts
 from tests.parts.s3 import S3Server
 from tests.parts.sshd import Sshd
 
@@ -182,6 +192,17 @@ def test_which_of_many_there_are_is_told(store: Store) -> None:
     assert list(store.present([])) == []
 
 
+def test_an_object_is_not_moved_over_another(store: Store) -> None:
+    put(store, "key", b"first")
+    put(store, "other", b"second")
+
+    with pytest.raises(ObjectChanged):
+        store.move("key", "other")
+
+    assert content_of(store, "key") == b"first"
+    assert content_of(store, "other") == b"second"
+
+
 def test_content_that_was_replaced_is_told_from_what_was_there(store: Store) -> None:
     first = put(store, "key", b"first")
     store.delete(first)
@@ -323,3 +344,353 @@ def test_leftovers_of_a_writer_that_was_killed_are_cleared_away_once_nobody_touc
     assert store.discard_unfinished(datetime.now(UTC) - timedelta(days=1)) == 0
     assert store.discard_unfinished(datetime.now(UTC) + timedelta(days=1)) == 1
     assert list(folder.iterdir()) == []
+
+
+# --- what is deleted from a folder is what was looked at ---
+
+
+def replace_file(folder: Path, key: str, content: bytes) -> None:
+    """Put a newer object in the place of one, as most programs do."""
+    new = folder / "new"
+    new.write_bytes(content)
+    new.rename(folder / key)
+
+
+def after_the_look(monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]) -> None:
+    """Have something happen once a file that is to be deleted was looked at, and never again."""
+    usual, once = files.described, iter([then])
+
+    def described(key: str, status: os.stat_result) -> StoredObject:
+        for act in once:
+            act()
+        return usual(key, status)
+
+    monkeypatch.setattr(directory, "described", described)
+
+
+def set_aside(folder: Path, key: str) -> Path:
+    """Leave a file as one does that is killed before it deletes what it has set aside; give its name."""
+    store = DirectoryStore(folder)
+    stored = store.stat(key) or pytest.fail("it is there")
+    with pytest.MonkeyPatch.context() as dying:
+        dying.setattr(os, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.delete(stored)
+    (left,) = folder.glob(f"{names.ASIDE}*")
+    return left
+
+
+def killed(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+LATER = datetime.now(UTC) + timedelta(days=1)
+LONG = "x" * 250
+
+
+@pytest.mark.parametrize("key", ["key", LONG])
+def test_a_file_that_was_replaced_after_the_look_stays(key: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = DirectoryStore(folder)
+    stored = put(store, key, b"first")
+    after_the_look(monkeypatch, lambda: replace_file(folder, key, b"newer"))
+
+    with pytest.raises(ObjectChanged, match="not the object that was looked at"):
+        store.delete(stored)
+
+    assert (folder / key).read_bytes() == b"newer"
+    assert [path.name for path in folder.iterdir()] == [key]
+
+
+@pytest.mark.parametrize("key", ["key", LONG])
+def test_a_file_that_nobody_replaced_is_deleted_and_leaves_nothing(key: str, folder: Path) -> None:
+    store = DirectoryStore(folder)
+
+    assert store.delete(put(store, key)) is True
+    assert list(folder.iterdir()) == []
+
+
+def test_a_file_that_was_written_in_its_place_after_the_look_stays(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = DirectoryStore(folder)
+    stored = put(store, "key", b"first")
+    after_the_look(monkeypatch, partial((folder / "key").write_bytes, b"newer"))
+
+    with pytest.raises(ObjectChanged):
+        store.delete(stored)
+
+    assert (folder / "key").read_bytes() == b"newer"
+
+
+def test_beside_one_who_replaces_objects_none_is_deleted_but_what_was_looked_at(folder: Path) -> None:
+    store, written, deleted = DirectoryStore(folder), list[int](), list[int]()
+    stop = threading.Event()
+
+    def replacing() -> None:
+        while not stop.is_set():
+            written.append(len(written) + 10)
+            replace_file(folder, "key", bytes(written[-1]))
+
+    client = threading.Thread(target=replacing)
+    client.start()
+    for _ in range(2000):
+        looked_at = store.stat("key")
+        if looked_at is not None:
+            with suppress(ObjectChanged):
+                deleted += [looked_at.bytes] if store.delete(looked_at) else []
+    stop.set()
+    client.join()
+
+    last = store.stat("key")
+    assert (last.bytes if last else deleted[-1]) == written[-1]
+    assert sorted(set(deleted)) == deleted
+    assert [path.name for path in folder.iterdir()] in ([], ["key"])
+
+
+@pytest.mark.parametrize("key", ["key", LONG])
+def test_what_a_killed_deletion_had_set_aside_is_deleted_by_whoever_comes_later(key: str, folder: Path) -> None:
+    put(DirectoryStore(folder), key)
+    set_aside(folder, key)
+    store = DirectoryStore(folder)
+
+    assert list(store.listing()) == []
+    assert len(list(folder.iterdir())) == 1, "whoever set it aside may be at work"
+    assert store.unfinished(LATER).count == 1
+    assert store.discard_unfinished(LATER) == 1
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("key", ["key", LONG])
+@pytest.mark.parametrize("ended_by", ["listing", "discard_unfinished"])
+def test_what_a_killed_deletion_had_set_aside_and_is_another_gets_its_name_back(
+    key: str, ended_by: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(DirectoryStore(folder), key)
+    left = set_aside(folder, key)
+    (left / key if left.is_dir() else left).write_bytes(b"another")
+    store = DirectoryStore(folder)
+
+    if ended_by == "listing":
+        monkeypatch.setattr(directory, "_AT_WORK", timedelta(days=-1))
+        assert [stored.bytes for stored in store.listing()] == [7]
+    else:
+        store.discard_unfinished(LATER)
+
+    assert content_of(store, key) == b"another"
+    assert [path.name for path in folder.iterdir()] == [key]
+
+
+def test_what_is_put_back_never_replaces_a_newer_one(folder: Path) -> None:
+    put(DirectoryStore(folder), "key")
+    set_aside(folder, "key").write_bytes(b"another")
+    (folder / "key").write_bytes(b"newer yet")
+
+    DirectoryStore(folder).discard_unfinished(LATER)
+
+    assert (folder / "key").read_bytes() == b"newer yet"
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_a_file_that_cannot_be_deleted_keeps_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = DirectoryStore(folder)
+    stored = put(store, "key")
+    usual = os.unlink
+
+    def refusing(path: str, *, dir_fd: int) -> None:
+        if os.stat(path, dir_fd=dir_fd).st_nlink == 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        usual(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", refusing)
+
+    with pytest.raises(StoreFailed, match="Input/output error"):
+        store.delete(stored)
+
+    assert [path.name for path in folder.iterdir()] == ["key"]
+
+
+def test_a_put_describes_what_it_has_put_and_nothing_that_replaced_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = DirectoryStore(folder)
+    usual = files.give_name
+
+    def give_name(*arguments: Any) -> None:
+        usual(*arguments)
+        replace_file(folder, "key", b"another")
+
+    monkeypatch.setattr(directory, "give_name", give_name)
+    stored = put(store, "key")
+
+    assert stored.bytes == len(b"content")
+    with pytest.raises(ObjectChanged):
+        store.delete(stored)
+
+
+# --- odd things in a folder ---
+
+
+@contextmanager
+def as_nobody(folder: Path) -> Iterator[None]:
+    """Be a user whom modes mean something to, and who may enter a folder, for the time of a block."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for path in (folder, *folder.parents[:3]):
+        path.chmod(path.stat().st_mode | 0o055)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444], ids=["nothing", "names-only"])
+def test_a_folder_that_cannot_be_looked_at_is_named_and_the_rest_is_listed(mode: int, folder: Path) -> None:
+    store, seen = DirectoryStore(folder), list[str]()
+    for key in ("before", "dark/deep/key", "with/key"):
+        put(store, key)
+    (folder / "with").chmod(0o755)
+    (folder / "dark").chmod(mode)
+
+    with as_nobody(folder), pytest.raises(ListingIncomplete, match="dark/: Permission denied") as found:
+        seen += (stored.key for stored in store.listing())
+
+    (folder / "dark").chmod(0o700)
+    assert sorted(seen) == ["before", "with/key"]
+    assert found.value.unseen == ("dark/",)
+    assert len(list(store.listing())) == 3
+
+
+@pytest.mark.parametrize("at", [10**12, -(10**12)])
+def test_a_time_that_no_calendar_has_is_the_nearest_and_tells_contents_apart_all_the_same(
+    at: int, folder: Path
+) -> None:
+    put(DirectoryStore(folder), "key")
+    status = os.stat_result((0o100644, 1, 2, 1, 0, 0, 7, 0, 0, 0), {"st_mtime_ns": at * 10**9, "st_ctime_ns": 0})
+    other = os.stat_result((0o100644, 1, 2, 1, 0, 0, 7, 0, 0, 0), {"st_mtime_ns": at * 10**9 + 1, "st_ctime_ns": 0})
+
+    found = files.described("key", status)
+
+    assert found.last_modified.year in (1, 9999)
+    assert found.last_modified.isoformat()
+    assert not found.is_same_content(files.described("key", other))
+
+
+def test_a_copy_is_hashed_whatever_becomes_of_its_times(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = DirectoryStore(folder)
+    put(store, "key", b"first")
+
+    def touching(size_bytes: int) -> None:
+        os.utime(folder / "key", (0, 0))
+
+    assert store.sha256("key", touching) == hashlib.sha256(b"first").hexdigest()
+
+
+def test_the_mode_that_somebody_wrote_makes_no_file_everybodys_and_none_unreadable(folder: Path) -> None:
+    modes = {"777": 0o775, "0": 0o600, "999": 0o640, "²": 0o640, "644": 0o644, "100640": 0o640}
+    for number, (told, mode) in enumerate(modes.items()):
+        DirectoryStore(folder).put(replace(wanted(str(number), b""), metadata={"mode": told}), [])
+        assert (folder / str(number)).stat().st_mode & 0o7777 == mode
+
+
+# --- the same behind ssh ---
+
+
+@pytest.fixture
+def remote(sshd: Sshd, folder: Path) -> Store:
+    return behind_ssh(sshd, folder)
+
+
+@pytest.mark.parametrize("key", ["key", "below/key", LONG])
+def test_over_there_a_file_that_was_replaced_after_the_look_stays(
+    key: str, folder: Path, remote: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = put(remote, key, b"first")
+    replaced = scripts.DELETE.replace("mv -fT", 'printf newer > n; mv -T n "$a"; mv -fT')
+    monkeypatch.setattr(scripts, "DELETE", replaced)
+
+    with pytest.raises(ObjectChanged):
+        remote.delete(stored)
+
+    assert (folder / key).read_bytes() == b"newer"
+    assert [path for path in folder.rglob("*") if path.is_file()] == [folder / key]
+
+
+@pytest.mark.parametrize("key", ["key", "below/key", LONG])
+@pytest.mark.parametrize("content", [b"content", b"another"])
+def test_over_there_what_a_killed_deletion_had_set_aside_is_ended(
+    key: str, content: bytes, folder: Path, remote: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = put(remote, key)
+    with monkeypatch.context() as dying:
+        dying.setattr(scripts, "DELETE", scripts.DELETE.replace('if [ "$(printf', 'kill -9 $$; if [ "$(printf'))
+        with pytest.raises(StoreFailed):
+            remote.delete(stored)
+    (left,) = (path for path in folder.rglob("*") if path.is_file())
+    if content != b"content":
+        left.write_bytes(content)
+
+    assert list(remote.listing()) == []
+    assert left.exists(), "whoever set it aside may be at work"
+    assert remote.discard_unfinished(LATER) == 1
+
+    present = [one.key for one in remote.listing()]
+    assert present == ([] if content == b"content" else [key])
+    assert present == [] or content_of(remote, key) == content
+    assert not list(folder.rglob(f"{names.ASIDE}*"))
+
+
+def test_over_there_a_link_to_a_folder_is_not_entered(folder: Path, remote: Store, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("secret")
+    (folder / "link").symlink_to(outside)
+    put(remote, "plain")
+    stored = remote.stat("plain") or pytest.fail("it was put")
+
+    for asked in (
+        lambda: put(remote, "link/new"),
+        lambda: put(remote, "link/below/new"),
+        lambda: remote.write_small("link/file", b"other"),
+        lambda: remote.stat("link/file"),
+        lambda: remote.read_small("link/file"),
+        lambda: remote.sha256("link/file"),
+        lambda: remote.delete(replace(stored, key="link/file")),
+        lambda: remote.move("link/file", "mine"),
+        lambda: remote.move("plain", "link/mine"),
+    ):
+        with pytest.raises(KeyRefused, match="links are not followed"):
+            asked()
+
+    assert {path.name: path.read_text() for path in outside.iterdir()} == {"file": "secret"}
+    assert content_of(remote, "plain") == b"content"
+
+
+def test_over_there_a_folder_that_cannot_be_looked_at_is_named(
+    folder: Path, remote: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("before", "dark/key", "with/key"):
+        put(remote, key)
+    if os.geteuid() == 0:  # who may read everything: find(1) is to take this one for what it may not
+        listed = scripts.LIST.replace("\\( -readable -executable \\)", "! -name dark")
+        monkeypatch.setattr(scripts, "LIST", listed.replace("! ! -name", "-name"))
+    else:
+        (folder / "dark").chmod(0)
+    seen = list[str]()
+
+    with pytest.raises(ListingIncomplete, match="dark/: Permission denied") as found:
+        seen += (stored.key for stored in remote.listing())
+
+    (folder / "dark").chmod(0o700)
+    assert sorted(seen) == ["before", "with/key"]
+    assert found.value.unseen == ("dark/",)
+
+
+def test_over_there_what_find_writes_in_other_words_is_an_error_of_ours(
+    remote: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scripts, "STAT", "echo welcome")
+
+    with pytest.raises(StoreFailed, match="gave no description"):
+        remote.stat("key")

@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from exodus_common.errors import ExodusError
-from exodus_storage_guard.errors import NotInitialised, StoreFailed
+from exodus_storage_guard.errors import ListingIncomplete, NotInitialised, StoreFailed
 from exodus_storage_guard.model import ObjectState, StoredObject, Verdict
 from exodus_storage_guard.stores.contract import Moved, Store, nobody
+from exodus_storage_guard.stores.directory.store import DirectoryStore
 from exodus_storage_guard.tiering.archive import MARK
 from exodus_storage_guard.tiering.run import Run
 from exodus_storage_guard.tiering.sync import sync
@@ -489,3 +490,39 @@ def test_a_sync_of_a_store_of_odd_files_takes_only_what_is_one(guarded: Guarded,
     guarded("init")
 
     assert sync(run).listed.count == 1
+
+
+def test_a_sync_names_what_it_could_not_look_at_and_calls_none_of_it_gone(
+    guarded: Guarded, caplog: pytest.LogCaptureFixture
+) -> None:
+    for key in ("dark/one.apk", "seen.apk"):
+        guarded.put(key, size=1)
+    guarded("init")
+    run = guarded.run()
+
+    def listing(self: Store) -> Iterator[StoredObject]:
+        if (guarded.store / "seen.apk").exists():
+            yield DirectoryStore(guarded.store).stat("seen.apk") or pytest.fail("it is there")
+        raise ListingIncomplete(self.name, {"dark/": "Permission denied"})
+
+    replace_methods(run.store, listing=listing)
+    first = sync(run)
+    (guarded.store / "seen.apk").unlink()
+    second = sync(run)
+
+    assert (first.listed.count, first.changes, first.unseen) == (1, {}, ("dark/",))
+    assert second.changes == {"vanished": 1}
+    assert guarded.states() == {"resident": 1, "gone": 1}
+    assert [record.getMessage().count("dark/: Permission denied") for record in caplog.records] == [1, 1]
+
+
+@on_sqlite
+@pytest.mark.parametrize("at", ["@300000000000", "@-99999999999"])
+def test_a_time_that_no_calendar_has_ends_neither_init_nor_sync_nor_sweep(guarded: Guarded, at: str) -> None:
+    small(guarded)
+    with mounted(f"mount -t tmpfs -o mode=755 tmpfs {guarded.store}") as own:  # which holds any time
+        own.sh(f"head -c 9000000 /dev/zero > {guarded.store}/{OLDEST}; touch -d {at} {guarded.store}/{OLDEST}")
+        done = [inside(guarded, own, verb) for verb in ("init", "sync", "sweep", "status")]
+
+    assert [exit_code for exit_code, _ in done[:2]] == [0, 0], done
+    assert not [said for _, said in done if "Traceback" in said]

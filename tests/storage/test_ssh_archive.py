@@ -15,9 +15,10 @@ import pytest
 
 from exodus_storage_guard.errors import StoreFailed, StoreFull
 from exodus_storage_guard.model import StoredObject
+from exodus_storage_guard.stores import names
 from exodus_storage_guard.stores.contract import Store
 from exodus_storage_guard.stores.opening import opened
-from exodus_storage_guard.stores.ssh import store as remote
+from exodus_storage_guard.stores.ssh import scripts
 from tests.parts.guard import Guarded, sha256_of
 from tests.parts.mounts import mounted
 from tests.parts.sshd import Sshd, running_sshd
@@ -112,7 +113,7 @@ def test_a_connection_that_drops_in_the_middle_leaves_nothing_and_the_next_try_w
         def dropping() -> Iterator[bytes]:
             yield content[:1024]
             # Before that its ssh may not have been taken in yet, and would connect by itself once it is refused.
-            wait_until(lambda: [one for one in folder.glob(f"{remote.PART}*") if one.stat().st_size])
+            wait_until(lambda: [one for one in folder.glob(f"{names.PART}*") if one.stat().st_size])
             _drop_connections(server)
             yield content[1024:]
 
@@ -159,7 +160,7 @@ def test_a_hash_that_takes_long_over_there_is_waited_for_and_shows_signs_of_life
     sshd.expect_host_key()
     store, beats = store_at(sshd, tmp_path, seconds=1), list[int]()
     store.put(StoredObject("key", 7, "", datetime.now(UTC)), [b"content"])
-    monkeypatch.setattr(remote, "_SHA256", f"sleep 3; {remote._SHA256}")
+    monkeypatch.setattr(scripts, "SHA256", f"sleep 3; {scripts.SHA256}")
 
     assert store.sha256("key", beats.append) == hashlib.sha256(b"content").hexdigest()
 

@@ -40,10 +40,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
-    """Count what a listing showed: objects by what happened to them, and how many there are."""
+    """Count what a listing showed: objects by what happened to them, and how many there are.
+
+    `unseen` is what the keys begin with that it could not look at, and that nothing is changed of.
+    """
 
     listed: Total
     changes: Mapping[str, int] = field(default_factory=dict)
+    unseen: tuple[str, ...] = ()
 
 
 class Catalogue(Protocol):
@@ -125,6 +129,8 @@ class Catalogue(Protocol):
         self, listing: Iterable[StoredObject], at: datetime, records: Iterable[Record] | None = None
     ) -> SyncResult:
         """Bring the catalogue in line with a listing that began at `at`; in short transactions and flat memory.
+
+        Where it ends with `ListingIncomplete`, what it could not look at is neither gone nor changed.
 
         Where the platform keeps records, each object has what its record says; `changes` counts rows whose object is
         neither in the store nor archived as `recorded, and not there`.

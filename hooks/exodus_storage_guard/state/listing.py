@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
+from exodus_storage_guard.errors import ListingIncomplete
 from exodus_storage_guard.instants import instant
 from exodus_storage_guard.model import ObjectState, Record, StoredObject, Total
 from exodus_storage_guard.state.contract import SyncResult
@@ -43,6 +44,8 @@ _COMPLETE = f"""
 UPDATE objects AS old SET etag = new.etag, bytes = new.bytes, modified_at = new.modified_at
 FROM listed AS new WHERE new.key = old.key AND {_IN_RANGE.format("old")} AND (old.etag = ''
   OR (old.state = 'resident' AND old.bytes = new.bytes AND old.modified_at = new.modified_at))"""
+_NOT_SEEN = """DELETE FROM differ WHERE key >= ? AND substr(key, 1, ?) = ?
+  AND key NOT IN (SELECT listed.key FROM listed)"""
 _RECORDS_DIFFER = """
 INSERT INTO differ
 SELECT old.key FROM objects AS old LEFT JOIN recorded AS new ON new.key = old.key
@@ -85,13 +88,21 @@ def apply_listing(
 ) -> SyncResult:
     """Do what `Catalogue.apply_listing` promises."""
     changes: Counter[str] = Counter()
+    unseen = list[str]()
     with database.beside() as session:
-        listed = _write_down(database, session, listing)
-        for low, high in _ranges(session):
+        listed = _write_down(database, session, _noting(listing, unseen))
+        for low, high in _ranges(session, unseen=unseen):
             changes += database.write(lambda session: _apply(session, low, high, at))  # noqa: B023 - called at once
         if records is not None:
             changes += _apply_records(database, session, records)
-    return SyncResult(listed, dict(changes))
+    return SyncResult(listed, dict(changes), tuple(unseen))
+
+
+def _noting(listing: Iterable[StoredObject], unseen: list[str]) -> Iterator[StoredObject]:
+    try:
+        yield from listing
+    except ListingIncomplete as error:
+        unseen += error.unseen
 
 
 def _apply_records(database: Database, session: Session, records: Iterable[Record]) -> Counter[str]:
@@ -114,10 +125,12 @@ def _write_down(database: Database, session: Session, listing: Iterable[StoredOb
     return Total(count, int(size))
 
 
-def _ranges(session: Session, differ: str = _DIFFER) -> Iterator[tuple[bytes, bytes]]:
-    """Cut the keys that differ into ranges that a short transaction can do."""
+def _ranges(session: Session, differ: str = _DIFFER, unseen: Iterable[str] = ()) -> Iterator[tuple[bytes, bytes]]:
+    """Cut the keys that differ into ranges that a short transaction can do; what nobody has seen does not differ."""
     session.execute("DELETE FROM differ")
     session.execute(differ)
+    for place in map(key_bytes, unseen):
+        session.execute(_NOT_SEEN, (place, len(place), place))
     low = b""
     few = f"SELECT key FROM differ WHERE key > ? ORDER BY key LIMIT {_RANGE}"
     highest = f"SELECT key FROM ({few}) AS few ORDER BY key DESC LIMIT 1"

@@ -25,7 +25,10 @@ class Store(Protocol):
         """Name the store to people, without a secret."""
 
     def listing(self) -> Iterator[StoredObject]:
-        """Stream every object there is, in flat memory; what is being written is not one yet."""
+        """Stream every object there is, in flat memory; what is being written is not one yet.
+
+        Raises `ListingIncomplete` at its end where it could not look everywhere.
+        """
 
     def stat(self, key: str) -> StoredObject | None:
         """Describe an object; None where there is none."""
@@ -55,10 +58,13 @@ class Store(Protocol):
         """
 
     def sha256(self, key: str, moved: Moved = nobody) -> str:
-        """Read an object back from where it lasts, past what memory holds of it, and give its SHA-256."""
+        """Read an object back from where it lasts, past what memory holds of it, and give the SHA-256 of its bytes."""
 
     def delete(self, stored: StoredObject) -> bool:
-        """Delete exactly this object, durably; False where there is none, `ObjectChanged` where it is another one."""
+        """Delete exactly this object, durably; False where there is none, `ObjectChanged` where it is another one.
+
+        What others put there after the look stays, however late they do.
+        """
 
     def delete_all(self, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
         """Delete exactly these objects; give the key of each that is not deleted, and why.
@@ -70,7 +76,7 @@ class Store(Protocol):
         """Give those of the keys under which there is an object."""
 
     def move(self, key: str, new_key: str, moved: Moved = nobody) -> None:
-        """Give an object another key."""
+        """Give an object another key; raise `ObjectChanged` where there is an object of that key."""
 
     def read_small(self, key: str) -> bytes | None:
         """Give the bytes of a small object; None where there is none."""
@@ -79,7 +85,10 @@ class Store(Protocol):
         """Write a small object, durably; one that is there is replaced."""
 
     def discard_unfinished(self, before: datetime) -> int:
-        """Remove what was being written, by somebody who is gone, and not touched since; give how many there were."""
+        """End what was being written or deleted, by somebody who is gone, and not touched since; give how many.
+
+        What was being written is removed; what was being deleted is, too, unless it is another than was to go.
+        """
 
     def unfinished(self, before: datetime) -> Total:
         """Count what was begun before, by anybody, and is no object yet but takes space; as far as this can be told."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from exodus_common.errors import ExodusError
 from exodus_storage_guard.capacity.measurement import SYNCED_AT, UNFINISHED
-from exodus_storage_guard.errors import StoreFailed
+from exodus_storage_guard.errors import ListingIncomplete, StoreFailed
 from exodus_storage_guard.model import IN_STORE, Record, StoredObject, Total
 from exodus_storage_guard.records.query import records
 from exodus_storage_guard.state.contract import SyncResult
@@ -47,7 +47,7 @@ def _records(run: Run) -> Iterator[Record] | None:
 
 
 def _listing(run: Run, *, expected: bool) -> Iterator[StoredObject]:
-    listing = run.store.listing()
+    listing = _named(run.store.listing())
     first = next(listing, None)
     if first is None:
         if expected:
@@ -58,3 +58,12 @@ def _listing(run: Run, *, expected: bool) -> Iterator[StoredObject]:
         return
     yield first
     yield from listing
+
+
+def _named(listing: Iterator[StoredObject]) -> Iterator[StoredObject]:
+    """Name the places that could not be looked at, once."""
+    try:
+        yield from listing
+    except ListingIncomplete as error:
+        _log.warning("%s; what is known of these places stays as it is", error)
+        raise

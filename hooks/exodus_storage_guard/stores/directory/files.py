@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,11 +22,15 @@ def described(key: str, status: os.stat_result) -> StoredObject:
 
 def own(descriptor: int, folder: int, metadata: Mapping[str, str]) -> None:
     """Give a file its mode, and where root makes it the owner of the folder it is in: others have to read it, too."""
-    mode = metadata.get(_MODE, "")
-    os.fchmod(descriptor, int(mode, 8) & 0o777 if mode.isdecimal() else _USUAL_MODE)
+    os.fchmod(descriptor, _mode(metadata.get(_MODE, "")))
     if os.geteuid() == 0:
         above = os.fstat(folder)
         os.fchown(descriptor, above.st_uid, above.st_gid)
+
+
+def _mode(told: str) -> int:
+    """Read a mode that anybody may have written: its owner can always read the file, and not everybody write it."""
+    return int(told, 8) & 0o775 | 0o600 if re.fullmatch("[0-7]{1,4}", told) else _USUAL_MODE
 
 
 def own_folder(part: str, folder: int) -> None:
@@ -35,18 +40,19 @@ def own_folder(part: str, folder: int) -> None:
         os.chown(part, above.st_uid, above.st_gid, dir_fd=folder, follow_symlinks=False)
 
 
-def give_name(folder: int, part: str, file: str) -> None:
+def give_name(folder: int, part: str, file: str, new_folder: int | None = None) -> None:
     """Link, and not rename: a link refuses where there is a file of that name already."""
+    there = folder if new_folder is None else new_folder
     try:
-        os.link(part, file, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        os.link(part, file, src_dir_fd=folder, dst_dir_fd=there, follow_symlinks=False)
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
-        # FAT, CIFS and some of FUSE have no links.
+        # FAT, CIFS and some of FUSE have no links; and others' files may not be linked (proc(5), protected_hardlinks).
         with suppress(FileNotFoundError):
-            os.stat(file, dir_fd=folder, follow_symlinks=False)
+            os.stat(file, dir_fd=there, follow_symlinks=False)
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
-        os.rename(part, file, src_dir_fd=folder, dst_dir_fd=folder)
+        os.rename(part, file, src_dir_fd=folder, dst_dir_fd=there)
 
 
 def write_all(descriptor: int, content: bytes) -> None:

@@ -1,32 +1,41 @@
 """A folder as a store: each object a plain file, its key the path below the folder.
 
 Links are never followed, neither in the last part of a path nor in one before; what is no plain file is no object.
-What is being written has a name that begins with `PART`, which is no object's.
+What is being written or deleted has a name of ours (`stores/names.py`), which is no object's.
 """
 
 import errno
 import hashlib
+import logging
 import os
-import secrets
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
-from exodus_storage_guard.errors import KeyRefused, ObjectChanged, ObjectMissing, StoreFailed, StoreFull
+from exodus_storage_guard.errors import (
+    KeyRefused,
+    ListingIncomplete,
+    ObjectChanged,
+    ObjectMissing,
+    StoreFailed,
+    StoreFull,
+)
 from exodus_storage_guard.instants import instant
 from exodus_storage_guard.model import Capacity, StoredObject, Total
 from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
 from exodus_storage_guard.stores.directory.files import described, give_name, own, own_folder, write_all
 from exodus_storage_guard.stores.directory.filesystem import measure
+from exodus_storage_guard.stores.directory.removal import end_removal, is_untouched, left_in, remove
+from exodus_storage_guard.stores.directory.walking import Found, walk
+from exodus_storage_guard.stores.names import ASIDE, PART, is_no_key, part_name
 from exodus_storage_guard.stores.one_by_one import delete_one_by_one, present_one_by_one, stat_one_by_one
 
-PART = ".exodus-part-"
-
-_MKFS = "lost+found"  # root's alone, at the top of a filesystem
+_log = logging.getLogger(__name__)
+_AT_WORK = timedelta(minutes=1)  # who set something aside a moment ago is about to delete it
 _CHUNK_BYTES = 1024 * 1024
 _MOST_SMALL_BYTES = 16 * 1024 * 1024
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -47,19 +56,14 @@ class DirectoryStore:
         return printable(str(self._folder))
 
     def listing(self) -> Iterator[StoredObject]:
-        """Stream every file, folder by folder."""
-        waiting = [""]
-        while waiting:
-            below = waiting.pop()
-            with self._translated(below or "/"), os.scandir(self._folder / below) as found:
-                for item in found:
-                    key = f"{below}{item.name}"
-                    if item.is_dir(follow_symlinks=False):
-                        if key != _MKFS:
-                            waiting.append(f"{key}/")
-                    elif item.is_file(follow_symlinks=False) and not item.name.startswith(PART):
-                        with suppress(FileNotFoundError):  # deleted meanwhile
-                            yield described(key, item.stat(follow_symlinks=False))
+        """Stream every file, folder by folder; what somebody who is gone was deleting is ended first."""
+        unseen, at_work_since = dict[str, str](), datetime.now(UTC) - _AT_WORK
+        with self._translated("/"):
+            for found in walk(self._folder_of, unseen, lambda folder: self._end_deletions(folder, at_work_since)):
+                if stat.S_ISREG(found.status.st_mode) and not found.name.startswith((PART, ASIDE)):
+                    yield described(found.key, found.status)
+        if unseen:
+            raise ListingIncomplete(self.name, unseen)
 
     def stat(self, key: str) -> StoredObject | None:
         """Describe a file."""
@@ -108,46 +112,50 @@ class DirectoryStore:
     def put(self, wanted: StoredObject, chunks: Iterable[bytes]) -> StoredObject:
         """Write beside, wait for the disk, give it its name."""
         with self._translated(wanted.key), self._folder_of(wanted.key, make=True) as (folder, file):
-            part = PART + secrets.token_hex(8)
+            part = part_name()
+            descriptor = os.open(part, _WRITE, 0o600, dir_fd=folder)
             try:
-                self._fill(folder, part, wanted, chunks)
-                give_name(folder, part, file)
+                try:
+                    self._fill(descriptor, folder, wanted, chunks)
+                    give_name(folder, part, file)
+                finally:
+                    with suppress(OSError):
+                        os.unlink(part, dir_fd=folder)
+                os.fsync(folder)
+                # By now others may have given its name to another file.
+                return described(wanted.key, os.fstat(descriptor))
             finally:
-                with suppress(OSError):
-                    os.unlink(part, dir_fd=folder)
-            os.fsync(folder)
-            return described(wanted.key, os.stat(file, dir_fd=folder, follow_symlinks=False))
+                os.close(descriptor)
 
-    def _fill(self, folder: int, part: str, wanted: StoredObject, chunks: Iterable[bytes]) -> None:
-        descriptor = os.open(part, _WRITE, 0o600, dir_fd=folder)
-        try:
-            own(descriptor, folder, wanted.metadata)
-            with os.fdopen(descriptor, "wb", buffering=0, closefd=False) as file:
-                for chunk in chunks:
-                    write_all(file.fileno(), chunk)
-            if os.fstat(descriptor).st_size != wanted.bytes:
-                raise ObjectChanged(f"{printable(wanted.key)} has other than its {wanted.bytes} bytes")
-            at = instant(wanted.last_modified) * 1000
-            os.utime(descriptor, ns=(at, at))
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    def _fill(self, descriptor: int, folder: int, wanted: StoredObject, chunks: Iterable[bytes]) -> None:
+        own(descriptor, folder, wanted.metadata)
+        for chunk in chunks:
+            write_all(descriptor, chunk)
+        if os.fstat(descriptor).st_size != wanted.bytes:
+            raise ObjectChanged(f"{printable(wanted.key)} has other than its {wanted.bytes} bytes")
+        at = instant(wanted.last_modified) * 1000
+        os.utime(descriptor, ns=(at, at))
+        os.fsync(descriptor)
 
     def take(self, source: Store, stored: StoredObject, new_key: str) -> StoredObject | None:
         """Leave it to `put`: a folder has no server that copies."""
         return None
 
     def sha256(self, key: str, moved: Moved = nobody) -> str:
-        """Read a file back from the disk: what the page cache holds of it is dropped first."""
+        """Read a file back from the disk: what the page cache holds of it is dropped first.
+
+        The bytes alone are the proof: on some filesystems a file's times are late.
+        """
         digest = hashlib.sha256()
         with self._translated(key):
             descriptor = self._opened(key)
         try:
             with suppress(OSError):
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-            for chunk in self._chunks(descriptor, described(key, os.fstat(descriptor))):
-                digest.update(chunk)
-                moved(len(chunk))
+            with self._translated(key):
+                while chunk := os.read(descriptor, _CHUNK_BYTES):
+                    digest.update(chunk)
+                    moved(len(chunk))
         finally:
             with suppress(OSError):
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)  # nor is it wanted there now
@@ -155,15 +163,17 @@ class DirectoryStore:
         return digest.hexdigest()
 
     def delete(self, stored: StoredObject) -> bool:
-        """Delete a file once it was seen to be this one; folders above it stay."""
-        present = self.stat(stored.key)
-        if present is None:
+        """Delete a file once it was seen to be this one, under a name that nobody else has; folders above it stay."""
+        try:
+            with self._translated(stored.key), self._folder_of(stored.key) as (folder, file):
+                present = os.stat(file, dir_fd=folder, follow_symlinks=False)
+                if not stat.S_ISREG(present.st_mode):
+                    return False
+                is_it = described(stored.key, present).is_same_content(stored) and remove(folder, file, present)
+        except ObjectMissing:
             return False
-        if not present.is_same_content(stored):
+        if not is_it:
             raise ObjectChanged(f"{self.name}: {printable(stored.key)} is not the object that was looked at before")
-        with self._translated(stored.key), self._folder_of(stored.key) as (folder, file):
-            os.unlink(file, dir_fd=folder)
-            os.fsync(folder)
         return True
 
     def delete_all(self, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
@@ -175,14 +185,19 @@ class DirectoryStore:
         return present_one_by_one(self, keys, moved)
 
     def move(self, key: str, new_key: str, moved: Moved = nobody) -> None:
-        """Rename a file."""
+        """Give a file its new name, then take the old one away from it."""
         with (
             self._translated(key),
             self._folder_of(key) as (folder, file),
             self._folder_of(new_key, make=True) as (new_folder, new_file),
         ):
-            os.rename(file, new_file, src_dir_fd=folder, dst_dir_fd=new_folder)
+            try:
+                give_name(folder, file, new_file, new_folder)
+            except FileExistsError as error:
+                raise ObjectChanged(f"{self.name}: there is another {printable(new_key)} already") from error
             os.fsync(new_folder)
+            with suppress(FileNotFoundError):  # where there are no links it was renamed
+                remove(folder, file, os.stat(new_file, dir_fd=new_folder, follow_symlinks=False))
             os.fsync(folder)
 
     def read_small(self, key: str) -> bytes | None:
@@ -198,7 +213,7 @@ class DirectoryStore:
     def write_small(self, key: str, content: bytes) -> None:
         """Write beside, wait for the disk, rename over what is there."""
         with self._translated(key), self._folder_of(key, make=True) as (folder, file):
-            part = PART + secrets.token_hex(8)
+            part = part_name()
             try:
                 descriptor = os.open(part, _WRITE, 0o600, dir_fd=folder)
                 try:
@@ -215,24 +230,37 @@ class DirectoryStore:
             os.fsync(folder)
 
     def discard_unfinished(self, before: datetime) -> int:
-        """Remove files that were being written and that nobody has written to since."""
-        removed = 0
-        for path, _ in self._unfinished(before):
+        """Remove files that were being written and that nobody has written to since; end what was being deleted."""
+        ended = 0
+        for found in self._unfinished(before):
             with suppress(OSError):
-                path.unlink()
-                removed += 1
-        return removed
+                if found.name.startswith(ASIDE):
+                    end_removal(found.folder, found.name)
+                else:
+                    os.unlink(found.name, dir_fd=found.folder)
+                ended += 1
+        return ended
 
     def unfinished(self, before: datetime) -> Total:
-        """Add up files that were being written and that nobody has written to since."""
-        return sum((Total(1, size) for _, size in self._unfinished(before)), Total())
+        """Add up files that were being written or deleted and that nobody has touched since."""
+        return sum((Total(1, found.status.st_size) for found in self._unfinished(before)), Total())
 
-    def _unfinished(self, before: datetime) -> Iterator[tuple[Path, int]]:
-        for path in self._folder.rglob(f"{PART}*"):
-            with suppress(OSError):
-                found = path.lstat()
-                if found.st_ctime < before.timestamp():  # it may have its object's time of change already
-                    yield path, found.st_size
+    def _unfinished(self, before: datetime) -> Iterator[Found]:
+        with self._translated("/"):
+            for found in walk(self._folder_of, {}):
+                if found.name.startswith((PART, ASIDE)) and is_untouched(found.status, before):
+                    yield found
+
+    def _end_deletions(self, folder: int, before: datetime) -> None:
+        """End what somebody who is gone was deleting, before a folder is listed: what is put back is an object again.
+
+        What cannot be ended is no object, and there yet for the next time.
+        """
+        for aside in left_in(folder, before):
+            try:
+                end_removal(folder, aside)
+            except OSError as error:
+                _log.warning("%s: %s was being deleted: %s", self.name, printable(aside), error.strerror)
 
     def capacity(self) -> Capacity | None:
         """Measure the filesystem the folder is on."""
@@ -240,7 +268,7 @@ class DirectoryStore:
 
     def _parts(self, key: str) -> tuple[str, ...]:
         parts = tuple(key.split("/"))
-        if "\0" in key or not all(part not in ("", ".", "..") for part in parts) or parts[-1].startswith(PART):
+        if is_no_key(parts):
             raise KeyRefused(f"{printable(key)!r} cannot be a key of {self.name}: it would not stay in that folder")
         return parts
 

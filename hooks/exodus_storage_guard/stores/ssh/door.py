@@ -20,13 +20,12 @@ from exodus_common.terminal import printable
 from exodus_storage_guard.errors import KeyRefused, ObjectChanged, ObjectMissing, StoreFailed, StoreFull
 from exodus_storage_guard.stores.contract import Chunks, Moved, nobody
 from exodus_storage_guard.stores.locations import Remote
+from exodus_storage_guard.stores.ssh.scripts import ANOTHER, IN_THE_WAY, MISSING
 
 _CHUNK_BYTES = 256 * 1024
 _PATIENCE = 30  # times the deadline
 _LOOK_SECONDS = 0.25
 _MOST_SESSIONS = 8  # sshd's MaxSessions is 10
-MISSING, ANOTHER = 44, 49
-"""What our scripts exit with where there is no such file, or another one."""
 _SSH_FAILED = 255
 _FOLDER = "exodus-ssh-"
 _READY = b"exodus ready\n"
@@ -110,6 +109,8 @@ class SshDoor:
             return ObjectMissing(f"{self.name}: there is no {key}")
         if exit_code == ANOTHER:
             return ObjectChanged(f"{self.name}: there is another {key}, or it has other than its bytes")
+        if exit_code == IN_THE_WAY:
+            return KeyRefused(f"{where}: a link or a file is in the way, and links are not followed")
         if exit_code == _SSH_FAILED:
             return StoreFailed(f"{self.name}: ssh: {last or 'the connection was lost'}{_next(last)}")
         if "No space left" in last or "quota exceeded" in last:

@@ -4,50 +4,25 @@ What is asked of that machine: sshd, a POSIX shell, and GNU's coreutils and find
 """
 
 import os
-import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import PurePosixPath
+from datetime import UTC, datetime, timedelta
 
 from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
-from exodus_storage_guard.errors import KeyRefused, ObjectChanged, ObjectMissing, StoreFailed
+from exodus_storage_guard.errors import KeyRefused, ListingIncomplete, ObjectChanged, ObjectMissing, StoreFailed
 from exodus_storage_guard.instants import datetime_of
 from exodus_storage_guard.model import Capacity, StoredObject, Total
 from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
+from exodus_storage_guard.stores.names import ASIDE, aside_token, identity, is_no_key, part_name, read_aside
 from exodus_storage_guard.stores.one_by_one import delete_one_by_one, present_one_by_one, stat_one_by_one
-from exodus_storage_guard.stores.ssh.door import ANOTHER, MISSING, SshDoor
-
-PART = ".exodus-part-"
+from exodus_storage_guard.stores.ssh import scripts
+from exodus_storage_guard.stores.ssh.door import SshDoor
 
 _LONGEST_KEY_BYTES = 4000
-_IS_FILE = f'[ -f "$a" ] && [ ! -L "$a" ] || exit {MISSING}; '
-_FORMAT = "%s %T@ %C@ %i"
-_STAT = f"""find "$a" -maxdepth 0 -type f -printf '{_FORMAT}\\n'"""
-_SYNC = """sync -- "$d" 2>/dev/null || sync; """
-# A link refuses where there is a file of that name already; some filesystems have none.
-_GIVE_NAME = (
-    f"""ln -- "$p" "$a" 2>/dev/null || {{ [ -e "$a" ] && exit {ANOTHER}; mv -- "$p" "$a"; }}; """ """rm -f -- "$p"; """
-)
-_WRITE = """d=${a%/*}; mkdir -p -- "$d"; umask 027; trap 'rm -f -- "$p"' EXIT
-dd of="$p" bs=256k conv=fsync status=none; """
-_PUT = (
-    f'set -e; p=$b; n=$c; t=$e; [ ! -e "$a" ] || exit {ANOTHER}; '
-    + _WRITE
-    + f'[ "$(stat -c %s -- "$p")" = "$n" ] || exit {ANOTHER}; touch -d "@$t" -- "$p"; '
-    + _GIVE_NAME
-    + _SYNC
-    + _STAT
-)
-_WRITE_SMALL = "set -e; p=$b; n=$c; " + _WRITE + '[ "$(stat -c %s -- "$p")" = "$n" ]; mv -f -- "$p" "$a"; ' + _SYNC
-# dd drops what memory holds of the file first, where it can: what is hashed comes from the disk.
-_SHA256 = _IS_FILE + """dd if="$a" iflag=nocache count=0 2>/dev/null; exec sha256sum < "$a" """
-_DELETE = f'[ -e "$a" ] || exit 0; [ "$({_STAT})" = "$b" ] || exit {ANOTHER}; rm -- "$a" && echo gone'
-_MOVE = _IS_FILE + 'set -e; d=${b%/*}; mkdir -p -- "$d"; mv -- "$a" "$b"; ' + _SYNC
-_LIST = f"find . -type f ! -name '{PART}*' -printf '{_FORMAT} %P\\0'"
-# By the change of the inode: a part may have its object's time of change already.
-_DISCARD = f"find . -name '{PART}*' -type f ! -newerct \"$a\" -print -delete"
+_MOST_SMALL_BYTES = 16 * 1024 * 1024
+_UNSEEN = b"? "
+_AT_WORK = timedelta(minutes=1)  # who set something aside a moment ago is about to delete it
 
 
 class RemoteStore:
@@ -63,17 +38,26 @@ class RemoteStore:
         return self._door.name
 
     def listing(self) -> Iterator[StoredObject]:
-        """Stream every file, as find(1) comes by it."""
-        rest = b""
-        with self._door.session(_LIST) as answer:
+        """Stream every file, as find(1) comes by it; what somebody who is gone was deleting is ended first."""
+        self._end_deletions(datetime.now(UTC) - _AT_WORK)
+        rest, unseen = b"", dict[str, str]()
+        with self._door.session(scripts.LIST) as answer:
             for chunk in answer:
                 *lines, rest = (rest + chunk).split(b"\0")
-                yield from map(_listed, lines)
+                for line in lines:
+                    if line.startswith(_UNSEEN):
+                        unseen[os.fsdecode(line.removeprefix(_UNSEEN))] = "Permission denied"
+                    else:
+                        yield self._listed(line)
+        if "/" in unseen:
+            raise StoreFailed(f"{self.name}: the folder cannot be read by this user")
+        if unseen:
+            raise ListingIncomplete(self.name, unseen)
 
     def stat(self, key: str) -> StoredObject | None:
         """Describe a file."""
         try:
-            return _described(key, self._door.ask(_IS_FILE + _STAT, self._named(key)))
+            return self._described(key, self._door.ask(scripts.STAT, self._named(key)))
         except ObjectMissing:
             return None
 
@@ -84,7 +68,7 @@ class RemoteStore:
     @contextmanager
     def open(self, key: str) -> Iterator[tuple[StoredObject, Chunks]]:
         """Describe a file and stream its bytes."""
-        with self._door.session(f'{_IS_FILE}{_STAT} && exec cat -- "$a"', self._named(key)) as answer:
+        with self._door.session(scripts.READ, self._named(key)) as answer:
             head = b""
             while b"\n" not in head:
                 chunk = next(answer, None)
@@ -92,7 +76,7 @@ class RemoteStore:
                     raise StoreFailed(f"{self.name}: {printable(key)}: the connection was lost")
                 head += chunk
             line, _, first = head.partition(b"\n")
-            stored = _described(key, line)
+            stored = self._described(key, line)
             yield stored, self._counted(stored, first, answer)
 
     def _counted(self, stored: StoredObject, first: bytes, answer: Chunks) -> Chunks:
@@ -107,10 +91,10 @@ class RemoteStore:
 
     def put(self, wanted: StoredObject, chunks: Iterable[bytes]) -> StoredObject:
         """Write beside, wait for the disk, give it its name."""
-        named, part = self._named(wanted.key), self._part(wanted.key)
+        names = self._named(wanted.key), f"./{part_name()}", str(wanted.bytes)
         at = f"{wanted.last_modified.timestamp():.6f}"
-        exactly = _exactly(wanted, chunks)
-        return _described(wanted.key, self._door.ask(_PUT, named, part, str(wanted.bytes), "", at, content=exactly))
+        said = self._door.ask(scripts.PUT, *names, "", at, content=_exactly(wanted, chunks))
+        return self._described(wanted.key, said)
 
     def take(self, source: Store, stored: StoredObject, new_key: str) -> StoredObject | None:
         """Leave it to `put`: a folder has no server that copies."""
@@ -119,19 +103,20 @@ class RemoteStore:
     def sha256(self, key: str, moved: Moved = nobody) -> str:
         """Have a file hashed where it lies, by sha256sum(1)."""
         # A large file is hashed for minutes, without a word.
-        found = self._door.ask(_SHA256, self._named(key), patient=moved).split()
+        found = self._door.ask(scripts.SHA256, self._named(key), patient=moved).split()
         if not found or len(found[0]) != 64:
             raise StoreFailed(f"{self.name}: sha256sum gave no SHA-256 of {printable(key)}")
         return found[0].decode("ascii")
 
     def delete(self, stored: StoredObject) -> bool:
-        """Delete a file once it was seen to be this one, over there."""
-        present = self.stat(stored.key)
-        if present is None:
+        """Delete a file once it was seen to be this one, over there, under a name that nobody else has."""
+        modified, _, inode = stored.etag.split(" ") if stored.etag.count(" ") == 2 else ("", "", "")
+        seen, to_go = f"{stored.bytes} {stored.etag}", identity(stored.bytes, modified, inode)
+        try:
+            said = self._door.ask(scripts.DELETE, self._named(stored.key), seen, to_go, aside_token())
+        except ObjectMissing:
             return False
-        if not present.is_same_content(stored):
-            raise ObjectChanged(f"{self.name}: {printable(stored.key)} is not the object that was looked at before")
-        return self._door.ask(_DELETE, self._named(stored.key), f"{stored.bytes} {stored.etag}").strip() == b"gone"
+        return said.strip() == b"gone"
 
     def delete_all(self, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
         """Delete files one after the other."""
@@ -142,23 +127,41 @@ class RemoteStore:
         return present_one_by_one(self, keys, moved)
 
     def move(self, key: str, new_key: str, moved: Moved = nobody) -> None:
-        """Rename a file."""
-        self._door.ask(_MOVE, self._named(key), self._named(new_key))
+        """Give a file its new name, then take the old one away from it."""
+        self._door.ask(scripts.MOVE, self._named(key), self._named(new_key), aside_token())
 
     def read_small(self, key: str) -> bytes | None:
         """Give the bytes of a small file."""
         try:
-            return self._door.ask(f'{_IS_FILE}exec cat -- "$a"', self._named(key))
+            return self._door.ask(scripts.READ_SMALL, self._named(key), str(_MOST_SMALL_BYTES))
         except ObjectMissing:
             return None
 
     def write_small(self, key: str, content: bytes) -> None:
         """Write beside, wait for the disk, rename over what is there."""
-        self._door.ask(_WRITE_SMALL, self._named(key), self._part(key), str(len(content)), content=[content])
+        names = self._named(key), f"./{part_name()}", str(len(content))
+        self._door.ask(scripts.WRITE_SMALL, *names, content=[content])
 
     def discard_unfinished(self, before: datetime) -> int:
-        """Remove files that were being written and that nobody has written to since."""
-        return self._door.ask(_DISCARD, f"@{before.timestamp():.0f}").count(b"\n")
+        """Remove files that were being written and that nobody has written to since; end what was being deleted."""
+        ended = self._end_deletions(before)
+        return ended + len(self._door.ask(scripts.DISCARD, _instant(before)))
+
+    def _end_deletions(self, before: datetime) -> int:
+        """Settle what was set aside by somebody who is gone; give how many there were."""
+        *left, _ = self._door.ask(scripts.LEFT, _instant(before)).split(b"\0")
+        return sum(self._settled(os.fsdecode(path)) for path in left)
+
+    def _settled(self, path: str) -> bool:
+        *parts, last = path.split("/")
+        ours = parts.pop() if parts and parts[-1].startswith(ASIDE) else ""
+        found = read_aside(ours or last)
+        if found is None or bool(found[1]) == bool(ours):
+            return False  # whatever others call so
+        key = "/".join((*parts, found[1] or last))
+        aside, folder = (f"./{ours}/{last}", f"./{ours}") if ours else (f"./{last}", "")
+        self._door.ask(scripts.SETTLE_LEFT, self._named(key), aside, folder, found[0])
+        return True
 
     def unfinished(self, before: datetime) -> Total:
         """Tell nothing: it is an archive, where what is unfinished is discarded."""
@@ -171,14 +174,23 @@ class RemoteStore:
         return Capacity("filesystem", total * size, used, free * size, datetime.now(UTC), files or None)
 
     def _named(self, key: str) -> str:
-        parts = key.split("/")
-        fits = "\0" not in key and len(os.fsencode(key)) <= _LONGEST_KEY_BYTES
-        if not fits or any(part in ("", ".", "..") for part in parts) or parts[-1].startswith(PART):
+        if len(os.fsencode(key)) > _LONGEST_KEY_BYTES or is_no_key(tuple(key.split("/"))):
             raise KeyRefused(f"{printable(key)!r} cannot be a key of {self.name}: it would not stay in that folder")
-        return f"./{key}"
+        return key
 
-    def _part(self, key: str) -> str:
-        return str(PurePosixPath(f"./{key}").with_name(PART + secrets.token_hex(8)))
+    def _listed(self, line: bytes) -> StoredObject:
+        *numbers, name = line.split(b" ", 4)
+        return self._described(os.fsdecode(name), b" ".join(numbers))
+
+    def _described(self, key: str, line: bytes) -> StoredObject:
+        """Read what `scripts.FORMAT` writes: size, last change of the content and of the inode in seconds, inode."""
+        try:
+            size, modified, changed, inode = line.decode("ascii").split()
+            seconds, _, fraction = modified.partition(".")
+            at = datetime_of(int(seconds) * 1_000_000 + int(fraction[:6].ljust(6, "0")))
+            return StoredObject(key, int(size), f"{modified} {changed} {inode}", at)
+        except ValueError as error:
+            raise StoreFailed(f"{self.name}: {printable(key)}: find(1) over there gave no description") from error
 
 
 def _exactly(wanted: StoredObject, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -193,14 +205,6 @@ def _exactly(wanted: StoredObject, chunks: Iterable[bytes]) -> Iterator[bytes]:
         raise ObjectChanged(f"{printable(wanted.key)} has other than its {wanted.bytes} bytes")
 
 
-def _described(key: str, line: bytes) -> StoredObject:
-    """Read what `_FORMAT` writes: size, last change of the content and of the inode in seconds, inode."""
-    size, modified, changed, inode = line.decode("ascii").split()
-    seconds, _, fraction = modified.partition(".")
-    at = datetime_of(int(seconds) * 1_000_000 + int(fraction[:6].ljust(6, "0")))
-    return StoredObject(key, int(size), f"{modified} {changed} {inode}", at)
-
-
-def _listed(line: bytes) -> StoredObject:
-    *numbers, name = line.split(b" ", 4)
-    return _described(os.fsdecode(name), b" ".join(numbers))
+def _instant(at: datetime) -> str:
+    """Write an instant for find(1)."""
+    return f"@{at.timestamp():.0f}"

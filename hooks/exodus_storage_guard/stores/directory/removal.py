@@ -1,0 +1,107 @@
+"""Remove exactly one file: what has its name is set aside first, under a name of ours, and looked at there.
+
+Between a look at a name and its removal others may give it to a newer file. What turns out to be another one gets its
+name back, unless there is a newer one yet. Whoever comes after a crash can tell by the name that it was given what was
+to go, and what is only to be put back.
+"""
+
+import os
+from contextlib import suppress
+from datetime import datetime
+
+from exodus_storage_guard.stores.directory.files import give_name
+from exodus_storage_guard.stores.names import ASIDE, aside_name, identity, read_aside
+
+
+def remove(folder: int, file: str, wanted: os.stat_result) -> bool:
+    """Remove a file where it is this one yet; False where it is another, which stays."""
+    return settle(folder, _set_aside(folder, file, wanted))
+
+
+def settle(folder: int, aside: str) -> bool:
+    """Remove what was set aside where it is what was to go, else put it back; tell whether it was that.
+
+    What cannot be removed is put back as well. Raises `OSError`.
+    """
+    above, _, file = aside.rpartition("/")
+    to_go, own_name = read_aside(above or aside) or ("", "")
+    file = own_name or file
+    is_it = _identity(os.stat(aside, dir_fd=folder, follow_symlinks=False)) == to_go
+    try:
+        if is_it:
+            os.unlink(aside, dir_fd=folder)
+    except OSError:
+        with suppress(OSError):
+            _put_back(folder, aside, file)
+        raise
+    if not is_it:
+        _put_back(folder, aside, file)
+    if above:
+        os.rmdir(above, dir_fd=folder)
+    os.fsync(folder)
+    return is_it
+
+
+def left_in(folder: int, before: datetime) -> list[str]:
+    """Name what was set aside in a folder by somebody who is gone, since nobody has touched it after this."""
+    left = list[str]()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(ASIDE):
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    if is_untouched(entry.stat(follow_symlinks=False), before):
+                        left.append(entry.name)
+    return left
+
+
+def is_untouched(status: os.stat_result, before: datetime) -> bool:
+    """Tell by the change of the inode: what is being written may have its object's time of change already."""
+    return status.st_ctime < before.timestamp()
+
+
+def end_removal(folder: int, aside: str) -> None:
+    """Do what is left to do for one who is gone: settle a file, or those in a folder of ours."""
+    found = read_aside(aside)
+    if found is None:
+        return  # whatever others call so
+    if found[1]:
+        settle(folder, aside)
+        return
+    inside = os.open(aside, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        with os.scandir(inside) as entries:
+            files = [entry.name for entry in entries]
+    finally:
+        os.close(inside)
+    for file in files:
+        settle(folder, f"{aside}/{file}")
+    with suppress(FileNotFoundError):
+        os.rmdir(aside, dir_fd=folder)
+
+
+def _set_aside(folder: int, file: str, wanted: os.stat_result) -> str:
+    aside = aside_name(file, _identity(wanted), os.fpathconf(folder, "PC_NAME_MAX"))
+    above = aside.rpartition("/")[0]
+    if above:
+        os.mkdir(above, 0o700, dir_fd=folder)
+    try:
+        os.rename(file, aside, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        if above:
+            with suppress(OSError):
+                os.rmdir(above, dir_fd=folder)
+        raise
+    return aside
+
+
+def _put_back(folder: int, aside: str, file: str) -> None:
+    """Give a file its name back; where there is a newer one of that name, that has replaced it."""
+    with suppress(FileExistsError):
+        give_name(folder, aside, file)
+    with suppress(FileNotFoundError):  # where there are no links it was renamed
+        os.unlink(aside, dir_fd=folder)
+
+
+def _identity(status: os.stat_result) -> str:
+    seconds, nanoseconds = divmod(status.st_mtime_ns, 1_000_000_000)
+    return identity(status.st_size, f"{seconds}.{nanoseconds:09d}0", status.st_ino)
