@@ -59,8 +59,8 @@ class StoredObject:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     def is_same_content(self, other: "StoredObject") -> bool:
-        """Tell whether both were the same content under the same key."""
-        return (self.key, self.bytes, self.etag) == (other.key, other.bytes, other.etag)
+        """Tell whether both were the same content under the same key; where there is no `etag`, nobody can tell."""
+        return bool(self.etag) and (self.key, self.bytes, self.etag) == (other.key, other.bytes, other.etag)
 
 
 @dataclass(frozen=True, slots=True)

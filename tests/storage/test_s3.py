@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from minio.credentials.providers import StaticProvider
 from minio.versioningconfig import VersioningConfig
 
 from exodus_common.clock import SystemClock
-from exodus_storage_guard.errors import ObjectChanged
+from exodus_storage_guard.errors import NotFreeable, ObjectChanged, StoreFailed
 from exodus_storage_guard.model import Entry, ObjectState, StoredObject
 from exodus_storage_guard.stores.contract import Chunks, Store, nobody
 from exodus_storage_guard.stores.s3 import store as s3
@@ -180,6 +180,50 @@ def test_a_batch_that_was_deleted_is_seen_to_be_gone_by_one_page_of_a_listing(
         assert store.present([one.key for one in stored[:95]]) == {one.key for one in stored[90:95]}
 
         assert (door.pages, door.heads) == (1, 90), "each was looked at before it was deleted"
+
+
+def test_an_object_that_was_placed_beside_the_gateway_has_no_identity_and_is_not_deleted(versitygw: S3Server) -> None:
+    bucket = versitygw.bucket()
+    store = S3Store(BucketDoor(versitygw.access(), bucket), "")
+    (versitygw.folder / "data" / bucket / "key").write_bytes(b"content")
+    (placed,) = store.listing()
+    assert not placed.etag
+    plain = store.put(StoredObject("plain", 7, "", datetime.now(UTC)), [b"content"])
+
+    failed = store.delete_all([placed, plain])
+
+    assert list(failed) == ["key"]
+    assert isinstance(failed["key"], NotFreeable)
+    assert "has no ETag" in str(failed["key"])
+    assert [one.key for one in store.listing()] == ["key"]
+
+
+def test_an_object_whose_etag_is_the_same_and_whose_time_is_not_is_another(
+    minio: S3Server, versitygw: S3Server
+) -> None:
+    for server in (minio, versitygw):
+        store = S3Store(BucketDoor(server.access(), server.bucket()), "")
+        stored = store.put(StoredObject("key", 7, "", datetime.now(UTC)), [b"content"])
+        earlier = replace(stored, last_modified=stored.last_modified - timedelta(seconds=1))
+        archive = S3Store(BucketDoor(server.access(), server.bucket()), "")
+
+        with pytest.raises(ObjectChanged):
+            store.delete(earlier)
+        with pytest.raises(ObjectChanged):
+            archive.take(store, earlier, "copy")
+        assert store.delete_all([earlier]).keys() == {"key"}
+        within = stored.last_modified.replace(microsecond=999999)
+        assert store.delete_all([replace(stored, last_modified=within)]) == {}, "as listings had it"
+
+
+def test_a_mark_that_is_huge_is_not_read(minio: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = S3Store(BucketDoor(minio.access(), minio.bucket()), "")
+    store.write_small("mark", b"12345678")
+    assert store.read_small("mark") == b"12345678"
+    monkeypatch.setattr(s3, "_MOST_SMALL_BYTES", 7)
+
+    with pytest.raises(StoreFailed, match="mark has 8 bytes"):
+        store.read_small("mark")
 
 
 def test_what_minio_does_not_list_any_more_is_not_taken_to_be_gone(minio: S3Server) -> None:

@@ -5,7 +5,8 @@ import io
 import os
 import subprocess
 import threading
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from exodus_common.clock import SystemClock
 from exodus_storage_guard import instants, processes, sizes
 from exodus_storage_guard.cli import progress
 from exodus_storage_guard.errors import StoreFailed
-from exodus_storage_guard.model import IN_STORE, Entry, ObjectState
+from exodus_storage_guard.model import IN_STORE, Entry, ObjectState, StoredObject
 from exodus_storage_guard.stores.contract import nobody
 from exodus_storage_guard.stores.directory.store import DirectoryStore
 from exodus_storage_guard.tiering.archive import Archive, verified
@@ -226,3 +227,13 @@ def test_a_copy_that_is_there_already_is_read_with_signs_of_life(tmp_path: Path)
 
     assert proof.sha256 == hashlib.sha256(b"content").hexdigest()
     assert beats == [7, 7], "once to be compared with the object, once to be proven"
+
+
+def test_an_object_is_the_same_as_another_only_where_something_tells_it_from_all_others() -> None:
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    one, nameless = StoredObject("key", 7, "e", at), StoredObject("key", 7, "", at)
+
+    assert one.is_same_content(replace(one, last_modified=at + timedelta(days=1)))
+    assert not one.is_same_content(replace(one, bytes=8))
+    assert not one.is_same_content(nameless)
+    assert not nameless.is_same_content(nameless), "an empty ETag says nothing of the content"

@@ -1,9 +1,13 @@
-"""What a server says is turned into what it means."""
+"""What a server says is turned into what it means, and what it leaves out is not made up."""
+
+from datetime import UTC, datetime
 
 import pytest
 
 from exodus_storage_guard.errors import NotFreeable, ObjectMissing, StoreFailed, StoreFull
-from exodus_storage_guard.stores.s3.errors import meaning
+from exodus_storage_guard.model import StoredObject
+from exodus_storage_guard.stores.s3.errors import RequestRefused, meaning
+from exodus_storage_guard.stores.s3.headers import described
 
 FULL_DISK = "We encountered an internal error, please try again.: cause(no space left on device)"
 
@@ -15,6 +19,12 @@ FULL_DISK = "We encountered an internal error, please try again.: cause(no space
         ("SomethingElse", "", 507, StoreFull),
         ("InternalError", FULL_DISK, 500, StoreFull),
         ("InternalError", "We encountered an internal error, please try again.", 500, StoreFailed),
+        ("InternalError", "Internal error: No space left on device (os error 28)", 500, StoreFull),
+        ("AccessDenied", "Forbidden: Bucket size quota is reached, maximum total size of objects: 9", 403, StoreFull),
+        ("AccessDenied", "Forbidden: Object quota is reached, maximum objects for this bucket: 9", 403, StoreFull),
+        ("AccessDenied", "Access Denied.", 403, StoreFailed),
+        ("QuotaExceeded", "Your request was denied due to quota exceeded.", 403, StoreFull),
+        ("MalformedXML", "The XML you provided was not well-formed", 400, RequestRefused),
         ("NoSuchKey", "", 404, ObjectMissing),
         ("InvalidRequest", "Object is WORM protected and cannot be overwritten", 400, NotFreeable),
     ],
@@ -26,3 +36,46 @@ def test_an_error_is_of_the_kind_that_it_means(code: str, message: str, status: 
 def test_a_right_that_is_lacking_has_its_remedy() -> None:
     assert "docs/minio.md" in str(meaning("s3://bucket", "AccessDenied", "Access Denied.", 403))
     assert "docs/minio.md" not in str(meaning("s3://bucket", "SlowDown", "", 503))
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "NoSuchBucket", "InternalError", "QuotaExceeded"])
+def test_the_words_of_the_server_are_kept(code: str) -> None:
+    assert "its very words" in str(meaning("s3://bucket", code, "its very words", 403))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Authorization header malformed, unexpected scope: '20260102/us-east-1/s3/aws4_request', "
+        "expected: '20260102/garage/s3/aws4_request'",
+        "The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'garage'",
+    ],
+)
+def test_the_region_that_a_server_is_of_is_named(message: str) -> None:
+    assert 'set region = "garage"' in str(meaning("s3://bucket", "AuthorizationHeaderMalformed", message, 400))
+
+
+def test_a_wrong_region_is_told_where_the_right_one_is_not() -> None:
+    older = "Authorization header malformed, unexpected scope: 20260102/us-east-1/s3/aws4_request"
+
+    assert "of another region" in str(meaning("s3://bucket", "AuthorizationHeaderMalformed", older, 400))
+
+
+HEADERS = {"last-modified": "Fri, 02 Jan 2026 03:04:05 GMT", "content-length": "7", "etag": '"e"'}
+
+
+def test_an_object_is_described_by_its_headers_and_may_have_no_etag() -> None:
+    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+    assert described("key", HEADERS) == StoredObject("key", 7, "e", at)
+    assert described("key", {**HEADERS, "etag": '""'}).etag == ""
+    assert described("key", {name: HEADERS[name] for name in ("last-modified", "content-length")}).etag == ""
+
+
+@pytest.mark.parametrize("name", ["last-modified", "content-length"])
+@pytest.mark.parametrize("value", [None, "", "x", "-1", "\u0663", "Fri, 31 Feb 2026 25:00:00 GMT"])
+def test_headers_without_a_size_or_a_time_describe_no_object(name: str, value: str | None) -> None:
+    headers = {key: found for key, found in HEADERS.items() if key != name} | ({} if value is None else {name: value})
+
+    with pytest.raises(ValueError, match=r"it says no|is no size|does not match|out of range"):
+        described("key", headers)

@@ -45,6 +45,8 @@ class Store(Protocol):
     def put(self, wanted: StoredObject, chunks: Iterable[bytes]) -> StoredObject:
         """Store bytes, durably and all at once, with the times and metadata of `wanted`; an existing object stays.
 
+        Gives the object as it is seen there from now on: a bucket has times of its own.
+
         Raises `ObjectChanged` where there is an object of that key or the bytes are not as many as wanted, `StoreFull`,
         and whatever `chunks` raises; then nothing is left behind.
         """

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import BinaryIO, TypeVar
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
@@ -26,15 +25,25 @@ from exodus_common.terminal import printable
 from exodus_storage_guard.errors import KeyRefused, ObjectMissing, StoreFailed
 from exodus_storage_guard.model import StoredObject
 from exodus_storage_guard.stores.contract import Chunks
+from exodus_storage_guard.stores.s3.deletions import Named
 from exodus_storage_guard.stores.s3.errors import meaning
+from exodus_storage_guard.stores.s3.headers import described
+from exodus_storage_guard.stores.s3.paging import pages
 from exodus_storage_guard.stores.s3.pool import Access, Pool
 from exodus_storage_guard.stores.s3.ranges import Page, Range
-from exodus_storage_guard.stores.s3.responses import Unfinished, page_of, unfinished_of
+from exodus_storage_guard.stores.s3.responses import (
+    PartsPage,
+    Unfinished,
+    UnfinishedPage,
+    VersionsPage,
+    page_of,
+    parts_of,
+    unfinished_of,
+    versions_of,
+)
 
 T = TypeVar("T")
 _CHUNK_BYTES = 1024 * 1024
-_META = "x-amz-meta-"
-_SYSTEM = ("cache-control", "content-disposition", "content-encoding", "content-language")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +74,29 @@ class BucketDoor:
         query = {"list-type": "2", "max-keys": "1000", "encoding-type": "url", "prefix": wanted.prefix, "delimiter": ""}
         query |= {"continuation-token": token} if token else {}
         query |= {"start-after": wanted.after} if wanted.after and not token else {}
-        return self._asked(query, page_of)
+        page = self._asked(query, page_of)
+        if not all(one.key.startswith(wanted.prefix) for one in page.objects):
+            raise StoreFailed(f"{self._where(wanted.prefix)}: this is no answer of an S3 server: it lists other keys")
+        return page
 
-    def _asked(self, query: Mapping[str, str], read: Callable[[bytes], T]) -> T:
+    def _asked(self, query: Mapping[str, str], read: Callable[[bytes], T], name: str | None = None) -> T:
         """Ask for a list; the SDK has no public way to have an answer as it came."""
-        with self._translated(query["prefix"]):
-            return read(self._client._execute("GET", self._bucket, query_params=dict(query)).data)
+        with self._translated(name or query["prefix"]):
+            return read(self._client._execute("GET", self._bucket, name, query_params=dict(query)).data)
 
     def versions(self, name: str) -> int:
         """Count the versions there are of exactly this name, markers of a deletion not among them."""
-        with self._translated(name):
-            found = self._client.list_objects(self._bucket, prefix=name, recursive=True, include_version=True)
-            count = 0
-            for one in found:
-                if one.object_name == name:
-                    count += not one.is_delete_marker
-                elif one.object_name and one.object_name > name:
-                    break
-            return count
+        query = {"versions": "", "max-keys": "1000", "encoding-type": "url", "prefix": name, "delimiter": ""}
+
+        def ask(before: VersionsPage | None) -> VersionsPage:
+            return self._asked(query | _markers(before, "version-id-marker"), versions_of)
+
+        count = 0
+        for page in pages(self._where(name), ask):
+            count += page.keys.count(name)
+            if page.keys and page.keys[-1] > name:
+                break
+        return count
 
     def head(self, name: str) -> Found | None:
         """Describe an object; None where there is none."""
@@ -91,8 +105,14 @@ class BucketDoor:
                 answer = self._client._execute("HEAD", self._bucket, name)  # stat_object reads all of it once more
         except ObjectMissing:
             return None
-        headers = _lower(answer)
-        return Found(_described(name, headers), headers.get("x-amz-version-id"))
+        return self._found(name, answer)
+
+    def _found(self, name: str, answer: urllib3.BaseHTTPResponse) -> Found:
+        headers = {key.lower(): value for key, value in answer.headers.items()}
+        try:
+            return Found(described(name, headers), headers.get("x-amz-version-id"))
+        except ValueError as error:
+            raise StoreFailed(f"{self._where(name)}: this is no answer of an S3 server: {error}") from error
 
     @contextmanager
     def get(self, name: str) -> Iterator[tuple[StoredObject, Chunks]]:
@@ -100,7 +120,7 @@ class BucketDoor:
         with self._translated(name):
             response = self._client.get_object(self._bucket, name)
         try:
-            stored = _described(name, _lower(response))
+            stored = self._found(name, response).stored
             yield stored, self._chunks(response, stored)
         finally:
             response.close()
@@ -139,8 +159,8 @@ class BucketDoor:
     def take(self, source: "BucketDoor", found: Found, new_name: str) -> None:
         """Have the server copy an object, with its metadata, as long as it is the one that was found."""
         name = found.stored.key
-        wanted = CopySource(source._bucket, name, version_id=found.version, match_etag=found.stored.etag)
         with self._translated(name):
+            wanted = CopySource(source._bucket, name, version_id=found.version, match_etag=found.stored.etag or None)
             self._client.copy_object(self._bucket, new_name, wanted)
 
     def remove(self, name: str, version: str | None) -> None:
@@ -148,15 +168,22 @@ class BucketDoor:
         with self._translated(name):
             self._client.remove_object(self._bucket, name, version_id=version)
 
-    def remove_many(self, names: Sequence[tuple[str, str | None]]) -> Mapping[str, ExodusError]:
-        """Delete objects by name and version, at most a thousand; give what failed."""
+    def remove_many(self, names: Sequence[Named]) -> Mapping[str, ExodusError]:
+        """Delete objects, at most a thousand, in one request that is XML; give what failed, by name.
+
+        Where the server does not say for which name, all of them count as failed. Raises `RequestRefused` or
+        `KeyRefused` where nothing of it was done.
+        """
         with self._translated("a batch of deletions"):
             wanted = [DeleteObject(name, version) for name, version in names]
-            failed = list(self._client.remove_objects(self._bucket, wanted))  # nothing happens before it is iterated
-        return {one.name or "": self._refused(one) for one in failed}
+            answers = list(self._client.remove_objects(self._bucket, wanted))  # nothing happens before it is iterated
+        failed = {one.name or "": self._refused(one) for one in answers}
+        asked = {name for name, _ in names}
+        unknown = next((error for name, error in failed.items() if name not in asked), None)
+        return failed if unknown is None else dict.fromkeys(asked, unknown) | failed
 
     def _refused(self, one: DeleteError) -> ExodusError:
-        return meaning(self._where(one.name or ""), one.code or "", one.message or "")
+        return meaning(self._where(one.name or "a batch of deletions"), one.code or "", one.message or "")
 
     def unfinished(self) -> Iterator[Unfinished]:
         """Stream the bucket's uploads in parts that nobody has finished; MinIO knows no prefixes here, only keys.
@@ -164,33 +191,30 @@ class BucketDoor:
         It lists those that began since it was started, and some that are over (`upload_bytes` tells).
         """
         query = {"uploads": "", "max-uploads": "1000", "encoding-type": "url", "prefix": "", "delimiter": ""}
-        after: tuple[str, str] | None = None
-        while True:
-            page = self._asked(query, unfinished_of)
+
+        def ask(before: UnfinishedPage | None) -> UnfinishedPage:
+            return self._asked(query | _markers(before, "upload-id-marker"), unfinished_of)
+
+        for page in pages(self.name, ask):
             yield from page.uploads
-            if page.after in (None, after):  # a server that does not get on is asked no more
-                return
-            after = page.after
-            query |= {"key-marker": after[0], "upload-id-marker": after[1]}
 
     def upload_bytes(self, one: Unfinished) -> int | None:
         """Add up what an unfinished upload holds; None where it is over."""
-        total, marker = 0, None
-        while True:
-            try:
-                with self._translated(one.name):  # the SDK has had no public way to ask since 7.0
-                    page = self._client._list_parts(self._bucket, one.name, one.upload, part_number_marker=marker)
-            except ObjectMissing:
-                return None
-            total += sum(part.size or 0 for part in page.parts)
-            if not page.is_truncated or page.next_part_number_marker in (None, marker):
-                return total
-            marker = page.next_part_number_marker
+
+        def ask(before: PartsPage | None) -> PartsPage:
+            query = {"uploadId": one.upload, "max-parts": "1000"}
+            query |= {"part-number-marker": before.after} if before and before.after else {}
+            return self._asked(query, parts_of, one.name)
+
+        try:
+            return sum(page.bytes for page in pages(self._where(one.name), ask))
+        except ObjectMissing:
+            return None
 
     def abort(self, one: Unfinished) -> None:
         """Give up an upload in parts."""
         with self._translated(one.name):
-            self._client._abort_multipart_upload(self._bucket, one.name, one.upload)  # as above
+            self._client._abort_multipart_upload(self._bucket, one.name, one.upload)  # the SDK has no public way
 
     @property
     def _client(self) -> Minio:
@@ -247,17 +271,10 @@ def _client(access: Access, http: Pool) -> Minio:
     )
 
 
-def _lower(answer: urllib3.BaseHTTPResponse) -> dict[str, str]:
-    return {key.lower(): value for key, value in answer.headers.items()}
-
-
-def _described(name: str, headers: Mapping[str, str]) -> StoredObject:
-    """Read what an answer to GET or HEAD says of an object."""
-    metadata = {key.removeprefix(_META): value for key, value in headers.items() if key.startswith(_META)}
-    metadata |= {key: headers[key] for key in _SYSTEM if key in headers}
-    modified_at = datetime.strptime(headers["last-modified"], "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
-    etag, kind = headers.get("etag", "").strip('"'), headers.get("content-type", "")
-    return StoredObject(name, int(headers["content-length"]), etag, modified_at, kind, metadata)
+def _markers(before: UnfinishedPage | VersionsPage | None, second: str) -> dict[str, str]:
+    if before is None or before.after is None:
+        return {}
+    return {name: value for name, value in zip(("key-marker", second), before.after, strict=True) if value}
 
 
 def _reason(error: HTTPError) -> str:

@@ -7,6 +7,11 @@ from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import KeyRefused, NotFreeable, ObjectChanged, ObjectMissing, StoreFailed, StoreFull
 
+
+class RequestRefused(StoreFailed):
+    """Say that a server refused a request as it was written (400): nothing of it was done."""
+
+
 _KINDS: Mapping[str, type[StoreFailed] | type[KeyRefused]] = {
     "NoSuchKey": ObjectMissing,
     "NoSuchVersion": ObjectMissing,
@@ -26,22 +31,30 @@ _KINDS: Mapping[str, type[StoreFailed] | type[KeyRefused]] = {
 }
 # MinIO and S3 have no code of their own for what a lock forbids.
 _LOCKED = re.compile(r"\bWORM\b|object ?lock|retention|legal hold", re.IGNORECASE)
-# A MinIO whose disk fills up while it writes says InternalError, and this.
-_NO_SPACE = "no space left on device"
-_INSUFFICIENT_STORAGE = 507
+# Who runs full while it writes says InternalError and this (Garage with a capital N); Garage's quota is AccessDenied.
+_NO_SPACE = re.compile(r"no space left on device|quota (is |has been )?(reached|exceeded)", re.IGNORECASE)
+_BAD_REQUEST, _INSUFFICIENT_STORAGE = 400, 507
+# S3: "the region 'a' is wrong; expecting 'b'"; Garage: "unexpected scope: 'DATE/a/…', expected: 'DATE/b/…'".
+_REGION = re.compile(r"\bexpect(?:ing|ed)\W+(?:\d{8}/)?([\w-]+)")
 _REMEDIES = {
     "AccessDenied": "its user lacks a right for this (docs/minio.md has the policy that suffices)",
     "InvalidAccessKeyId": "the access key is wrong",
     "SignatureDoesNotMatch": "the secret key is wrong",
     "NoSuchBucket": "there is no such bucket",
+    "AuthorizationHeaderMalformed": 'the server is of another region than region says (Garage: "garage", as a rule)',
     "RequestTimeTooSkewed": "the clocks of this machine and of the server differ",
 }
 
 
 def meaning(where: str, code: str, message: str, status: int | None = None) -> ExodusError:
-    """Give our error for a server's code and message; `status` is that of HTTP where there is one."""
-    is_full = status == _INSUFFICIENT_STORAGE or _NO_SPACE in message
-    kind = StoreFull if is_full else _KINDS.get(code, StoreFailed)
+    """Give our error for a server's code and message, which it keeps; `status` is that of HTTP where there is one."""
+    kind: type[ExodusError] = _KINDS.get(code, RequestRefused if status == _BAD_REQUEST else StoreFailed)
+    remedy = _REMEDIES.get(code, "")
+    if status == _INSUFFICIENT_STORAGE or _NO_SPACE.search(message):
+        kind, remedy = StoreFull, ""
     if _LOCKED.search(message):
-        kind = NotFreeable
-    return kind(f"{where}: {code}: {printable(_REMEDIES.get(code, message or 'no reason given'))}")
+        kind, remedy = NotFreeable, ""
+    if code == "AuthorizationHeaderMalformed" and (region := _REGION.search(message)):
+        remedy = f'the server is of another region: set region = "{region[1]}"'
+    said = printable(message or "no reason given")
+    return kind(f"{where}: {code}: {remedy} (it says: {said})" if remedy else f"{where}: {code}: {said}")

@@ -5,11 +5,12 @@ Most ranges are prefixes: for one that starts after a key MinIO goes on to the e
 """
 
 import string
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
 from exodus_storage_guard.model import StoredObject
+from exodus_storage_guard.stores.s3.paging import Position
 
 _PARALLEL = 2
 _LAST_OF_ASCII = "~"
@@ -23,9 +24,14 @@ class Page:
     token: str | None
 
     @property
+    def first(self) -> str:
+        """Give the least key; the empty one, which is before all others, where there is none."""
+        return min((one.key for one in self.objects), default="")
+
+    @property
     def last(self) -> str:
-        """Give the last key; the empty one, which is before all others, where there is none."""
-        return self.objects[-1].key if self.objects else ""
+        """Give the greatest key, as `first`."""
+        return max((one.key for one in self.objects), default="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +71,33 @@ def _following(prefix: str) -> str:
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
-def listed(ask: AskForPage, prefix: str) -> Iterator[StoredObject]:
-    """Stream the objects of a prefix, page by page where one is enough, else several ranges at once, in any order."""
+def listed(ask: AskForPage, prefix: str, where: str) -> Iterator[StoredObject]:
+    """Stream the objects of a prefix, page by page where one is enough, else several ranges at once, in any order.
+
+    Raises what `ask` raises, and `ListingStuck`, naming `where`, as soon as a range does not get on.
+    """
     whole, left = Range(prefix), split(prefix)
-    page = ask(whole, None)
+    positions = {one: Position(where) for one in (whole, *left)}
+    page = _asked(ask, whole, None, positions)
     yield from page.objects
     if page.token is None:
         return
-    position = page.last
     with ThreadPoolExecutor(_PARALLEL) as threads:
-        at_work: dict[Future[Page], Range] = {threads.submit(ask, whole, page.token): whole}
+        at_work: dict[Future[Page], Range] = {threads.submit(_asked, ask, whole, page.token, positions): whole}
         while at_work:
-            while whole in at_work.values() and len(at_work) < _PARALLEL and left[-1].begin > position:
+            while whole in at_work.values() and len(at_work) < _PARALLEL and left[-1].begin > positions[whole].last:
                 taken = left.pop()
-                at_work[threads.submit(ask, taken, None)] = taken
+                at_work[threads.submit(_asked, ask, taken, None, positions)] = taken
             done, _ = wait(at_work, return_when=FIRST_COMPLETED)
             for future in done:
                 one, page = at_work.pop(future), future.result()
-                mine = one
-                if one is whole:
-                    mine, position = replace(whole, end=left[-1].end), max(position, page.last)
+                mine = replace(whole, end=left[-1].end) if one is whole else one
                 if page.token is not None and not mine.is_past(page.last):
-                    at_work[threads.submit(ask, one, page.token)] = one
+                    at_work[threads.submit(_asked, ask, one, page.token, positions)] = one
                 yield from (found for found in page.objects if mine.holds(found.key))
+
+
+def _asked(ask: AskForPage, wanted: Range, token: str | None, positions: Mapping[Range, Position]) -> Page:
+    page = ask(wanted, token)
+    positions[wanted].move(page.first, page.last, page.token)
+    return page

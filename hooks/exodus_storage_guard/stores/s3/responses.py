@@ -5,11 +5,12 @@ The SDK takes six times as long for each object of a listing, and loses where a 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
 from exodus_storage_guard.model import StoredObject
+from exodus_storage_guard.stores.s3.headers import size_bytes
 from exodus_storage_guard.stores.s3.ranges import Page
 
 
@@ -41,6 +42,14 @@ class _Answer:
             raise ValueError(f"<{expected}> was asked for, and <{name:.40}> came")
         self.decoded: Callable[[str], str] = unquote_plus if self.text("EncodingType") == "url" else str
 
+    @property
+    def goes_on(self) -> bool:
+        return self.text("IsTruncated").lower() == "true"
+
+    def after(self, second: str) -> tuple[str, str] | None:
+        """Give the two markers of the next page, the first of which is a key; None where there is none."""
+        return (self.decoded(self.text("NextKeyMarker")), self.text(second)) if self.goes_on else None
+
     def text(self, name: str) -> str:
         return self.root.findtext(self.space + name) or ""
 
@@ -51,17 +60,36 @@ class _Answer:
             yield tuple(found.findtext(tag) or "" for tag in tags)
 
 
+@dataclass(frozen=True, slots=True)
+class PartsPage:
+    """Hold how many bytes one request listed of an unfinished upload's parts; `after` as in `UnfinishedPage`."""
+
+    bytes: int
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionsPage:
+    """Hold the keys of the versions that one request listed; `after` as in `UnfinishedPage`."""
+
+    keys: Sequence[str]
+    after: tuple[str, str] | None
+
+
 def page_of(content: bytes) -> Page:
-    """Give the objects that ListObjectsV2 lists. Markers of folders are none."""
+    """Give the objects that ListObjectsV2 lists, with the whole second of their times, as headers have no more.
+
+    Markers of folders are none.
+    """
     answer = _Answer(content, "ListBucketResult")
     objects = []
     for key, size, etag, modified in answer.each("Contents", "Key", "Size", "ETag", "LastModified"):
         if not key or not modified:
             raise ValueError("a listing has an object without a key, or without its time")
         if not key.endswith("/"):
-            at = datetime.fromisoformat(modified)
-            objects.append(StoredObject(answer.decoded(key), int(size or 0), etag.strip('"'), at))
-    token = answer.text("NextContinuationToken") if answer.text("IsTruncated") == "true" else None
+            at = _instant(modified).replace(microsecond=0)
+            objects.append(StoredObject(answer.decoded(key), size_bytes(size or "0"), etag.strip('"'), at))
+    token = answer.text("NextContinuationToken") if answer.goes_on else None
     if token == "":
         raise ValueError("a listing is cut, and does not say how it goes on")
     return Page(objects, token)
@@ -71,9 +99,26 @@ def unfinished_of(content: bytes) -> UnfinishedPage:
     """Give the uploads that ListMultipartUploads lists."""
     answer = _Answer(content, "ListMultipartUploadsResult")
     uploads = [
-        Unfinished(answer.decoded(key), upload, datetime.fromisoformat(begun))
+        Unfinished(answer.decoded(key), upload, _instant(begun))
         for key, upload, begun in answer.each("Upload", "Key", "UploadId", "Initiated")
     ]
-    goes_on = answer.text("IsTruncated") == "true"
-    after = answer.decoded(answer.text("NextKeyMarker")), answer.text("NextUploadIdMarker")
-    return UnfinishedPage(uploads, after if goes_on else None)
+    return UnfinishedPage(uploads, answer.after("NextUploadIdMarker"))
+
+
+def versions_of(content: bytes) -> VersionsPage:
+    """Give the versions that ListObjectVersions lists; markers of a deletion are none."""
+    answer = _Answer(content, "ListVersionsResult")
+    keys = [answer.decoded(key) for (key,) in answer.each("Version", "Key")]
+    return VersionsPage(keys, answer.after("NextVersionIdMarker"))
+
+
+def parts_of(content: bytes) -> PartsPage:
+    """Add up the parts that ListParts lists."""
+    answer = _Answer(content, "ListPartsResult")
+    size = sum(size_bytes(size or "0") for (size,) in answer.each("Part", "Size"))
+    return PartsPage(size, answer.text("NextPartNumberMarker") if answer.goes_on else None)
+
+
+def _instant(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

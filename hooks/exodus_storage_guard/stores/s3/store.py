@@ -4,18 +4,20 @@ import hashlib
 import io
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import BinaryIO, cast
 
 from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
-from exodus_storage_guard.errors import KeyRefused, NotFreeable, ObjectChanged, ObjectMissing
+from exodus_storage_guard.errors import KeyRefused, NotFreeable, ObjectChanged, ObjectMissing, StoreFailed
 from exodus_storage_guard.model import Capacity, StoredObject, Total
 from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
 from exodus_storage_guard.stores.one_by_one import stat_one_by_one
 from exodus_storage_guard.stores.s3.bucket import BucketDoor, Found
+from exodus_storage_guard.stores.s3.deletions import deleted
+from exodus_storage_guard.stores.s3.paging import ListingStuck
 from exodus_storage_guard.stores.s3.presence import present
 from exodus_storage_guard.stores.s3.ranges import listed
 from exodus_storage_guard.stores.s3.responses import Unfinished
@@ -26,6 +28,7 @@ _MOST_COPIED_BYTES = 512 * _MIB  # a server says nothing while it copies: what t
 _OF_PARTS = re.compile(r"[0-9a-f]{32}-([0-9]+)")
 _OF_ONE = re.compile(r"[0-9a-f]{32}")
 _PART_BYTES = tuple(size * _MIB for size in (5, 8, 10, 15, 16, 32, 64))  # what known clients cut uploads into
+_MOST_SMALL_BYTES = 16 * _MIB
 _USUAL_PART_BYTES, _MOST_IN_ONE_BYTES, _MOST_PARTS = 8 * _MIB, 32 * _MIB, 10_000
 
 
@@ -43,7 +46,7 @@ class S3Store:
 
     def listing(self) -> Iterator[StoredObject]:
         """Stream every object, several ranges of keys at once where there are more than a thousand."""
-        yield from map(self._without_prefix, listed(self._door.page, self._prefix))
+        yield from map(self._without_prefix, listed(self._door.page, self._prefix, self.name))
 
     def stat(self, key: str) -> StoredObject | None:
         """Ask for an object's headers."""
@@ -66,8 +69,20 @@ class S3Store:
         self._refuse_another(wanted.key)
         source = cast(BinaryIO, _Exactly(wanted, chunks))
         size = part_bytes(wanted.bytes, wanted.etag)
-        etag = self._door.put(replace(wanted, key=name), source, part_bytes=size, only_new=True)
-        return replace(wanted, etag=etag)
+        self._door.put(replace(wanted, key=name), source, part_bytes=size, only_new=True)
+        there = self._arrived(wanted)
+        return replace(wanted, etag=there.etag, last_modified=there.last_modified)
+
+    def _arrived(self, wanted: StoredObject) -> StoredObject:
+        """See that what a server accepted is there: some say 200 to everything."""
+        found = self.stat(wanted.key)
+        if found is None or found.bytes != wanted.bytes:
+            there = "nothing is" if found is None else f"{found.bytes} bytes are"
+            raise StoreFailed(
+                f"{self.name}: {printable(wanted.key)}: the server accepted {wanted.bytes} bytes, and {there} there: "
+                "look into its own log, or for whatever answers in its place"
+            )
+        return found
 
     def take(self, source: Store, stored: StoredObject, new_key: str) -> StoredObject | None:
         """Copy from another bucket, or another prefix, of this very server, which then sends no byte of it."""
@@ -79,10 +94,10 @@ class S3Store:
         if found is None:
             raise ObjectMissing(f"{source.name}: there is no {printable(stored.key)}")
         described = source._without_prefix(found.stored)
-        if not described.is_same_content(stored):
-            raise ObjectChanged(f"{source.name}: {printable(stored.key)} is not the object that was looked at before")
+        source._refuse_unlike(described, stored)
         self._refuse_another(new_key)
         self._door.take(source._door, found, self._named(new_key))
+        self._arrived(replace(stored, key=new_key))
         return described
 
     def _refuse_another(self, key: str) -> None:
@@ -108,7 +123,7 @@ class S3Store:
         return True
 
     def delete_all(self, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
-        """Look at each, and delete them in one request."""
+        """Look at each, and delete them in one request, but for keys that it would change on the way."""
         failed: dict[str, ExodusError] = {}
         wanted: dict[str, tuple[str, str | None]] = {}
         for stored in batch:
@@ -118,7 +133,7 @@ class S3Store:
                     wanted[stored.key] = found.stored.key, found.version
             except ExodusError as error:
                 failed[stored.key] = error
-        refused = self._door.remove_many(list(wanted.values())) if wanted else {}
+        refused = deleted(list(wanted.values()), self._door.remove_many, self._door.remove)
         return failed | {key: refused[name] for key, (name, _) in wanted.items() if name in refused}
 
     def present(self, keys: Sequence[str], moved: Moved = nobody) -> Collection[str]:
@@ -133,14 +148,25 @@ class S3Store:
         found = self._door.head(name)
         if found is None:
             return None
-        if not self._without_prefix(found.stored).is_same_content(stored):
-            raise ObjectChanged(f"{self.name}: {printable(stored.key)} is not the object that was looked at before")
+        self._refuse_unlike(self._without_prefix(found.stored), stored)
         if found.version is not None and (versions := self._door.versions(name)) > 1:
             raise NotFreeable(
                 f"{self.name}: {printable(stored.key)} has {versions} versions: deleting the newest would bring back "
                 "the one before it; remove the others, or have the bucket's lifecycle expire them"
             )
         return found
+
+    def _refuse_unlike(self, found: StoredObject, stored: StoredObject) -> None:
+        """Refuse what is not the object that was looked at; its time tells, too, where ETags do not follow content."""
+        where = f"{self.name}: {printable(stored.key)}"
+        if found.bytes == stored.bytes and not found.etag:
+            raise NotFreeable(
+                f"{where} has no ETag here, so nobody can tell it from another object: upload it again through the "
+                "server, or delete it yourself"
+            )
+        seconds = {one.last_modified.replace(microsecond=0) for one in (found, stored)}
+        if not found.is_same_content(stored) or len(seconds) > 1:
+            raise ObjectChanged(f"{where} is not the object that was looked at before")
 
     def move(self, key: str, new_key: str, moved: Moved = nobody) -> None:
         """Copy within the server, or what is too large for that through here, and delete what was copied."""
@@ -155,7 +181,9 @@ class S3Store:
     def read_small(self, key: str) -> bytes | None:
         """Get a small object."""
         try:
-            with self._door.get(self._named(key)) as (_, chunks):
+            with self._door.get(self._named(key)) as (stored, chunks):
+                if stored.bytes > _MOST_SMALL_BYTES:
+                    raise StoreFailed(f"{self.name}: {printable(key)} has {stored.bytes} bytes: it is none of ours")
                 return b"".join(chunks)
         except ObjectMissing:
             return None
@@ -168,9 +196,10 @@ class S3Store:
     def discard_unfinished(self, before: datetime) -> int:
         """Give up uploads in parts that began before, below our prefix only."""
         removed = 0
-        for one, _ in self._unfinished(before):
-            self._door.abort(one)
-            removed += 1
+        with suppress(ListingStuck):  # what comes after is for the next sweep, and holds up none
+            for one, _ in self._unfinished(before):
+                self._door.abort(one)
+                removed += 1
         return removed
 
     def unfinished(self, before: datetime) -> Total:
