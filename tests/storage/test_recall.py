@@ -1,6 +1,10 @@
 """What was archived comes back: the very same bytes, and no other ones."""
 
+import hashlib
 import json
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -198,3 +202,53 @@ def test_what_is_wrong_in_an_archive_is_said_when_it_is_rebuilt(archived: tuple[
 
     assert f"{key}: its manifest is there, and it is not" in rebuilt.stdout
     assert "archived" not in guarded.states()
+
+
+def test_fetch_writes_to_what_is_there_as_what_it_is(archived: tuple[Guarded, str, str, float], tmp_path: Path) -> None:
+    guarded, key, sha256, _ = archived
+    pipe, link, file = tmp_path / "pipe", tmp_path / "link", tmp_path / "file"
+    os.mkfifo(pipe)
+    link.symlink_to(file)
+
+    to_link = guarded("fetch", key, str(link))
+    with subprocess.Popen(["sha256sum", pipe], stdout=subprocess.PIPE) as reader:
+        to_pipe = guarded("fetch", key, str(pipe))
+        read = reader.communicate(timeout=20)[0]
+
+    assert (to_link.exit_code, to_pipe.exit_code) == (0, 0)
+    assert (link.is_symlink(), sha256_of(file), pipe.is_fifo()) == (True, sha256, True)
+    assert read.split()[0].decode() == sha256
+
+
+def test_fetch_to_dev_stdout_is_fetch_to_standard_output(archived: tuple[Guarded, str, str, float]) -> None:
+    guarded, key, sha256, _ = archived
+
+    fetched = guarded("fetch", key, "/dev/stdout")
+
+    assert (fetched.exit_code, "fetched" in fetched.stderr) == (0, True)
+    assert hashlib.sha256(fetched.stdout.encode("utf-8", "surrogateescape")).hexdigest() == sha256
+
+
+def test_fetch_says_when_nobody_takes_all_of_it(archived: tuple[Guarded, str, str, float]) -> None:
+    guarded, key, _, _ = archived
+    shell = ["bash", "-c", '"$@" | head -c1 | wc -c; echo "${PIPESTATUS[0]}"; "$@" >/dev/full; echo $?', "bash"]
+
+    done = subprocess.run(
+        [*shell, *guarded.argv("fetch", key, "-")], env=guarded.environment, capture_output=True, check=False
+    )
+
+    assert done.stdout.split() == [b"1", str(128 + signal.SIGPIPE).encode(), b"1"]
+    assert done.stderr == b"exodus-storage-guard: cannot write to standard output: No space left on device\n"
+
+
+def test_a_report_is_written_through_a_link(guarded: Guarded, tmp_path: Path) -> None:
+    guarded("init")
+    (tmp_path / "page.html").write_bytes(b"old")
+    (tmp_path / "link.html").symlink_to("page.html")
+
+    reported = guarded("report", "--html", str(tmp_path / "link.html"))
+    to_folder = guarded("report", "--html", str(tmp_path))
+
+    assert (reported.exit_code, to_folder.exit_code) == (0, 1)
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+    assert "Is a directory" in to_folder.stderr

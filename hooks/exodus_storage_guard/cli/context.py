@@ -2,11 +2,11 @@
 
 import argparse
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from exodus_common.clock import SystemClock
+from exodus_common.output import say
 from exodus_storage_guard import settings
 from exodus_storage_guard.admission.reservations import AdmissionControl
 from exodus_storage_guard.admission.sweeper import sweeper_for
@@ -45,9 +45,3 @@ class Context:
         if not (self.arguments.quiet and verdict is Verdict.OK):
             say(text)
         return output.exit_code(verdict)
-
-
-def say(text: str) -> None:
-    """Print on standard output, in ASCII: every terminal and pipe takes it."""
-    sys.stdout.write(text.encode("ascii", "backslashreplace").decode("ascii") + "\n")
-    sys.stdout.flush()

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from exodus_common.clock import Clock
+from exodus_common.stopping import go_on
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import ObjectChanged, StoreFailed
 from exodus_storage_guard.model import Entry, StoredObject
@@ -36,7 +37,7 @@ class Copier:
     moved: Moved = nobody
 
     def prove(self, entry: Entry) -> Proof:
-        """Give the proof; raise `CopyDiffers` (the copy is put aside), `ObjectChanged`, or `StoreFailed`.
+        """Give the proof; raise `CopyDiffers` (the copy is put aside), `ObjectChanged`, `StoreFailed`, or `Stopped`.
 
         What a server copied that has both is read here all the same: nobody's word is taken for its SHA-256. The source
         is, too, unless the copy is what the platform recorded of it.
@@ -45,6 +46,7 @@ class Copier:
         def read() -> AbstractContextManager[tuple[StoredObject, Chunks]]:
             return self._source(entry)
 
+        go_on()
         copy = self.archive.copy(self.store, entry.stored, read, self.moved)
         read_back = self.archive.sha256(copy.name, self.moved)
         sha256 = copy.sha256 or (read_back if read_back == entry.recorded_sha256 else digested(read)[1])

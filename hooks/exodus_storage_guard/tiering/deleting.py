@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from exodus_common.stopping import go_on
 from exodus_common.terminal import printable
 from exodus_storage_guard.batches import batches
 from exodus_storage_guard.errors import StoreFailed
@@ -18,18 +19,26 @@ def delete(store: Store, wanted: Sequence[StoredObject], workers: Workers) -> Ma
     What others have deleted is gone as well. Raises `StoreFailed` where the store does not say what became of them:
     more is not deleted then, and the next run looks.
     """
+
+    def delete_batch(batch: Sequence[StoredObject]) -> Mapping[str, Exception]:
+        go_on()
+        return store.delete_all(batch)
+
     left = dict[str, Exception]()
-    for batch, failed in workers.over(store.delete_all, batches(wanted, _AT_ONCE)):
+    for batch, failed in workers.over(delete_batch, batches(wanted, _AT_ONCE)):
         left |= {one.key: failed for one in batch} if isinstance(failed, Exception) else failed
     left |= _still_there(store, [one.key for one in wanted if one.key not in left], workers)
     return left
 
 
 def _still_there(store: Store, keys: Sequence[str], workers: Workers) -> Mapping[str, Exception]:
-    """Ask for all of them at once, which may take less, by a worker, who is watched."""
+    """Ask for all of them at once, which may take less, by a worker, who is watched.
+
+    A run that was asked to end asks nevertheless: what was deleted is to be written down.
+    """
     if not keys:
         return {}
-    ((_, found),) = workers.over(lambda asked: store.present(asked, workers.pulse.moved), [keys])
+    ((_, found),) = workers.over(lambda asked: store.present(asked, lambda _: workers.pulse.beat()), [keys])
     if isinstance(found, Exception):
         raise found
     told = "{}: {} was deleted and is still there: is its bucket versioned?"

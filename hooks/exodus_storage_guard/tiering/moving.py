@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from exodus_common.errors import ExodusError
+from exodus_common.stopping import Stopped
 from exodus_storage_guard.batches import batches
 from exodus_storage_guard.capacity import measurement
 from exodus_storage_guard.errors import NotFreeable, ObjectChanged, ObjectMissing, StoreFull
@@ -75,13 +76,13 @@ class Mover:
                 self._failures_in_a_row = 0
             else:
                 changes.append(self._failure(entry, result))
-                failed.append(_failed(entry, Action.ARCHIVE, result))
+                failed += _failed(entry, Action.ARCHIVE, result)
         proven = [entry for entry in self._changed(changes) if entry.state is ObjectState.PREMIGRATED]
         return proven, failed
 
     def _failure(self, entry: Entry, error: Exception) -> Change:
         now = self.run.clock.now()
-        if isinstance(error, ObjectChanged | ObjectMissing):
+        if isinstance(error, ObjectChanged | ObjectMissing | Stopped):
             return Change(entry, Event.COPY_ABANDONED, str(error))
         if isinstance(error, StoreFull):
             self.stopped = f"the archive is full: {error}"
@@ -106,7 +107,7 @@ class Mover:
             error = left.get(entry.key)
             if error is not None:
                 changes.append(self._undeleted(entry, undone, error))
-                moved.append(_failed(entry, action, error))
+                moved += _failed(entry, action, error)
             else:
                 changes.append(Change(entry, done, steps[entry.key].reason))
                 moved.append(Moved(entry.key, entry.bytes, action, steps[entry.key].reason, Verdict.OK))
@@ -148,7 +149,10 @@ def _retry_at(entry: Entry, now: datetime) -> datetime:
     return now + min(_FIRST_RETRY * (1 << min(entry.failures, 10)), _LONGEST_RETRY)
 
 
-def _failed(entry: Entry, action: Action, error: object) -> Moved:
+def _failed(entry: Entry, action: Action, error: object) -> list[Moved]:
+    """Report what went wrong with one object; nothing did where the run was asked to end."""
+    if isinstance(error, Stopped):
+        return []
     reason = str(error) if isinstance(error, ExodusError) else f"{type(error).__name__}: {error}"
     verdict = Verdict.CRITICAL if isinstance(error, CopyDiffers) else Verdict.WARNING
-    return Moved(entry.key, entry.bytes, action, reason, verdict)
+    return [Moved(entry.key, entry.bytes, action, reason, verdict)]
