@@ -252,3 +252,54 @@ def test_a_report_is_written_through_a_link(guarded: Guarded, tmp_path: Path) ->
     assert (reported.exit_code, to_folder.exit_code) == (0, 1)
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
     assert "Is a directory" in to_folder.stderr
+
+
+def test_forget_is_safe_to_repeat(archived: tuple[Guarded, str, str, float]) -> None:
+    guarded, key, _, _ = archived
+    guarded("forget", key, "--yes")
+
+    again = guarded("forget", key, "--yes", "--json")
+
+    assert again.exit_code == 0, again.all_output
+    assert again.json["objects"][0]["reason"] == "is forgotten already"
+
+
+def test_what_is_gone_without_having_been_forgotten_cannot_be(guarded: Guarded) -> None:
+    path = guarded.put(apk_key(1))
+    guarded.put(apk_key(2))
+    guarded("init")
+    path.unlink()
+    guarded("sync")
+
+    assert guarded("forget", path.name, "--yes").exit_code == 1
+
+
+def test_nobody_is_asked_about_a_key_that_is_not_known(archived: tuple[Guarded, str, str, float]) -> None:
+    guarded, key, _, _ = archived
+
+    asked = guarded("forget", key, "unknown.apk", stdin=b"yes\n")
+
+    assert asked.exit_code == 1
+    assert "Type yes" not in asked.stderr
+    assert "not known here: unknown.apk (exodus-storage-guard sync looks for what is new)" in asked.stderr
+    assert key in guarded.archived()
+
+
+def test_history_of_an_unknown_key_is_an_error(archived: tuple[Guarded, str, str, float]) -> None:
+    guarded, key, _, _ = archived
+
+    assert guarded("history", key).exit_code == 0
+    unknown = guarded("history", "unknown.apk")
+
+    assert (unknown.exit_code, unknown.stdout) == (1, "")
+    assert "not known here: unknown.apk" in unknown.stderr
+
+
+def test_a_list_of_keys_may_come_from_any_editor(archived: tuple[Guarded, str, str, float], tmp_path: Path) -> None:
+    guarded, key, sha256, _ = archived
+    (tmp_path / "list").write_bytes(b"\xef\xbb\xbf" + key.encode() + b"\r\n\r\n")
+
+    restored = guarded("restore", "--from-list", str(tmp_path / "list"))
+
+    assert restored.exit_code == 0, restored.all_output
+    assert sha256_of(guarded.store / key) == sha256

@@ -14,7 +14,7 @@ from tests.parts.command import ROOT
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 ENVIRONMENT |= {"PYTHONPATH": f"{ROOT}:{ROOT / 'hooks'}"}
-COMMANDS = [["exodus_certbot", "--help"], ["exodus_certbot", "--version"], ["exodus_storage_guard", "--help"]]
+COMMANDS = [["exodus_certbot", "--help"], ["exodus_certbot", "--version"], ["exodus_storage_guard", "--version"]]
 BODY = "import sys; from exodus_common import output, program; "
 BOTH = pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 

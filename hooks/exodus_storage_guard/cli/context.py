@@ -15,6 +15,8 @@ from exodus_storage_guard.model import Verdict
 from exodus_storage_guard.state import opening as state
 from exodus_storage_guard.tiering.run import Run
 
+_LEAST_BUSY_SECONDS, _MOST_BUSY_SECONDS = 1.0, 30.0
+
 
 @dataclass(frozen=True)
 class Context:
@@ -32,7 +34,14 @@ class Context:
     def control(self) -> AdmissionControl:
         """Open the door to the state alone."""
         sweeper = sweeper_for(self.settings, self.config)
-        return AdmissionControl(self.settings, state.opened(self.settings.state), SystemClock(), sweeper)
+        catalogue = state.opened(self.settings.state, self._busy_seconds)
+        return AdmissionControl(self.settings, catalogue, SystemClock(), sweeper)
+
+    @property
+    def _busy_seconds(self) -> float | None:
+        """Give how long `admit` waits for a catalogue that others write; all else has no hurry."""
+        wait_seconds: float | None = getattr(self.arguments, "wait", None)
+        return wait_seconds if wait_seconds is None else min(max(wait_seconds, _LEAST_BUSY_SECONDS), _MOST_BUSY_SECONDS)
 
     @property
     def config(self) -> Path | None:

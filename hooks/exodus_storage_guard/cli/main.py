@@ -35,14 +35,11 @@ def _run(argv: list[str] | None) -> int:
             return FACES[arguments.command](Context(arguments, settings.load(arguments.config, os.environ)))
     except UploadRefused as refusal:
         return _refuse(refusal, as_json=arguments.json)
-    except (UsageError, SettingsInvalid) as error:
-        complain(f"{_NAME}: {printable(str(error))}")
-        return error.exit_code
     except ExodusError as error:
         if getattr(arguments, "format", "") == "nagios":
             say(nagios(_UNKNOWN, str(error), ()))
             return _UNKNOWN
-        if arguments.json:
+        if arguments.json and not isinstance(error, UsageError | SettingsInvalid):
             say(json_text({"verdict": Verdict.CRITICAL, "reason": str(error)}))
         complain(f"{_NAME}: {printable(str(error))}")
         return error.exit_code

@@ -1,5 +1,6 @@
 """The faces of the command's verbs: one story called, its outcome printed."""
 
+import codecs
 import logging
 import os
 import sys
@@ -8,20 +9,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from exodus_common.durable import cannot_write, inherited_descriptor, writing_to
-from exodus_common.errors import UsageError
+from exodus_common.errors import TryLater, UsageError
 from exodus_common.output import complain, say
 from exodus_common.render import json_text, printable
 from exodus_common.stopping import Stopped, asked
 from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.cli import output
 from exodus_storage_guard.cli.context import Context
-from exodus_storage_guard.errors import RecordsFailed, StateFailed, StoreFailed
+from exodus_storage_guard.errors import ObjectMissing, RecordsFailed, StateFailed, StoreFailed, UploadRefused
 from exodus_storage_guard.model import Need, Verdict
 from exodus_storage_guard.sizes import shown
 from exodus_storage_guard.tiering.recall import Recalled
 
 _log = logging.getLogger(__name__)
 _LAST_EVENTS = 50
+_LOCKED_AGAIN_SECONDS = 5
 
 
 def _init(context: Context) -> int:
@@ -49,6 +51,15 @@ def _rebuild(context: Context) -> int:
 
 
 def _admit(context: Context) -> int:
+    try:
+        return _admitted(context)
+    except UploadRefused:
+        raise
+    except TryLater as error:  # the catalogue is locked: whoever uploads is refused as ever
+        raise UploadRefused(str(error), _LOCKED_AGAIN_SECONDS) from error
+
+
+def _admitted(context: Context) -> int:
     arguments, control = context.arguments, context.control
     wanted = reservations.request(control, arguments.bytes, arguments.key, lease_seconds=arguments.lease)
     admitted = reservations.admit(control, wanted, wait_seconds=arguments.wait)
@@ -175,14 +186,15 @@ def _restore(context: Context) -> int:
 
 
 def _listed(file: Path | None) -> Iterator[str]:
-    """Read keys, one a line; empty lines are passed over."""
+    """Read keys, one a line, as any editor writes them; empty lines are passed over."""
     if file is None:
         return
     try:
         content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}") from error
-    yield from (os.fsdecode(line) for line in content.split(b"\n") if line)
+    lines = content.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").split(b"\n")
+    yield from (os.fsdecode(line) for line in lines if line)
 
 
 def _fetch(context: Context) -> int:
@@ -212,17 +224,24 @@ def _hold(context: Context) -> int:
     unknown = [key for key in keys if run.catalogue.get(key) is None]
     count = run.catalogue.hold(list(keys), run.clock.now(), held=held)
     if unknown:
-        names = ", ".join(map(printable, unknown))
-        raise StoreFailed(f"not known here: {names} (exodus-storage-guard sync looks for what is new); {count} done")
+        raise ObjectMissing(f"{_unknown(unknown)}; {count} done")
     word = "held" if held else "no longer held"
     fields = {"verdict": Verdict.OK, "objects": list(keys)}
     return context.told(json_text(fields) if context.arguments.json else f"OK: {count} {word}")
+
+
+def _unknown(keys: Sequence[str]) -> str:
+    return f"not known here: {', '.join(map(printable, keys))} (exodus-storage-guard sync looks for what is new)"
 
 
 def _forget(context: Context) -> int:
     from exodus_storage_guard.tiering import recall
 
     if not context.arguments.yes:
+        catalogue = context.control.catalogue
+        unknown = [key for key in context.arguments.keys if catalogue.get(key) is None]
+        if unknown:
+            raise ObjectMissing(_unknown(unknown))
         names = ", ".join(map(printable, context.arguments.keys))
         print(f"Remove {names} from the archive for good? Type yes: ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip() != "yes":
@@ -232,7 +251,10 @@ def _forget(context: Context) -> int:
 
 
 def _history(context: Context) -> int:
-    found = tuple(context.control.catalogue.history(context.arguments.key))
+    key: str | None = context.arguments.key
+    found = tuple(context.control.catalogue.history(key))
+    if key is not None and not found:
+        raise ObjectMissing(_unknown([key]))
     return context.told(output.history(found, as_json=context.arguments.json))
 
 

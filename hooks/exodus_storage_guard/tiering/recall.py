@@ -1,5 +1,6 @@
 """The stories of recalling: `restore` into the store, `fetch` to a file, `forget` for good."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -149,11 +150,19 @@ def forget(run: Run, key: str) -> Recalled:
     if entry.state in IN_STORE:
         raise StoreFailed(f"{printable(key)} is in the store: delete it there first; what is archived of it goes then")
     if entry.state not in (ObjectState.ARCHIVED, ObjectState.LOST):
+        if _was_forgotten(run, key):
+            return _told(entry, "is forgotten already")
         raise ObjectMissing(f"{printable(key)} is {entry.state}: nothing of it is archived")
     if entry.copy is not None:
         run.proving_archive.remove(entry.copy)
     run.catalogue.change([Change(entry, Event.FORGOTTEN, "by hand")], run.clock.now())
     return _told(entry, "forgotten")
+
+
+def _was_forgotten(run: Run, key: str) -> bool:
+    """Tell whether that was the last that was done: a run may have ended before it said so."""
+    last = deque(run.catalogue.history(key), maxlen=1)
+    return bool(last) and last[0].event == Event.FORGOTTEN
 
 
 def _known(run: Run, key: str) -> Entry:
