@@ -4,4 +4,6 @@ Here are the plugin, the stories (`deploy`, `preflight`, `doctor`, `adopt`, `ins
 `expect` and the values they are made of); the doors and the command have folders. Never an import that certbot lacks.
 """
 
-__version__ = "0.1.0"
+from exodus_common import __version__
+
+__all__ = ["__version__"]

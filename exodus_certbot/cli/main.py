@@ -3,10 +3,9 @@
 import argparse
 import logging
 import os
-import signal
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -16,27 +15,31 @@ from exodus_certbot.cli import options, report
 from exodus_certbot.cli.report import Format
 from exodus_certbot.model import Overall, Report
 from exodus_certbot.settings import Settings
+from exodus_common import program, stopping
 from exodus_common.clock import SystemClock
 from exodus_common.errors import ExodusError, SettingsInvalid, UsageError
+from exodus_common.output import complain, say
 from exodus_common.render import json_text, printable
 
+_NAME = "exodus-certbot"
 _Environ = Mapping[str, str]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code, as CONTRACT.md has them."""
-    # Ignored by whoever started us, it would make every program we run look as if it had exited with 0.
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    return program.ended(_NAME, partial(_run, argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
     arguments = options.parser().parse_args(argv)
-    logging.basicConfig(
-        level=logging.INFO if arguments.verbose else logging.WARNING, format="exodus-certbot: %(message)s"
-    )
+    level = logging.INFO if arguments.verbose else logging.WARNING
+    logging.basicConfig(level=level, format=f"{_NAME}: %(message)s")
     try:
         chosen = options.overriding(settings.load(arguments.config, os.environ), arguments)
-        with _packages():
+        with stopping.heard(), _packages():
             return _FACES[arguments.command](arguments, chosen, os.environ)
     except (UsageError, SettingsInvalid) as error:
-        print(f"exodus-certbot: {printable(str(error))}", file=sys.stderr)
+        complain(f"{_NAME}: {printable(str(error))}")
         return error.exit_code
     except ExodusError as error:
         return _fail(error, arguments)
@@ -82,10 +85,10 @@ def _adopt(arguments: argparse.Namespace, chosen: Settings, environ: _Environ) -
     certbot_dir = chosen.certbot_dir or settings.DEFAULT_CERTBOT_DIR
     changes = adopt.adopt(certbot_dir, settings.state_dir(environ), arguments.lineages, undo=arguments.undo)
     if arguments.format == "json":
-        _print(json_text({"verdict": Overall.OK, "lineages": changes}))
+        say(json_text({"verdict": Overall.OK, "lineages": changes}))
     elif not arguments.quiet:
         lines = [f"{change.lineage}: {change.message}" for change in changes] or ["certbot has no lineages here"]
-        _print("\n".join(printable(line) for line in lines))
+        say("\n".join(printable(line) for line in lines))
     return 0
 
 
@@ -123,7 +126,7 @@ def _told(arguments: argparse.Namespace, outcome: Report) -> int:
     """Print what a story reports."""
     if not (arguments.quiet and outcome.verdict in (Overall.OK, Overall.WARNING)):
         every_row = arguments.command == "check" or arguments.verbose
-        _print(report.show(outcome, arguments.format, every_row=every_row))
+        say(report.show(outcome, arguments.format, every_row=every_row))
     return report.exit_code(outcome, arguments.format)
 
 
@@ -131,7 +134,7 @@ def _found(arguments: argparse.Namespace, found: tuple[findings.Finding, ...]) -
     """Print what a story found."""
     is_fine = findings.verdict(found) in (Overall.OK, Overall.WARNING)
     if not (arguments.quiet and is_fine):
-        _print(findings.show(found, as_json=arguments.format == "json"))
+        say(findings.show(found, as_json=arguments.format == "json"))
     return 0 if is_fine else 1
 
 
@@ -141,14 +144,9 @@ def _fail(error: ExodusError, arguments: argparse.Namespace) -> int:
     verdict = getattr(error, "verdict", Overall.UNKNOWN)
     outcome = Report(verdict, str(error), reloaded=False, listeners=())
     if output == "text":
-        print(f"exodus-certbot: {printable(str(error))}", file=sys.stderr)
+        complain(f"{_NAME}: {printable(str(error))}")
     elif arguments.command in ("preflight", "doctor"):
-        _print(findings.show((findings.critical("exodus-certbot", str(error), "see the message"),), as_json=True))
+        say(findings.show((findings.critical("exodus-certbot", str(error), "see the message"),), as_json=True))
     else:
-        _print(report.show(outcome, output))
+        say(report.show(outcome, output))
     return report.exit_code(outcome, output) if output == "nagios" else error.exit_code
-
-
-def _print(text: str) -> None:
-    # certbot gives up a lineage whose hook prints what is not UTF-8: ASCII always is.
-    sys.stdout.write(text.encode("ascii", "backslashreplace").decode("ascii") + "\n")

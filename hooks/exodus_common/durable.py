@@ -2,14 +2,18 @@
 
 import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from exodus_common.terminal import printable
+
 TEMPORARY_PREFIX = ".exodus-"
 """Begins the name of what a power cut may leave beside a file; safe to remove when no writer runs."""
+_MOST_LINKS = 40  # as the kernel follows
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -39,6 +43,60 @@ def replacing(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
             temporary.unlink()
         raise
     sync_folder(path.parent)
+
+
+@contextmanager
+def writing_to(path: Path, *, mode: int) -> Iterator[BinaryIO]:
+    """Give a stream to what a person named: a file there is replaced once the block ends well, all else is written to.
+
+    A device, a pipe, or an open descriptor (/dev/stdout) takes the bytes as they come; a link stays, and what it leads
+    to is written. A file keeps its mode and, as far as we may, its owner; a new one gets `mode`. Raises OSError.
+    """
+    descriptor = _opened(path)
+    if descriptor is None:
+        with replacing(path.resolve(), mode=mode) as stream:
+            yield stream
+        return
+    with os.fdopen(descriptor, "wb") as there:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or inherited_descriptor(path) is not None:
+            yield there
+            return
+    with replacing(path.resolve(), mode=stat.S_IMODE(status.st_mode) & 0o777) as stream:
+        with suppress(PermissionError):  # only root gives files away
+            os.fchown(stream.fileno(), status.st_uid, status.st_gid)
+        yield stream
+
+
+def _opened(path: Path) -> int | None:
+    """Open what is there, without changing it, which also asks whether we may write it; None where nothing is."""
+    inherited = inherited_descriptor(path)
+    if inherited is not None:
+        return os.dup(inherited)  # opened anew, a file would be written from its beginning
+    try:
+        return os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+
+
+def inherited_descriptor(path: Path) -> int | None:
+    """Tell which of our own descriptors a path stands for, as /dev/stdout and /dev/fd/3 do; None for any other path."""
+    for _ in range(_MOST_LINKS):
+        if path.parent.resolve() == Path(f"/proc/{os.getpid()}/fd") and path.name.isdecimal():
+            return int(path.name)
+        if not path.is_symlink():
+            return None
+        path = path.parent / path.readlink()
+    return None
+
+
+def cannot_write(path: Path, error: OSError) -> str:
+    """Say why `writing_to` failed; where the folder is at fault, name it."""
+    where = f"cannot write {printable(str(path))}: {error.strerror}"
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) and os.access(path, os.W_OK):
+        folder = printable(str(path.resolve().parent))
+        return f"{where}; a file is written beside it first, and {folder} does not take one"
+    return where
 
 
 def sync_folder(folder: Path) -> None:

@@ -151,7 +151,8 @@ class Place(Store):
         present = self.things.get(stored.key)
         if present is None:
             return False
-        if not described(stored.key, present).is_same_content(stored):
+        seen = described(stored.key, present)
+        if not seen.is_same_content(stored) or seen.last_modified != stored.last_modified:
             raise ObjectChanged(f"{self.name}: {stored.key} is not the object that was looked at before")
         if self.which == "store":
             self.world.take_from_store(stored.key)

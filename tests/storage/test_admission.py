@@ -4,11 +4,12 @@ import json
 import multiprocessing
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -358,3 +359,34 @@ def test_an_upload_that_is_under_way_is_left_alone_by_a_sweep(guarded: Guarded) 
 
     assert keys[0] in guarded.stored()
     assert keys[1] not in guarded.stored()
+
+
+@on_sqlite
+def test_an_admission_does_not_wait_for_a_locked_catalogue(guarded: Guarded) -> None:
+    guarded("init")
+    with closing(sqlite3.connect(guarded.state, isolation_level=None)) as others:
+        others.execute("BEGIN IMMEDIATE")
+        begin = time.monotonic()
+        refused = guarded("admit", "--bytes", "1", "--json")
+        seconds = time.monotonic() - begin
+
+    assert refused.exit_code == 75
+    assert set(refused.json) == {"refused", "reason", "retry_after_seconds"}
+    assert (refused.json["refused"], refused.json["retry_after_seconds"]) == (True, 5)
+    assert "locked" in refused.json["reason"]
+    assert seconds < 10  # of which most is Python, on a busy machine
+    assert guarded("admit", "--bytes", "1").exit_code == 0
+
+
+@on_sqlite
+def test_an_admission_that_may_wait_does_so_for_a_locked_catalogue(guarded: Guarded) -> None:
+    guarded("init")
+    with closing(sqlite3.connect(guarded.state, isolation_level=None)) as others:
+        others.execute("BEGIN IMMEDIATE")
+        waiting = guarded.start("admit", "--bytes", "1", "--wait", "30")
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(4)
+        others.execute("ROLLBACK")
+
+    assert waiting.communicate(timeout=30)[0]
+    assert waiting.returncode == 0

@@ -1,6 +1,10 @@
 """What was archived comes back: the very same bytes, and no other ones."""
 
+import hashlib
 import json
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -198,3 +202,104 @@ def test_what_is_wrong_in_an_archive_is_said_when_it_is_rebuilt(archived: tuple[
 
     assert f"{key}: its manifest is there, and it is not" in rebuilt.stdout
     assert "archived" not in guarded.states()
+
+
+def test_fetch_writes_to_what_is_there_as_what_it_is(archived: tuple[Guarded, str, str, float], tmp_path: Path) -> None:
+    guarded, key, sha256, _ = archived
+    pipe, link, file = tmp_path / "pipe", tmp_path / "link", tmp_path / "file"
+    os.mkfifo(pipe)
+    link.symlink_to(file)
+
+    to_link = guarded("fetch", key, str(link))
+    with subprocess.Popen(["sha256sum", pipe], stdout=subprocess.PIPE) as reader:
+        to_pipe = guarded("fetch", key, str(pipe))
+        read = reader.communicate(timeout=20)[0]
+
+    assert (to_link.exit_code, to_pipe.exit_code) == (0, 0)
+    assert (link.is_symlink(), sha256_of(file), pipe.is_fifo()) == (True, sha256, True)
+    assert read.split()[0].decode() == sha256
+
+
+def test_fetch_to_dev_stdout_is_fetch_to_standard_output(archived: tuple[Guarded, str, str, float]) -> None:
+    guarded, key, sha256, _ = archived
+
+    fetched = guarded("fetch", key, "/dev/stdout")
+
+    assert (fetched.exit_code, "fetched" in fetched.stderr) == (0, True)
+    assert hashlib.sha256(fetched.stdout.encode("utf-8", "surrogateescape")).hexdigest() == sha256
+
+
+def test_fetch_says_when_nobody_takes_all_of_it(archived: tuple[Guarded, str, str, float]) -> None:
+    guarded, key, _, _ = archived
+    shell = ["bash", "-c", '"$@" | head -c1 | wc -c; echo "${PIPESTATUS[0]}"; "$@" >/dev/full; echo $?', "bash"]
+
+    done = subprocess.run(
+        [*shell, *guarded.argv("fetch", key, "-")], env=guarded.environment, capture_output=True, check=False
+    )
+
+    assert done.stdout.split() == [b"1", str(128 + signal.SIGPIPE).encode(), b"1"]
+    assert done.stderr == b"exodus-storage-guard: cannot write to standard output: No space left on device\n"
+
+
+def test_a_report_is_written_through_a_link(guarded: Guarded, tmp_path: Path) -> None:
+    guarded("init")
+    (tmp_path / "page.html").write_bytes(b"old")
+    (tmp_path / "link.html").symlink_to("page.html")
+
+    reported = guarded("report", "--html", str(tmp_path / "link.html"))
+    to_folder = guarded("report", "--html", str(tmp_path))
+
+    assert (reported.exit_code, to_folder.exit_code) == (0, 1)
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+    assert "Is a directory" in to_folder.stderr
+
+
+def test_forget_is_safe_to_repeat(archived: tuple[Guarded, str, str, float]) -> None:
+    guarded, key, _, _ = archived
+    guarded("forget", key, "--yes")
+
+    again = guarded("forget", key, "--yes", "--json")
+
+    assert again.exit_code == 0, again.all_output
+    assert again.json["objects"][0]["reason"] == "is forgotten already"
+
+
+def test_what_is_gone_without_having_been_forgotten_cannot_be(guarded: Guarded) -> None:
+    path = guarded.put(apk_key(1))
+    guarded.put(apk_key(2))
+    guarded("init")
+    path.unlink()
+    guarded("sync")
+
+    assert guarded("forget", path.name, "--yes").exit_code == 1
+
+
+def test_nobody_is_asked_about_a_key_that_is_not_known(archived: tuple[Guarded, str, str, float]) -> None:
+    guarded, key, _, _ = archived
+
+    asked = guarded("forget", key, "unknown.apk", stdin=b"yes\n")
+
+    assert asked.exit_code == 1
+    assert "Type yes" not in asked.stderr
+    assert "not known here: unknown.apk (exodus-storage-guard sync looks for what is new)" in asked.stderr
+    assert key in guarded.archived()
+
+
+def test_history_of_an_unknown_key_is_an_error(archived: tuple[Guarded, str, str, float]) -> None:
+    guarded, key, _, _ = archived
+
+    assert guarded("history", key).exit_code == 0
+    unknown = guarded("history", "unknown.apk")
+
+    assert (unknown.exit_code, unknown.stdout) == (1, "")
+    assert "not known here: unknown.apk" in unknown.stderr
+
+
+def test_a_list_of_keys_may_come_from_any_editor(archived: tuple[Guarded, str, str, float], tmp_path: Path) -> None:
+    guarded, key, sha256, _ = archived
+    (tmp_path / "list").write_bytes(b"\xef\xbb\xbf" + key.encode() + b"\r\n\r\n")
+
+    restored = guarded("restore", "--from-list", str(tmp_path / "list"))
+
+    assert restored.exit_code == 0, restored.all_output
+    assert sha256_of(guarded.store / key) == sha256

@@ -72,6 +72,17 @@ def test_check_speaks_nagios_and_prometheus(guarded: Guarded) -> None:
     assert 'exodus_storage_guard_objects{state="resident"} 90' in prometheus.stdout
 
 
+def test_wrong_settings_are_unknown_to_nagios_and_wrong_settings_elsewhere(guarded: Guarded) -> None:
+    guarded.write(capacity={"source": "guess"})
+
+    nagios = guarded("check", "--format", "nagios")
+    text = guarded("check")
+
+    assert (nagios.exit_code, text.exit_code) == (3, 78)
+    assert nagios.stdout.startswith("UNKNOWN - ")
+    assert "capacity.source" in nagios.stdout
+
+
 def test_what_cannot_be_known_is_unknown_to_nagios_and_an_error_elsewhere(guarded: Guarded) -> None:
     nagios = guarded("check", "--format", "nagios")
     text = guarded("check")

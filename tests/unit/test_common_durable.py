@@ -1,9 +1,11 @@
 """A file written atomically is whole, exact in its mode, and leaves nothing behind when it fails."""
 
 import os
+import stat
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -100,3 +102,117 @@ def test_syncs_a_folder_and_tolerates_a_filesystem_that_cannot(tmp_path: Path) -
 def test_refuses_to_sync_a_folder_that_is_absent(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         durable.sync_folder(tmp_path / "absent")
+
+
+# --- what a person named ---
+
+IS_ROOT = os.geteuid() == 0
+AS_ROOT = pytest.mark.skipif(not IS_ROOT, reason="only root makes devices, and gives files away")
+AS_USER = pytest.mark.skipif(IS_ROOT, reason="root may write everywhere")
+
+
+def write_to(path: Path, data: bytes, mode: int = 0o600) -> None:
+    with durable.writing_to(path, mode=mode) as stream:
+        stream.write(data)
+
+
+def test_a_new_file_is_whole_and_has_the_mode_that_was_asked_for(tmp_path: Path) -> None:
+    write_to(tmp_path / "new", b"data", mode=0o640)
+    assert ((tmp_path / "new").read_bytes(), (tmp_path / "new").stat().st_mode & 0o7777) == (b"data", 0o640)
+    assert names_in(tmp_path) == ["new"]
+
+
+def test_a_file_that_was_there_keeps_its_mode_and_stays_whole_when_it_is_not_written_to_the_end(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"old")
+    file.chmod(0o664)
+    with suppress(ZeroDivisionError), durable.writing_to(file, mode=0o600) as stream:
+        stream.write(b"half")
+        raise ZeroDivisionError
+    assert file.read_bytes() == b"old"
+    write_to(file, b"new")
+    assert (file.read_bytes(), file.stat().st_mode & 0o7777) == (b"new", 0o664)
+    assert names_in(tmp_path) == ["file"]
+
+
+@AS_ROOT
+def test_a_file_of_another_user_stays_theirs_but_is_not_run_as_them(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    os.chown(tmp_path / "file", 12345, 54321)
+    (tmp_path / "file").chmod(0o4755)
+    write_to(tmp_path / "file", b"new")
+    status = (tmp_path / "file").stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (12345, 54321, 0o755)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path, exists: bool) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    if exists:
+        (tmp_path / "elsewhere/file").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("elsewhere/file")
+    write_to(tmp_path / "link", b"new")
+    assert (tmp_path / "link").readlink() == Path("elsewhere/file")
+    assert (tmp_path / "elsewhere/file").read_bytes() == b"new"
+    assert names_in(tmp_path / "elsewhere") == ["file"]
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
+        write_to(tmp_path / "pipe", b"data")
+        assert reader.communicate(timeout=20)[0] == b"data"
+    assert (tmp_path / "pipe").is_fifo()
+
+
+@AS_ROOT
+@pytest.mark.parametrize(("minor", "error"), [(3, None), (7, "No space left")])
+def test_a_device_is_written_to_and_stays_one(tmp_path: Path, minor: int, error: str | None) -> None:
+    device = tmp_path / "device"  # of the kind of /dev/null and of /dev/full, which are everybody's
+    os.mknod(device, 0o600 | stat.S_IFCHR, os.makedev(1, minor))
+    if error is None:
+        write_to(device, b"data")
+    else:
+        with pytest.raises(OSError, match=error):
+            write_to(device, b"data")
+    assert device.is_char_device()
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_an_open_descriptor_is_written_on_where_it_stands(tmp_path: Path, name: str) -> None:
+    code = (
+        "import os, pathlib; from exodus_common import durable; os.write(1, b'head ')\n"
+        f"with durable.writing_to(pathlib.Path({name!r}), mode=0o600) as stream: stream.write(b'body ')\n"
+        "os.write(1, b'tail')"
+    )
+    with (tmp_path / "output").open("wb") as output:
+        subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, stdout=output, check=True)
+    assert (tmp_path / "output").read_bytes() == b"head body tail"
+    assert names_in(tmp_path) == ["output"]
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        write_to(tmp_path, b"data")
+    assert names_in(tmp_path) == []
+
+
+@AS_USER
+def test_a_file_that_may_not_be_written_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "file").chmod(0o444)
+    with pytest.raises(PermissionError):
+        write_to(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"old"
+
+
+@AS_USER
+def test_a_folder_that_takes_no_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    tmp_path.chmod(0o555)
+    try:
+        with pytest.raises(PermissionError) as raised:
+            write_to(tmp_path / "file", b"new")
+    finally:
+        tmp_path.chmod(0o755)
+    assert f"{tmp_path} does not take one" in durable.cannot_write(tmp_path / "file", raised.value)

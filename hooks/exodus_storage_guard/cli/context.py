@@ -2,11 +2,11 @@
 
 import argparse
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from exodus_common.clock import SystemClock
+from exodus_common.output import say
 from exodus_storage_guard import settings
 from exodus_storage_guard.admission.reservations import AdmissionControl
 from exodus_storage_guard.admission.sweeper import sweeper_for
@@ -14,6 +14,8 @@ from exodus_storage_guard.cli import output
 from exodus_storage_guard.model import Verdict
 from exodus_storage_guard.state import opening as state
 from exodus_storage_guard.tiering.run import Run
+
+_LEAST_BUSY_SECONDS, _MOST_BUSY_SECONDS = 1.0, 30.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,14 @@ class Context:
     def control(self) -> AdmissionControl:
         """Open the door to the state alone."""
         sweeper = sweeper_for(self.settings, self.config)
-        return AdmissionControl(self.settings, state.opened(self.settings.state), SystemClock(), sweeper)
+        catalogue = state.opened(self.settings.state, self._busy_seconds)
+        return AdmissionControl(self.settings, catalogue, SystemClock(), sweeper)
+
+    @property
+    def _busy_seconds(self) -> float | None:
+        """Give how long `admit` waits for a catalogue that others write; all else has no hurry."""
+        wait_seconds: float | None = getattr(self.arguments, "wait", None)
+        return wait_seconds if wait_seconds is None else min(max(wait_seconds, _LEAST_BUSY_SECONDS), _MOST_BUSY_SECONDS)
 
     @property
     def config(self) -> Path | None:
@@ -45,9 +54,3 @@ class Context:
         if not (self.arguments.quiet and verdict is Verdict.OK):
             say(text)
         return output.exit_code(verdict)
-
-
-def say(text: str) -> None:
-    """Print on standard output, in ASCII: every terminal and pipe takes it."""
-    sys.stdout.write(text.encode("ascii", "backslashreplace").decode("ascii") + "\n")
-    sys.stdout.flush()

@@ -2,42 +2,46 @@
 
 import logging
 import os
-import signal
-import sys
+from contextlib import nullcontext
+from functools import partial
 from typing import Literal
 
+from exodus_common import program, stopping
 from exodus_common.errors import ExodusError, SettingsInvalid, UsageError
+from exodus_common.output import complain, say
 from exodus_common.render import json_text, nagios, printable
 from exodus_storage_guard import settings
 from exodus_storage_guard.cli import options
-from exodus_storage_guard.cli.context import Context, say
+from exodus_storage_guard.cli.context import Context
 from exodus_storage_guard.cli.verbs import FACES
 from exodus_storage_guard.errors import UploadRefused
 from exodus_storage_guard.model import Verdict
 
+_NAME = "exodus-storage-guard"
 _UNKNOWN: Literal[3] = 3
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; give its exit code, as CONTRACT.md has them."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would hide how the programs we run end
+    return program.ended(_NAME, partial(_run, argv))
+
+
+def _run(argv: list[str] | None) -> int:
     arguments = options.parser().parse_args(argv)
     level = logging.INFO if arguments.verbose else logging.WARNING
-    logging.basicConfig(level=level, format="exodus-storage-guard: %(message)s")
+    logging.basicConfig(level=level, format=f"{_NAME}: %(message)s")
     try:
-        return FACES[arguments.command](Context(arguments, settings.load(arguments.config, os.environ)))
+        with nullcontext() if arguments.command == "serve" else stopping.heard():  # uvicorn has its own way to end
+            return FACES[arguments.command](Context(arguments, settings.load(arguments.config, os.environ)))
     except UploadRefused as refusal:
         return _refuse(refusal, as_json=arguments.json)
-    except (UsageError, SettingsInvalid) as error:
-        print(f"exodus-storage-guard: {printable(str(error))}", file=sys.stderr)
-        return error.exit_code
     except ExodusError as error:
         if getattr(arguments, "format", "") == "nagios":
             say(nagios(_UNKNOWN, str(error), ()))
             return _UNKNOWN
-        if arguments.json:
+        if arguments.json and not isinstance(error, UsageError | SettingsInvalid):
             say(json_text({"verdict": Verdict.CRITICAL, "reason": str(error)}))
-        print(f"exodus-storage-guard: {printable(str(error))}", file=sys.stderr)
+        complain(f"{_NAME}: {printable(str(error))}")
         return error.exit_code
 
 
@@ -48,5 +52,5 @@ def _refuse(refusal: UploadRefused, *, as_json: bool) -> int:
     else:
         later = refusal.retry_after_seconds
         when = f"try again in {later} s" if later is not None else "no sweep can help: see exodus-storage-guard plan"
-        print(f"exodus-storage-guard: refused: {printable(refusal.reason)}; {when}", file=sys.stderr)
+        complain(f"{_NAME}: refused: {printable(refusal.reason)}; {when}")
     return refusal.exit_code

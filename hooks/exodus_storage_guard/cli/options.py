@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from exodus_common import __version__
 from exodus_storage_guard import settings
 from exodus_storage_guard.sizes import ALLOWED, parse_bytes
 
@@ -39,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 done, 1 promise not kept, 2 wrong usage, 75 not now, 78 settings are wrong.",
         parents=[common],
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.set_defaults(json=False, quiet=False, verbose=False, config=None)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     of = {name: commands.add_parser(name, parents=[common], help=text) for name, text in _HELP.items()}

@@ -71,14 +71,15 @@ def _row(one: Moved | Step) -> dict[str, Any]:
     }
 
 
-def recalled(found: Sequence[Recalled], *, as_json: bool) -> str:
-    """Show what `verify`, `restore`, `fetch` and `forget` did."""
-    verdict = worst([one.verdict for one in found])
+def recalled(found: Sequence[Recalled], *, as_json: bool, stopped: str = "") -> str:
+    """Show what `verify`, `restore`, `fetch` and `forget` did; and why that is not all."""
+    verdict = Verdict.CRITICAL if stopped else worst([one.verdict for one in found])
     if as_json:
-        return json_text({"verdict": verdict, "objects": found})
+        return json_text({"verdict": verdict, "objects": found} | ({"reason": stopped} if stopped else {}))
     wrong = [one for one in found if one.verdict is not Verdict.OK]
     lines = [printable(f"{one.verdict.value.upper()}: {one.key}: {one.reason}") for one in wrong or found[:_FEW]]
-    return "\n".join([*lines, f"{verdict.value.upper()}: {len(found) - len(wrong)} of {len(found)} right"])
+    counted = f"{verdict.value.upper()}: {len(found) - len(wrong)} of {len(found)} right"
+    return "\n".join([*lines, f"{counted}; {stopped}" if stopped else counted])
 
 
 def status(found: Status, *, as_json: bool) -> str:

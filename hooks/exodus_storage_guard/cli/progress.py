@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from exodus_storage_guard.sizes import shown
@@ -24,23 +24,27 @@ def line(done: int, aim: int, seconds: float, *, with_bar: bool) -> str:
 
 
 @contextmanager
-def shown_on(stream: TextIO, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Give a function to call with the bytes done and to be done; it is cheap to call often."""
-    terminal, begin = stream.isatty(), time.monotonic()
-    shown_at = begin
-    drawn = False
+def shown_on(stream: TextIO | None, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Give a function to call with the bytes done and to be done; it is cheap to call often, and never fails."""
+    begin = shown_at = time.monotonic()
+    drawn, terminal = False, stream is not None and stream.isatty()
 
     def told(done: int, aim: int) -> None:
         nonlocal shown_at, drawn
         now = time.monotonic()
-        if quiet or now - shown_at < (_TERMINAL_SECONDS if terminal else _PLAIN_SECONDS):
+        if quiet or stream is None or now - shown_at < (_TERMINAL_SECONDS if terminal else _PLAIN_SECONDS):
             return
         shown_at, drawn = now, True
         text = line(done, aim, now - begin, with_bar=terminal)
-        stream.write(f"\r{text:<{_COLUMNS}.{_COLUMNS}}" if terminal else text + "\n")
-        stream.flush()
+        _write(stream, f"\r{text:<{_COLUMNS}.{_COLUMNS}}" if terminal else text + "\n")
 
     yield told
-    if terminal and drawn:
-        stream.write("\r" + " " * _COLUMNS + "\r")
+    if stream is not None and terminal and drawn:
+        _write(stream, "\r" + " " * _COLUMNS + "\r")
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Write where that can be done: no copy fails since nobody watches it."""
+    with suppress(OSError):
+        stream.write(text)
         stream.flush()

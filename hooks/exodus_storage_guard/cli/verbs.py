@@ -1,24 +1,29 @@
 """The faces of the command's verbs: one story called, its outcome printed."""
 
+import codecs
 import logging
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from exodus_common.durable import write_atomically
-from exodus_common.errors import UsageError
+from exodus_common.durable import cannot_write, inherited_descriptor, writing_to
+from exodus_common.errors import TryLater, UsageError
+from exodus_common.output import complain, say
 from exodus_common.render import json_text, printable
+from exodus_common.stopping import Stopped, asked
 from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.cli import output
-from exodus_storage_guard.cli.context import Context, say
-from exodus_storage_guard.errors import RecordsFailed, StateFailed, StoreFailed
+from exodus_storage_guard.cli.context import Context
+from exodus_storage_guard.errors import ObjectMissing, RecordsFailed, StateFailed, StoreFailed, UploadRefused
 from exodus_storage_guard.model import Need, Verdict
 from exodus_storage_guard.sizes import shown
+from exodus_storage_guard.tiering.recall import Recalled
 
 _log = logging.getLogger(__name__)
 _LAST_EVENTS = 50
+_LOCKED_AGAIN_SECONDS = 5
 
 
 def _init(context: Context) -> int:
@@ -46,6 +51,15 @@ def _rebuild(context: Context) -> int:
 
 
 def _admit(context: Context) -> int:
+    try:
+        return _admitted(context)
+    except UploadRefused:
+        raise
+    except TryLater as error:  # the catalogue is locked: whoever uploads is refused as ever
+        raise UploadRefused(str(error), _LOCKED_AGAIN_SECONDS) from error
+
+
+def _admitted(context: Context) -> int:
     arguments, control = context.arguments, context.control
     wanted = reservations.request(control, arguments.bytes, arguments.key, lease_seconds=arguments.lease)
     admitted = reservations.admit(control, wanted, wait_seconds=arguments.wait)
@@ -118,7 +132,8 @@ def _sweep(context: Context) -> int:
             start_at_high=arguments.start_at_high,
             progress=told,
         )
-    alerts.tell("storage-sweep", found.verdict, found.reason)
+    if not asked():  # who ended it knows
+        alerts.tell("storage-sweep", found.verdict, found.reason)
     return context.told(output.report(found, as_json=arguments.json), found.verdict)
 
 
@@ -136,11 +151,28 @@ def _verify(context: Context) -> int:
     from exodus_storage_guard import alerts
     from exodus_storage_guard.tiering import verify
 
-    found = tuple(verify.verify(context.run, context.arguments.sample))
-    verdict = output.worst([one.verdict for one in found])
-    wrong = [one.reason for one in found if one.verdict is not Verdict.OK]
-    alerts.tell("storage-archive", verdict, "; ".join(wrong[:3]))
-    return context.told(output.recalled(found, as_json=context.arguments.json), verdict)
+    found, stopped = _as_far_as(verify.verify(context.run, context.arguments.sample))
+    wrong = [one for one in found if one.verdict is not Verdict.OK]
+    if wrong or not stopped:  # a part of the archive that is right says nothing of the rest
+        verdict = output.worst([one.verdict for one in found])
+        alerts.tell("storage-archive", verdict, "; ".join(one.reason for one in wrong[:3]))
+    return _told_of_each(context, found, stopped)
+
+
+def _as_far_as(work: Iterable[Recalled]) -> tuple[Sequence[Recalled], str]:
+    """Do something to many objects; give what was done, and why it is not all."""
+    found = list[Recalled]()
+    try:
+        for one in work:
+            found.append(one)
+    except Stopped as stopped:
+        return found, str(stopped)
+    return found, ""
+
+
+def _told_of_each(context: Context, found: Sequence[Recalled], stopped: str) -> int:
+    verdict = Verdict.CRITICAL if stopped else output.worst([one.verdict for one in found])
+    return context.told(output.recalled(found, as_json=context.arguments.json, stopped=stopped), verdict)
 
 
 def _restore(context: Context) -> int:
@@ -150,32 +182,40 @@ def _restore(context: Context) -> int:
     if not keys:
         raise UsageError("restore: name keys, or --from-list FILE")
     run, control = context.run, context.control
-    found = recall.each(keys, lambda key: recall.restore(run, control, key))
-    return context.told(
-        output.recalled(found, as_json=context.arguments.json), output.worst([one.verdict for one in found])
-    )
+    return _told_of_each(context, *_as_far_as(recall.each(keys, lambda key: recall.restore(run, control, key))))
 
 
 def _listed(file: Path | None) -> Iterator[str]:
-    """Read keys, one a line; empty lines are passed over."""
+    """Read keys, one a line, as any editor writes them; empty lines are passed over."""
     if file is None:
         return
     try:
         content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}") from error
-    yield from (os.fsdecode(line) for line in content.split(b"\n") if line)
+    lines = content.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").split(b"\n")
+    yield from (os.fsdecode(line) for line in lines if line)
 
 
 def _fetch(context: Context) -> int:
     from exodus_storage_guard.tiering import recall
 
-    found = (recall.fetch(context.run, context.arguments.key, context.arguments.file),)
-    text = output.recalled(found, as_json=context.arguments.json)
-    if context.arguments.file == "-":
-        print(text, file=sys.stderr)
-        return 0
-    return context.told(text)
+    target: str = context.arguments.file
+    found = recall.fetch(context.run, context.arguments.key, "-" if _is_standard_output(target) else target)
+    return _told_of(context, output.recalled([found], as_json=context.arguments.json), target)
+
+
+def _told_of(context: Context, text: str, target: str) -> int:
+    """Tell of what was written; beside it, where that went to standard output."""
+    if not _is_standard_output(target):
+        return context.told(text)
+    if not context.arguments.quiet:
+        complain(text)
+    return 0
+
+
+def _is_standard_output(target: str) -> bool:
+    return target == "-" or inherited_descriptor(Path(target)) == 1
 
 
 def _hold(context: Context) -> int:
@@ -184,30 +224,37 @@ def _hold(context: Context) -> int:
     unknown = [key for key in keys if run.catalogue.get(key) is None]
     count = run.catalogue.hold(list(keys), run.clock.now(), held=held)
     if unknown:
-        names = ", ".join(map(printable, unknown))
-        raise StoreFailed(f"not known here: {names} (exodus-storage-guard sync looks for what is new); {count} done")
+        raise ObjectMissing(f"{_unknown(unknown)}; {count} done")
     word = "held" if held else "no longer held"
     fields = {"verdict": Verdict.OK, "objects": list(keys)}
     return context.told(json_text(fields) if context.arguments.json else f"OK: {count} {word}")
+
+
+def _unknown(keys: Sequence[str]) -> str:
+    return f"not known here: {', '.join(map(printable, keys))} (exodus-storage-guard sync looks for what is new)"
 
 
 def _forget(context: Context) -> int:
     from exodus_storage_guard.tiering import recall
 
     if not context.arguments.yes:
+        catalogue = context.control.catalogue
+        unknown = [key for key in context.arguments.keys if catalogue.get(key) is None]
+        if unknown:
+            raise ObjectMissing(_unknown(unknown))
         names = ", ".join(map(printable, context.arguments.keys))
         print(f"Remove {names} from the archive for good? Type yes: ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip() != "yes":
             raise UsageError("forget: nothing was removed")
     run = context.run
-    found = recall.each(context.arguments.keys, lambda key: recall.forget(run, key))
-    return context.told(
-        output.recalled(found, as_json=context.arguments.json), output.worst([one.verdict for one in found])
-    )
+    return _told_of_each(context, *_as_far_as(recall.each(context.arguments.keys, lambda key: recall.forget(run, key))))
 
 
 def _history(context: Context) -> int:
-    found = tuple(context.control.catalogue.history(context.arguments.key))
+    key: str | None = context.arguments.key
+    found = tuple(context.control.catalogue.history(key))
+    if key is not None and not found:
+        raise ObjectMissing(_unknown([key]))
     return context.told(output.history(found, as_json=context.arguments.json))
 
 
@@ -219,11 +266,13 @@ def _report(context: Context) -> int:
     last = tuple(deque(control.catalogue.history(None), maxlen=_LAST_EVENTS))
     text = page.page(status.status(control), control.catalogue.samples(), last[::-1], control.clock.now())
     try:
-        write_atomically(target, text.encode("ascii"))
+        with writing_to(target, mode=0o644) as file:
+            file.write(text.encode("ascii"))
     except OSError as error:
-        raise StoreFailed(f"cannot write {printable(str(target))}: {error.strerror}") from error
+        raise StoreFailed(cannot_write(target, error)) from error
     fields = {"verdict": Verdict.OK, "file": target}
-    return context.told(json_text(fields) if context.arguments.json else f"OK: wrote {printable(str(target))}")
+    told = json_text(fields) if context.arguments.json else f"OK: wrote {printable(str(target))}"
+    return _told_of(context, told, str(target))
 
 
 def _serve(context: Context) -> int:

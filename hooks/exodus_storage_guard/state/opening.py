@@ -6,12 +6,12 @@ from exodus_storage_guard.state.contract import Catalogue
 from exodus_storage_guard.state.settings import StateSettings
 
 
-def opened(place: StateSettings) -> Catalogue:
-    """Open the catalogue; nobody is asked before something is."""
+def opened(place: StateSettings, busy_seconds: float | None = None) -> Catalogue:
+    """Open the catalogue, to wait so long for others at most; nobody is asked before something is."""
     if not place.is_postgresql:
         from exodus_storage_guard.state.sqlite import SqliteCatalogue
 
-        return SqliteCatalogue(place.file)
+        return SqliteCatalogue(place.file) if busy_seconds is None else SqliteCatalogue(place.file, busy_seconds)
     try:
         from exodus_storage_guard.state.postgresql import PostgresqlCatalogue
     except ImportError as error:

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from exodus_storage_guard.state.sql import SqlCatalogue
-from exodus_storage_guard.state.sqlite_database import SqliteDatabase
+from exodus_storage_guard.state.sqlite_database import BUSY_SECONDS, SqliteDatabase
 
 
 class SqliteCatalogue(SqlCatalogue):
     """Keep the catalogue in a file on a local filesystem."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, busy_seconds: float = BUSY_SECONDS) -> None:
         """Name the file; `create` makes it."""
-        self.database = SqliteDatabase(file)
+        self.database = SqliteDatabase(file, busy_seconds)
         super().__init__(self.database)

@@ -17,7 +17,8 @@ from exodus_storage_guard.state.database import SCHEMA_VERSION, Session, Values,
 from exodus_storage_guard.state.rows import Row
 
 T = TypeVar("T")
-_BUSY_SECONDS = 30.0
+BUSY_SECONDS = 30.0
+"""How long whoever has no hurry waits for others."""
 _FILE_MODE, _FOLDER_MODE = 0o660, 0o2770
 _BALLAST_BYTES = 4 * 1024 * 1024
 _BATCH = 5_000
@@ -32,9 +33,9 @@ class SqliteDatabase:
     SQLite's connections survive neither a fork nor the use by two threads.
     """
 
-    def __init__(self, file: Path) -> None:
-        """Name the file; nothing is opened before it is needed."""
-        self.file = file
+    def __init__(self, file: Path, busy_seconds: float = BUSY_SECONDS) -> None:
+        """Name the file, and how long others are waited for; nothing is opened before it is needed."""
+        self.file, self._busy_seconds = file, busy_seconds
         self._local = threading.local()
 
     @property
@@ -212,7 +213,11 @@ class SqliteDatabase:
     def _open(self, *, durable: bool) -> sqlite3.Connection:
         with self.translated():
             connection = sqlite3.connect(
-                self.file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
+                self.file,
+                timeout=self._busy_seconds,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=64,
             )
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")

@@ -4,7 +4,10 @@ import threading
 from collections.abc import Callable
 
 from exodus_common.clock import Clock
+from exodus_common.stopping import go_on
 from exodus_storage_guard.stores.contract import Chunks
+
+_MOST_AT_ONCE_SECONDS = 0.5
 
 
 class Flow:
@@ -19,9 +22,16 @@ class Flow:
     def through(self, chunks: Chunks) -> Chunks:
         """Pass the bytes of one object on."""
         for chunk in chunks:
-            self._clock.wait(self._delay_seconds(len(chunk)))
+            self._wait(self._delay_seconds(len(chunk)))
             self._moved(len(chunk))
             yield chunk
+
+    def _wait(self, seconds: float) -> None:
+        """Wait a little at a time: a run that is asked to end does not wait on."""
+        while seconds > 0:
+            go_on()
+            self._clock.wait(min(seconds, _MOST_AT_ONCE_SECONDS))
+            seconds -= _MOST_AT_ONCE_SECONDS
 
     def _delay_seconds(self, size: int) -> float:
         if not self._limit:

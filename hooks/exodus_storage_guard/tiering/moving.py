@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from exodus_common.errors import ExodusError
+from exodus_common.stopping import Stopped
 from exodus_storage_guard.capacity import measurement
 from exodus_storage_guard.errors import NotFreeable
 from exodus_storage_guard.model import Entry, Verdict
 from exodus_storage_guard.policy import Action, Step
 from exodus_storage_guard.state.contract import Change
 from exodus_storage_guard.tiering.copying import CopyDiffers
-from exodus_storage_guard.tiering.deleting import delete
+from exodus_storage_guard.tiering.deleting import delete_proven
 from exodus_storage_guard.tiering.proving import LONGEST_RETRY, Prover, changed
 from exodus_storage_guard.tiering.releasing import Looked, look
 from exodus_storage_guard.tiering.run import Run
@@ -75,7 +76,7 @@ class Mover:
             return [], []
         assert self.prover is not None, "objects are copied where there is an archive"
         proven, failed = self.prover.prove(entries, why)
-        return proven, [_failed(entry, Action.ARCHIVE, error) for entry, error in failed]
+        return proven, [one for entry, error in failed for one in _failed(entry, Action.ARCHIVE, error)]
 
     def _delete(self, entries: Sequence[Entry], action: Action, why: Mapping[str, str]) -> list[Moved]:
         """Delete exactly what was proven and is seen to be so at this moment; the rest stays."""
@@ -85,7 +86,7 @@ class Mover:
         claimed = changed(run, (Change(entry, begun, why[entry.key], owner=run.owner) for entry in entries))
         looked = Looked(claimed) if action is Action.PRUNE else self._looked_at(claimed)
         before = run.measure()
-        left = delete(run.store, [entry.stored for entry in looked.proven], run.workers(self.pulse))
+        left = delete_proven(run.store, looked.proven, run.workers(self.pulse))
         gone = [entry for entry in looked.proven if entry.key not in left]
         errors = [*looked.errors, *((entry, left[entry.key]) for entry in looked.proven if entry.key in left)]
         changed(run, [Change(entry, done, why[entry.key]) for entry in gone])
@@ -95,8 +96,8 @@ class Mover:
             run.settings, run.catalogue, before, sum(entry.bytes for entry in gone), run.clock.now()
         )
         moved = [Moved(entry.key, entry.bytes, action, why[entry.key], Verdict.OK) for entry in gone]
-        moved += [_failed(entry, action, error) for entry, error in errors]
-        return moved + [_failed(one.entry, action, CopyDiffers(one.reason)) for one in looked.changes]
+        errors += [(one.entry, CopyDiffers(one.reason)) for one in looked.changes]
+        return moved + [one for entry, error in errors for one in _failed(entry, action, error)]
 
     def _looked_at(self, claimed: Sequence[Entry]) -> Looked:
         """Look at the archive; where it cannot be seen, or is not ours any more, nothing is deleted."""
@@ -125,7 +126,10 @@ _DELETIONS = {
 }
 
 
-def _failed(entry: Entry, action: Action, error: object) -> Moved:
+def _failed(entry: Entry, action: Action, error: object) -> list[Moved]:
+    """Report what went wrong with one object; nothing did where the run was asked to end."""
+    if isinstance(error, Stopped):
+        return []
     reason = str(error) if isinstance(error, ExodusError) else f"{type(error).__name__}: {error}"
     verdict = Verdict.CRITICAL if isinstance(error, CopyDiffers) else Verdict.WARNING
-    return Moved(entry.key, entry.bytes, action, reason, verdict)
+    return [Moved(entry.key, entry.bytes, action, reason, verdict)]

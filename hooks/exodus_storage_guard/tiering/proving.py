@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from exodus_common.errors import ExodusError
+from exodus_common.stopping import Stopped
 from exodus_storage_guard.batches import batches
 from exodus_storage_guard.errors import ObjectChanged, ObjectMissing, StoreFull
 from exodus_storage_guard.model import Entry, ObjectState
@@ -17,6 +18,7 @@ from exodus_storage_guard.transitions import Event
 _CHANGED_AT_ONCE = 256
 _MOST_FAILURES_IN_A_ROW = 5
 _FIRST_RETRY, LONGEST_RETRY = timedelta(hours=1), timedelta(days=1)
+_NOBODYS = ObjectChanged | ObjectMissing | Stopped  # nobody failed
 _PROVEN = "copied, read back, and found to be the same"
 
 Failed = tuple[Entry, Exception]
@@ -49,7 +51,7 @@ class Prover:
                 self._failures_in_a_row = 0
             else:
                 failed.append((entry, result))
-                self._failures_in_a_row += not isinstance(result, ObjectChanged | ObjectMissing)
+                self._failures_in_a_row += not isinstance(result, _NOBODYS)
         changes = [*self._seen(proofs), *self._failures(failed)]
         return [one for one in changed(self.run, changes) if one.state is ObjectState.PREMIGRATED], failed
 
@@ -99,7 +101,7 @@ class Prover:
             return Change(entry, Event.COPY_DIFFERED, str(error), retry_at=now + LONGEST_RETRY)
         if isinstance(error, StoreFull):
             self.stopped = f"the archive is full: {error}"
-        if at_fault or isinstance(error, ObjectChanged | ObjectMissing | StoreFull):
+        if at_fault or isinstance(error, StoreFull | _NOBODYS):
             return Change(entry, Event.COPY_ABANDONED, str(error))
         return Change(entry, Event.COPY_FAILED, str(error), retry_at=_retry_at(entry, now))
 
@@ -108,7 +110,7 @@ _NOBODY = "exodus-storage-guard-asks-whether-you-answer"
 
 
 def _may_be_anybodys(failed: Failed) -> bool:
-    return not isinstance(failed[1], CopyDiffers | ObjectChanged | ObjectMissing)
+    return not isinstance(failed[1], CopyDiffers | _NOBODYS)
 
 
 def _retry_at(entry: Entry, now: datetime) -> datetime:

@@ -1,13 +1,15 @@
 """The stories of recalling: `restore` into the store, `fetch` to a file, `forget` for good."""
 
-import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from exodus_common.durable import replacing
+from exodus_common.durable import cannot_write, writing_to
 from exodus_common.errors import ExodusError
+from exodus_common.output import pass_on
+from exodus_common.stopping import Stopped, go_on
 from exodus_common.terminal import printable
 from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.admission.reservations import AdmissionControl
@@ -34,14 +36,18 @@ class Recalled:
     reason: str
 
 
-def each(keys: list[str], work: Callable[[str], Recalled]) -> tuple[Recalled, ...]:
-    """Do the same for every key: what fails for one is told, and the others are done."""
-    return tuple(_tried(key, work) for key in keys)
+def each(keys: list[str], work: Callable[[str], Recalled]) -> Iterator[Recalled]:
+    """Do the same for every key: what fails for one is told, and the others are done, unless Stopped is raised."""
+    for key in keys:
+        go_on()
+        yield _tried(key, work)
 
 
 def _tried(key: str, work: Callable[[str], Recalled]) -> Recalled:
     try:
         return work(key)
+    except Stopped:
+        raise
     except ExodusError as error:
         return Recalled(key, 0, None, Verdict.CRITICAL, str(error))
 
@@ -109,9 +115,7 @@ def fetch(run: Run, key: str, target: str) -> Recalled:
     entry = _known(run, key)
     with _proven_chunks(run, entry) as chunks:
         if target == "-":
-            for chunk in chunks:
-                sys.stdout.buffer.write(chunk)
-            sys.stdout.buffer.flush()
+            pass_on(chunks)
         else:
             _write(Path(target), chunks)
     return _told(entry, "fetched")
@@ -133,11 +137,11 @@ def _streamed(run: Run, entry: Entry) -> Chunks:
 
 def _write(target: Path, chunks: Chunks) -> None:
     try:
-        with replacing(target, mode=0o600) as file:
+        with writing_to(target, mode=0o600) as file:
             for chunk in chunks:
                 file.write(chunk)
     except OSError as error:
-        raise StoreFailed(f"cannot write {printable(str(target))}: {error.strerror}") from error
+        raise StoreFailed(cannot_write(target, error)) from error
 
 
 def forget(run: Run, key: str) -> Recalled:
@@ -146,11 +150,19 @@ def forget(run: Run, key: str) -> Recalled:
     if entry.state in IN_STORE:
         raise StoreFailed(f"{printable(key)} is in the store: delete it there first; what is archived of it goes then")
     if entry.state not in (ObjectState.ARCHIVED, ObjectState.LOST):
+        if _was_forgotten(run, key):
+            return _told(entry, "is forgotten already")
         raise ObjectMissing(f"{printable(key)} is {entry.state}: nothing of it is archived")
     if entry.copy is not None:
         run.proving_archive.remove(entry.copy)
     run.catalogue.change([Change(entry, Event.FORGOTTEN, "by hand")], run.clock.now())
     return _told(entry, "forgotten")
+
+
+def _was_forgotten(run: Run, key: str) -> bool:
+    """Tell whether that was the last that was done: a run may have ended before it said so."""
+    last = deque(run.catalogue.history(key), maxlen=1)
+    return bool(last) and last[0].event == Event.FORGOTTEN
 
 
 def _known(run: Run, key: str) -> Entry:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from exodus_common.stopping import Stopped, go_on, in_order
 from exodus_storage_guard import policy
 from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.capacity import measurement
@@ -61,9 +62,10 @@ def plan(run: Run, need: Need | None) -> Report:
 def sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high: bool, progress: Progress) -> Report:
     """Free what is needed, oldest first, then copy ahead of need; safe to kill, to repeat, and beside another one.
 
-    With `start_at_high` nothing is released between the low and the high mark, as a timer wants it.
+    With `start_at_high` nothing is released between the low and the high mark, as a timer wants it. Asked to end, it
+    writes down what was done and reports it.
     """
-    with run.heartbeat():
+    with run.heartbeat(), in_order():
         return _sweep(run, need, premigrated_only=premigrated_only, start_at_high=start_at_high, progress=progress)
 
 
@@ -79,19 +81,23 @@ def _sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high
     entries = run.catalogue.premigrated() if premigrated_only else run.catalogue.candidates()
     chooser = Chooser(entries, run.selection(), run.clock.now(), aim)
     begin, moved = run.clock.monotonic(), list[Moved]()
-    while not mover.stopped and (steps := chooser.take(_BATCH, _BATCH_BYTES)):
-        done = mover.free(steps)
-        chooser.give_back(sum(step.entry.bytes for step in steps) - _freed(done))
-        moved += done
-        # Less where others free as well; never more, for what is freed may not be measured yet.
-        left = _aim(run, run.measure(), need) - _freed_by_others(run) - _on_its_way(run)
-        chooser.need_bytes = min(chooser.need_bytes, chooser.chosen_bytes + max(0, left))
-    _remember_rate(run, moved, run.clock.monotonic() - begin)
-    run.measure()
-    if _freed(moved) < chooser.need_bytes:
-        chooser.count_rest()
-    if not premigrated_only and not mover.stopped:
-        _premigrate(run, mover, entries)
+    try:
+        while not mover.stopped and (steps := chooser.take(_BATCH, _BATCH_BYTES)):
+            done = mover.free(steps)
+            chooser.give_back(sum(step.entry.bytes for step in steps) - _freed(done))
+            moved += done
+            go_on()
+            # Less where others free as well; never more, for what is freed may not be measured yet.
+            left = _aim(run, run.measure(), need) - _freed_by_others(run) - _on_its_way(run)
+            chooser.need_bytes = min(chooser.need_bytes, chooser.chosen_bytes + max(0, left))
+        _remember_rate(run, moved, run.clock.monotonic() - begin)
+        run.measure()
+        if _freed(moved) < chooser.need_bytes:
+            chooser.count_rest()
+        if not premigrated_only and not mover.stopped:
+            _premigrate(run, mover, entries)
+    except Stopped as stopped:
+        return Report(Verdict.CRITICAL, str(stopped), aim, _freed(moved), tuple(moved), chooser.kept)
     return _report(mover, chooser, moved)
 
 
@@ -112,7 +118,7 @@ def _mover(run: Run, progress: Progress) -> tuple[Mover, _Total]:
     pulse, total = Pulse(run.clock), _Total(progress)
 
     def moved(size_bytes: int) -> None:
-        pulse.beat()
+        pulse.moved(size_bytes)
         total.moved(size_bytes)
 
     if run.archive is None:
@@ -161,6 +167,7 @@ def _premigrate(run: Run, mover: Mover, entries: Iterator[Entry]) -> None:
     while not mover.stopped and (steps := chooser.take(_BATCH, _BATCH_BYTES)):
         proven, _ = mover.prove([step.entry for step in steps], AHEAD)
         chooser.give_back(sum(step.entry.bytes for step in steps) - sum(entry.bytes for entry in proven))
+        go_on()
 
 
 def _freed(moved: list[Moved]) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from exodus_common.clock import Clock
+from exodus_common.stopping import Stopped, asked, go_on
 from exodus_storage_guard.errors import StoreFailed
 
 A = TypeVar("A")
@@ -30,8 +31,10 @@ class Pulse:
         self.at = self.clock.monotonic()
 
     def moved(self, size_bytes: int) -> None:
-        """Beat for bytes that have moved (`stores.contract.Moved`)."""
+        """Beat for bytes that have moved (`stores.contract.Moved`); raise Stopped where the run was asked to end."""
         self.beat()
+        if size_bytes:  # of none it is told by whoever only waits, and has nothing to break off
+            go_on()
 
     def silent_seconds(self) -> float:
         """Say for how long nothing has moved."""
@@ -50,7 +53,10 @@ class Workers:
         self._parallel, self._most_silent_seconds = parallel, most_silent_seconds
 
     def over(self, work: Callable[[A], B], items: Iterable[A]) -> Iterator[tuple[A, B | Exception]]:
-        """Give each item with its result; raise `StoreFailed` where nothing moves for too long."""
+        """Give each item with its result; raise `StoreFailed` where nothing moves for too long.
+
+        Once the run was asked to end, whatever fails is `Stopped`: Ctrl-C ends our ssh as well.
+        """
         waiting: queue.SimpleQueue[A] = queue.SimpleQueue()
         done: queue.SimpleQueue[tuple[A, B | Exception]] = queue.SimpleQueue()
         left = 0
@@ -62,7 +68,7 @@ class Workers:
             threading.Thread(target=self._drain, args=(work, waiting, done), daemon=True).start()
         while left:
             try:
-                yield done.get(timeout=_LOOK_SECONDS)
+                item, result = done.get(timeout=_LOOK_SECONDS)
             except queue.Empty:
                 if self.pulse.silent_seconds() > self._most_silent_seconds:
                     _empty(waiting)
@@ -70,6 +76,7 @@ class Workers:
                     raise StoreFailed(f"nothing has moved for {seconds} (sweep.request_timeout_seconds)") from None
                 continue
             left -= 1
+            yield item, Stopped(asked()) if asked() and isinstance(result, Exception) else result
 
     def _drain(
         self,
