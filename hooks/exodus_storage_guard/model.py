@@ -112,6 +112,22 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class ProvenCopy:
+    """Name a copy in the archive that was proven, the object as it was copied, and its `mark` (`Entry.copy_mark`)."""
+
+    name: str
+    stored: StoredObject
+    sha256: str
+    archived_at: datetime
+    mark: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Name the object."""
+        return self.stored.key
+
+
+@dataclass(frozen=True, slots=True)
 class Total:
     """Count objects and their bytes."""
 

@@ -12,7 +12,9 @@ from exodus_storage_guard.capacity import measurement, pending
 from exodus_storage_guard.model import Capacity, ObjectState, Total, Verdict, Watermarks
 from exodus_storage_guard.settings import Settings, marks
 from exodus_storage_guard.sizes import shown
+from exodus_storage_guard.state.contract import REBUILDING
 
+_REBUILDING = "a rebuild has not come to its end, and not all that is archived is known: exodus-storage-guard rebuild"
 _CAPACITY = ("source", "total_bytes", "used_bytes", "free_bytes", "measured_at")
 
 
@@ -58,6 +60,8 @@ def status(control: AdmissionControl) -> Status:
         late = f"{shown(on_its_way.bytes)} were released and have not come back since {instant(on_its_way.since)}: "
         late += "does the store keep versions, snapshots or a trash?"
         verdict, reason = max(verdict, Verdict.WARNING, key=list(Verdict).index), f"{reason}; {late}"
+    if control.catalogue.settled().get(REBUILDING):
+        verdict, reason = max(verdict, Verdict.WARNING, key=list(Verdict).index), f"{reason}; {_REBUILDING}"
     samples = [*control.catalogue.samples(), *([(capacity.measured_at, capacity.used_bytes)] if capacity else [])]
     full_at = policy.full_at(samples, limits.flood_bytes) if limits else None
     on_its_way_bytes = on_its_way.bytes if on_its_way else 0

@@ -87,7 +87,11 @@ TRANSITIONS: Mapping[Event, Mapping[State, State]] = {
         State.RELEASING: State.RESIDENT,
     },
     Event.COPY_FOUND: {State.GONE: State.ARCHIVED, State.LOST: State.ARCHIVED, State.RESIDENT: State.PREMIGRATED},
-    Event.FORGOTTEN: {State.ARCHIVED: State.GONE, State.LOST: State.GONE},
+    Event.FORGOTTEN: {
+        State.ARCHIVED: State.GONE,
+        State.LOST: State.GONE,
+        State.GONE: State.GONE,
+    },
 }
 
 REPLAY: Mapping[State, Replay] = {

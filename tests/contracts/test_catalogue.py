@@ -158,16 +158,15 @@ def test_what_is_back_as_it_was_archived_keeps_its_proof_and_what_is_other_does_
     for key in ("same", "other"):
         brought(catalogue, key, *ARCHIVING)
 
-    assert listed(catalogue, stored("same", age=-1), stored("other", etag="new"), at=T0 + HOUR) == {
+    assert listed(catalogue, stored("same"), stored("other", etag="new"), at=T0 + HOUR) == {
         "returned": 1,
         "found": 1,
     }
 
     same, other = got(catalogue, "same"), got(catalogue, "other")
     assert (same.state, same.sha256, same.copy) == (ObjectState.PREMIGRATED, "ab", "same")
-    assert same.stored.last_modified == T0 + HOUR
     assert (other.state, other.sha256, other.copy) == (ObjectState.RESIDENT, None, None)
-    assert listed(catalogue, at=T0 + 2 * HOUR) == {"vanished": 2}
+    assert listed(catalogue, at=T0 + 2 * HOUR) == {"vanished": 2, "copy-found": 1}
     assert got(catalogue, "same").state is ObjectState.ARCHIVED
 
 
@@ -201,6 +200,220 @@ def test_what_is_at_work_is_left_alone_by_a_listing(catalogue: Catalogue) -> Non
     assert listed(catalogue, at=T0 + HOUR) == {}
     assert got(catalogue, "a").state is ObjectState.COPYING
     assert got(catalogue, "b").state is ObjectState.RELEASING
+
+
+# --- what is uploaded again ---
+
+
+def uploaded(catalogue: Catalogue, key: str, *, at: datetime, size: int = 10) -> bool:
+    one = replace(reservation(f"{key} {at}", size), key=key)
+    catalogue.reserve(one, lambda others, totals: True)
+    return catalogue.commit(replace(one, committed_at=at), stored(key, size=size, etag=""), NOTHING_SEEN)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        (),
+        (Event.COPY_BEGUN,),
+        (Event.COPY_BEGUN, Event.COPY_FAILED),
+        (Event.COPY_BEGUN, Event.COPY_PROVEN),
+        (Event.COPY_BEGUN, Event.COPY_PROVEN, Event.RELEASE_BEGUN),
+        ARCHIVING,
+    ],
+    ids=["resident", "copying", "failed", "premigrated", "releasing", "archived"],
+)
+def test_a_known_key_that_is_uploaded_again_is_young_and_not_proven(
+    catalogue: Catalogue, before: tuple[Event, ...]
+) -> None:
+    catalogue.apply_listing(iter([stored("a", age=900)]), T0 - HOUR, iter([Record("a", T0 - 900 * HOUR, "ab" * 32)]))
+    was = brought(catalogue, "a", *before, at=T0 - HOUR)
+
+    assert uploaded(catalogue, "a", at=T0, size=12)
+
+    now = got(catalogue, "a")
+    assert (now.state, now.aged_from, now.bytes, now.stored.etag) == (ObjectState.RESIDENT, T0, 12, "")
+    assert (now.sha256, now.copy, now.copy_mark, now.owner, now.retry_at, now.failures) == (None,) * 5 + (0,)
+    assert list(catalogue.candidates(T0 - HOUR)) == []
+    assert [(one.event, one.reason) for one in catalogue.history("a")][-1] == ("resident", "uploaded again")
+    assert catalogue.totals() == {ObjectState.RESIDENT: Total(1, 12)}
+    for event in (event for event, table in TRANSITIONS.items() if was.state in table):
+        assert catalogue.change([Change(was, event, "by whoever was at work on what was there before")], T0) == []
+
+
+def test_an_upload_without_a_reservation_changes_no_object(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a", age=900))
+
+    assert not catalogue.commit(replace(reservation("none"), committed_at=T0), stored("a", etag=""), NOTHING_SEEN)
+
+    assert got(catalogue, "a").stored == stored("a", age=900)
+
+
+def test_a_listing_that_began_before_the_upload_does_not_complete_it(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a", age=900), at=T0 - HOUR)
+    uploaded(catalogue, "a", at=T0)
+
+    assert listed(catalogue, stored("a", age=900), at=T0 - HOUR / 2) == {}
+    assert got(catalogue, "a").stored == stored("a", etag="")
+    listed(catalogue, stored("a"), at=T0 + HOUR)
+    assert got(catalogue, "a").stored == stored("a")
+
+
+@pytest.mark.parametrize("before", [(), (Event.COPY_BEGUN, Event.COPY_PROVEN)], ids=["resident", "premigrated"])
+def test_the_same_etag_with_a_newer_time_is_another_upload(catalogue: Catalogue, before: tuple[Event, ...]) -> None:
+    listed(catalogue, stored("a", age=900))
+    brought(catalogue, "a", *before)
+
+    assert listed(catalogue, stored("a", age=1), at=T0 + HOUR) == {"changed": 1}
+
+    now = got(catalogue, "a")
+    assert (now.state, now.sha256, now.stored) == (ObjectState.RESIDENT, None, stored("a", age=1))
+
+
+def test_a_fraction_of_a_second_and_an_older_time_are_none(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a"), stored("b"))
+    for key in "ab":
+        brought(catalogue, key, Event.COPY_BEGUN, Event.COPY_PROVEN)
+    precise = replace(stored("a"), last_modified=T0 + timedelta(milliseconds=999))
+
+    assert listed(catalogue, precise, stored("b", age=5), at=T0 + HOUR) == {}
+
+    assert [got(catalogue, key).state for key in "ab"] == [ObjectState.PREMIGRATED] * 2
+
+
+def test_what_was_archived_and_is_there_with_a_newer_time_has_to_be_proven_again(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a", age=900))
+    brought(catalogue, "a", *ARCHIVING)
+
+    assert listed(catalogue, stored("a", age=-1), at=T0 + HOUR) == {"found": 1}
+
+    assert (got(catalogue, "a").state, got(catalogue, "a").sha256) == (ObjectState.RESIDENT, None)
+
+
+def test_a_listing_fills_nothing_in_where_something_is_proven(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a", etag=""))
+    brought(catalogue, "a", Event.COPY_BEGUN, Event.COPY_PROVEN)
+
+    assert listed(catalogue, stored("a", etag="real", size=12), at=T0 + HOUR) == {"changed": 1}
+
+    assert (got(catalogue, "a").state, got(catalogue, "a").sha256) == (ObjectState.RESIDENT, None)
+
+
+# --- copies ---
+
+
+def proven(catalogue: Catalogue, key: str, name: str, sha256: str, *, at: datetime) -> Entry:
+    brought(catalogue, key, Event.COPY_BEGUN, at=at)
+    change = Change(got(catalogue, key), Event.COPY_PROVEN, "test", sha256=sha256, copy=name, copy_mark=f"m{sha256}")
+    (entry,) = catalogue.change([change], at)
+    return entry
+
+
+def test_every_proven_copy_is_known_until_it_is_forgotten(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a", age=9), stored("b"))
+    proven(catalogue, "a", "a", "01", at=T0)
+    proven(catalogue, "b", "b", "02", at=T0)
+    listed(catalogue, stored("a", etag="f"), stored("b"), at=T0 + HOUR)
+    proven(catalogue, "a", "a~1", "03", at=T0 + HOUR)
+
+    assert [(one.name, one.key, one.sha256) for one in catalogue.copies()] == [
+        ("a", "a", "01"),
+        ("a~1", "a", "03"),
+        ("b", "b", "02"),
+    ]
+    catalogue.adopt(Entry(stored("a", age=1), ObjectState.ARCHIVED, T0 - HOUR, "ff", "a~1"), "known better already")
+    newest, older = catalogue.copies_of("a")
+    assert (newest.name, newest.archived_at, newest.mark) == ("a~1", T0 + HOUR, "m03")
+    assert (older.name, older.stored, older.archived_at, older.mark) == ("a", stored("a", age=9), T0, "m01")
+    brought(catalogue, "a", Event.RELEASE_BEGUN, Event.RELEASED, Event.FORGOTTEN)
+    assert [one.name for one in catalogue.copies()] == ["b"]
+
+
+def test_what_vanishes_and_has_older_copies_is_archived_with_the_newest(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a", age=9))
+    for number in range(2):
+        proven(catalogue, "a", f"a{number}", f"0{number}", at=T0 + number * HOUR)
+        listed(catalogue, stored("a", etag=f"f{number}", size=20), at=T0 + number * HOUR + HOUR / 2)
+    assert got(catalogue, "a").copy is None
+
+    assert listed(catalogue, at=T0 + 3 * HOUR) == {"vanished": 1, "copy-found": 1}
+
+    now = got(catalogue, "a")
+    assert (now.state, now.copy, now.sha256, now.copy_mark) == (ObjectState.ARCHIVED, "a1", "01", "m01")
+    assert (now.stored.etag, now.bytes) == ("f0", 20)
+    assert [(one.event, one.reason) for one in catalogue.history("a")][-2:] == [
+        ("gone", "deleted by others"),
+        ("archived", "an older copy of it is in the archive"),
+    ]
+    assert listed(catalogue, at=T0 + 4 * HOUR) == {}
+
+
+def test_what_vanishes_after_its_copy_was_lost_is_gone(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a"))
+    brought(catalogue, "a", Event.COPY_BEGUN, Event.COPY_PROVEN, Event.COPY_LOST)
+
+    assert list(catalogue.copies()) == []
+    assert listed(catalogue, at=T0 + HOUR) == {"vanished": 1}
+    assert got(catalogue, "a").state is ObjectState.GONE
+
+
+def test_an_older_copy_is_lost_without_its_object(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a"))
+    proven(catalogue, "a", "a", "01", at=T0)
+    listed(catalogue, stored("a", etag="f"), at=T0 + HOUR)
+    (copy,) = catalogue.copies_of("a")
+
+    for _ in range(2):
+        catalogue.lose_copy(copy, T0 + HOUR, "it is missing")
+
+    assert list(catalogue.copies()) == []
+    assert got(catalogue, "a").state is ObjectState.RESIDENT
+    told = [(one.event, one.sha256, one.reason) for one in catalogue.history("a")]
+    assert told.count(("lost", "01", "it is missing")) == 1
+
+
+def adopted(catalogue: Catalogue, state: ObjectState, name: str, *, age: int) -> bool:
+    return catalogue.adopt(Entry(stored("a", etag=name), state, T0 - age * HOUR, "ab", name), "test")
+
+
+@pytest.mark.parametrize("ages", [(2, 1), (1, 1)], ids=["apart", "in one second"])
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("newest", [ObjectState.ARCHIVED, ObjectState.LOST])
+def test_of_what_the_archive_has_of_a_key_the_newest_counts_in_whatever_order(
+    catalogue: Catalogue, ages: tuple[int, int], order: int, newest: ObjectState
+) -> None:
+    older, newer = (ObjectState.ARCHIVED, "a", ages[0]), (newest, "a~1", ages[1])
+    for state, name, age in (older, newer)[::order]:
+        adopted(catalogue, state, name, age=age)
+
+    now = got(catalogue, "a")
+    assert (now.state, now.copy, now.stored.etag, now.since) == (newest, "a~1", "a~1", T0 - HOUR)
+    assert catalogue.totals() == {newest: Total(1, 10)}
+    known = [one.name for one in catalogue.copies()]
+    assert known == (["a", "a~1"] if newest is ObjectState.ARCHIVED else ["a"])
+    assert not adopted(catalogue, ObjectState.ARCHIVED, "a", age=ages[0])
+
+
+def test_a_copy_of_what_is_in_the_store_is_known_and_the_object_stays(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a"))
+
+    assert not adopted(catalogue, ObjectState.ARCHIVED, "a", age=1)
+
+    assert (got(catalogue, "a").state, got(catalogue, "a").copy) == (ObjectState.RESIDENT, None)
+    assert [one.name for one in catalogue.copies_of("a")] == ["a"]
+
+
+def test_a_copy_of_what_is_gone_is_taken_and_one_of_what_was_forgotten_is_not(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a"))
+    listed(catalogue, at=T0 + HOUR)
+    assert adopted(catalogue, ObjectState.ARCHIVED, "a", age=1)
+    assert got(catalogue, "a").state is ObjectState.ARCHIVED
+
+    brought(catalogue, "a", Event.FORGOTTEN)
+    catalogue.hold(["a"], T0, held=True)
+
+    assert not adopted(catalogue, ObjectState.ARCHIVED, "a", age=1)
+    assert (got(catalogue, "a").state, list(catalogue.copies())) == (ObjectState.GONE, [])
 
 
 @pytest.mark.parametrize("key", ["line\nfeed", "-rf", "\udcff", "x" * 1024, "ü", "a/b", "'; DROP TABLE objects; --"])

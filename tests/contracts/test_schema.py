@@ -70,6 +70,20 @@ def test_a_catalogue_of_the_version_before_is_brought_up_by_whoever_opens_it(kin
     assert known(kind[1]()) == {ObjectState.RESIDENT: Total(1, 7)}
 
 
+@pytest.mark.parametrize(("state", "known_copies"), [("archived", ["k"]), ("premigrated", ["k"]), ("gone", [])])
+def test_a_copy_that_an_older_catalogue_knows_is_known(
+    kind: tuple[str, Open, Say], state: str, known_copies: list[str]
+) -> None:
+    of_version(kind, 2)
+    update = f"UPDATE objects SET state = '{state}', copy = key, sha256 = 'ab'"  # noqa: S608 - of our own states
+    kind[2](update if kind[0] == "sqlite" else f"SET search_path = exodus_storage_guard; {update}")
+
+    copies = list(kind[1]().copies())
+
+    assert [one.name for one in copies] == known_copies
+    assert all((one.key, one.sha256, one.stored.bytes) == ("k", "ab", 7) for one in copies)
+
+
 def test_of_many_who_open_it_at_once_one_brings_it_up(kind: tuple[str, Open, Say]) -> None:
     of_version(kind, 2)
     found: list[object] = []

@@ -184,7 +184,7 @@ def test_an_archive_that_was_made_by_hand_is_adopted(guarded: Guarded) -> None:
 
     assert rebuilt.exit_code == 0, rebuilt.all_output
     assert (rebuilt.json["archived"], rebuilt.json["adopted"]) == (3, 4)
-    assert (again.json["archived"], again.json["adopted"]) == (0, 0)
+    assert (again.json["archived"], again.json["new"], again.json["adopted"]) == (3, 0, 0)
     assert guarded.archived() == before | {resident.name: sha256_of(resident)}
     assert guarded.states() == {"resident": 1, "archived": 3}
     assert not (guarded.archive / "README.manifest.json").exists()
@@ -201,7 +201,9 @@ def test_what_is_wrong_in_an_archive_is_said_when_it_is_rebuilt(archived: tuple[
     rebuilt = guarded("rebuild")
 
     assert f"{key}: its manifest is there, and it is not" in rebuilt.stdout
-    assert "archived" not in guarded.states()
+    assert rebuilt.exit_code == 1
+    assert guarded.states() == {"resident": 8, "lost": 1}
+    assert guarded("status", "--json").json["verdict"] == "critical"
 
 
 def test_fetch_writes_to_what_is_there_as_what_it_is(archived: tuple[Guarded, str, str, float], tmp_path: Path) -> None:

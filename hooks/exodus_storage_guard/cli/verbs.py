@@ -39,14 +39,17 @@ def _rebuild(context: Context) -> int:
     from exodus_storage_guard.tiering import rebuild
 
     found = rebuild.rebuild(context.run)
-    verdict = Verdict.WARNING if found.problems else Verdict.OK
+    verdict = Verdict.CRITICAL if found.lost else Verdict.WARNING if found.problems else Verdict.OK
     if context.arguments.json:
-        fields = {"verdict": verdict, "objects": found.listed, "archived": found.archived}
-        fields |= {"adopted": found.adopted, "problems": found.problems}
+        fields = {"verdict": verdict, "objects": found.listed, "archived": found.archived, "new": found.new}
+        fields |= {"adopted": found.adopted, "lost": found.lost, "holds_lost": found.anew, "problems": found.problems}
         return context.told(json_text(fields), verdict)
-    text = f"{verdict.value.upper()}: {found.listed.count} objects in the store, {found.archived} known from manifests"
-    if found.adopted:
-        text += f", {found.adopted} of them plain files that were adopted"
+    text = f"{verdict.value.upper()}: {found.listed.count} objects in the store, {found.archived} archived are known"
+    text += f", {found.new} of them new from manifests"
+    text += f"; {found.adopted} plain files were adopted" if found.adopted else ""
+    text += f"; {found.lost} are lost" if found.lost else ""
+    if found.anew:
+        text += "; holds are not in the archive: hold again, before the next sweep, what is to be held"
     return context.told("\n".join([*map(printable, found.problems), text]), verdict)
 
 

@@ -10,6 +10,7 @@ from exodus_storage_guard.model import (
     Entry,
     HistoryEvent,
     ObjectState,
+    ProvenCopy,
     Record,
     Reservation,
     Seen,
@@ -17,6 +18,9 @@ from exodus_storage_guard.model import (
     Total,
 )
 from exodus_storage_guard.transitions import Event
+
+REBUILDING = "rebuilding"
+"""What `settled` says since when a rebuild is at work; empty once it came to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ class Catalogue(Protocol):
     def commit(self, reservation: Reservation, stored: StoredObject | None, seen: Seen) -> bool:
         """Write down that an upload is stored, and its object where known; False where the reservation is gone.
 
+        An object that is known already is another one from now on: resident, as old as this upload, and not proven.
         Reservations that a measurement has seen land are forgotten.
         """
 
@@ -130,14 +135,26 @@ class Catalogue(Protocol):
     ) -> SyncResult:
         """Bring the catalogue in line with a listing that began at `at`; in short transactions and flat memory.
 
-        Where it ends with `ListingIncomplete`, what it could not look at is neither gone nor changed.
-
-        Where the platform keeps records, each object has what its record says; `changes` counts rows whose object is
-        neither in the store nor archived as `recorded, and not there`.
+        Where it ends with `ListingIncomplete`, what it could not look at is neither gone nor changed. What has vanished
+        and has an older copy is archived with that one. Where the platform keeps records, each object has what its
+        record says; `changes` counts rows whose object is neither in the store nor archived as `recorded, and not
+        there`.
         """
 
     def adopt(self, entry: Entry, reason: str) -> bool:
-        """Write down an object that is known from its manifest; False where the key is known already."""
+        """Write down a copy that is known from its manifest, and its object; False where that stays as it is known.
+
+        What is in the store stays, and what has a newer copy; what was forgotten does, and its copy is not taken.
+        """
+
+    def copies(self) -> Iterator[ProvenCopy]:
+        """Stream every copy that was proven and not lost or forgotten since, older ones too, by name."""
+
+    def copies_of(self, key: str) -> Sequence[ProvenCopy]:
+        """Give those of one key, the newest first."""
+
+    def lose_copy(self, copy: ProvenCopy, at: datetime, reason: str) -> None:
+        """Know an older copy no more, and note why; what an object has in its row is lost by `change`."""
 
     def history(self, key: str | None) -> Iterator[HistoryEvent]:
         """Stream what was done, to one object or to all, oldest first."""

@@ -22,14 +22,18 @@ _REASONS = {
     Event.RETURNED: "found in the store again, as it was archived",
     Event.CHANGED: "changed by others",
     Event.VANISHED: "deleted by others",
+    Event.COPY_FOUND: "an older copy of it is in the archive",
 }
 _IN_STORE = ", ".join(f"'{state.value}'" for state in TRANSITIONS[Event.VANISHED])
 _NOT_IN_STORE = ", ".join(f"'{state.value}'" for state in TRANSITIONS[Event.FOUND])
+# To the second: some servers tell no more of an object than of a list.
+_NEWER = "new.modified_at / 1000000 > old.modified_at / 1000000"
 # One pass over both, in the order of their keys; whatever is found is looked at again in a transaction.
 _DIFFER = f"""
 INSERT INTO differ
 SELECT new.key FROM listed AS new LEFT JOIN objects AS old ON old.key = new.key
-WHERE old.key IS NULL OR old.etag <> new.etag OR old.bytes <> new.bytes OR old.state IN ({_NOT_IN_STORE})
+WHERE old.key IS NULL OR old.etag <> new.etag OR old.bytes <> new.bytes OR {_NEWER}
+  OR old.state IN ({_NOT_IN_STORE})
 UNION ALL
 SELECT old.key FROM objects AS old LEFT JOIN listed AS new ON new.key = old.key
 WHERE new.key IS NULL AND old.state IN ({_IN_STORE})"""
@@ -38,12 +42,12 @@ _ADD = f"""
 INSERT INTO objects (key, bytes, etag, modified_at, state, since, found_at)
 SELECT new.key, new.bytes, new.etag, new.modified_at, 'resident', :at, :at FROM listed AS new
 WHERE {_IN_RANGE.format("new")} AND NOT EXISTS (SELECT 1 FROM objects AS old WHERE old.key = new.key)"""
-# What an upload wrote down when it was committed is now seen for the first time. And a file that was only linked, or
-# given other rights, is what it was, as long as nothing was proven of it.
+# What an upload wrote down when it was committed is now seen for the first time, by a listing that began later. And a
+# file that was only linked, or given other rights, is what it was. Of neither was anything proven.
 _COMPLETE = f"""
 UPDATE objects AS old SET etag = new.etag, bytes = new.bytes, modified_at = new.modified_at
-FROM listed AS new WHERE new.key = old.key AND {_IN_RANGE.format("old")} AND (old.etag = ''
-  OR (old.state = 'resident' AND old.bytes = new.bytes AND old.modified_at = new.modified_at))"""
+FROM listed AS new WHERE new.key = old.key AND {_IN_RANGE.format("old")} AND old.state = 'resident'
+  AND ((old.etag = '' AND old.since < :at) OR (old.bytes = new.bytes AND old.modified_at = new.modified_at))"""
 _NOT_SEEN = """DELETE FROM differ WHERE key >= ? AND substr(key, 1, ?) = ?
   AND key NOT IN (SELECT listed.key FROM listed)"""
 _RECORDS_DIFFER = """
@@ -61,13 +65,16 @@ _SELECTS = {
     # What went after the listing had begun may still be in it.
     Event.FOUND: "old.since < :at AND EXISTS (SELECT 1 FROM listed AS new WHERE new.key = old.key)",
     # A listing of a machine whose clock is wrong costs no proof: what it brings back the next one takes away again.
-    Event.RETURNED: """old.since < :at AND old.etag <> '' AND EXISTS (SELECT 1 FROM listed AS new
-        WHERE new.key = old.key AND new.etag = old.etag AND new.bytes = old.bytes)""",
-    Event.CHANGED: """old.etag <> '' AND EXISTS (SELECT 1 FROM listed AS new
-        WHERE new.key = old.key AND (new.etag <> old.etag OR new.bytes <> old.bytes))""",
+    Event.RETURNED: f"""old.since < :at AND old.etag <> '' AND EXISTS (SELECT 1 FROM listed AS new
+        WHERE new.key = old.key AND new.etag = old.etag AND new.bytes = old.bytes AND NOT {_NEWER})""",
+    # The same ETag and another time: uploaded again, and it need not be the same content.
+    Event.CHANGED: f"""(old.etag <> '' OR old.state <> 'resident') AND EXISTS (SELECT 1 FROM listed AS new
+        WHERE new.key = old.key AND (new.etag <> old.etag OR new.bytes <> old.bytes OR {_NEWER}))""",
     # What came after the listing had begun need not be in it.
     Event.VANISHED: """old.since < :at AND old.found_at < :at
         AND NOT EXISTS (SELECT 1 FROM listed AS new WHERE new.key = old.key)""",
+    Event.COPY_FOUND: """NOT EXISTS (SELECT 1 FROM listed AS new WHERE new.key = old.key)
+        AND EXISTS (SELECT 1 FROM copies AS c WHERE c.key = old.key)""",
 }
 _NOTE = """
 INSERT INTO history (at, key, event, bytes, sha256, reason)
@@ -80,7 +87,15 @@ _TAKES = {
     Event.CHANGED: f"{_TAKE_NEW}, sha256 = NULL, copy = NULL, copy_mark = NULL",
     Event.RETURNED: _TAKE_NEW,
     Event.VANISHED: "",
+    Event.COPY_FOUND: """, (bytes, etag, modified_at, sha256, copy, copy_mark) = (
+        SELECT c.bytes, c.etag, c.modified_at, c.sha256, c.name, c.mark FROM copies AS c
+        WHERE c.key = old.key ORDER BY c.archived_at DESC, c.name DESC LIMIT 1)""",
 }
+_STEPS = [
+    *((Event.VANISHED, before) for before in TRANSITIONS[Event.VANISHED]),
+    (Event.COPY_FOUND, ObjectState.GONE),  # what has just vanished and has an older copy is not gone
+    *((event, before) for event in (Event.CHANGED, Event.RETURNED, Event.FOUND) for before in TRANSITIONS[event]),
+]
 
 
 def apply_listing(
@@ -143,9 +158,8 @@ def _apply(session: Session, low: bytes, high: bytes, at: datetime) -> Counter[s
     scope = {"low": low, "high": high, "at": instant(at)}
     counted: Counter[str] = Counter()
     session.execute(_COMPLETE, scope)
-    for event in (Event.VANISHED, Event.CHANGED, Event.RETURNED, Event.FOUND):
-        for before, after in TRANSITIONS[event].items():
-            counted[event] += _move(session, event, before, after, scope)
+    for event, before in _STEPS:
+        counted[event] += _move(session, event, before, TRANSITIONS[event][before], scope)
     counted["added"] += session.execute(_ADD, scope).rowcount
     return +counted
 

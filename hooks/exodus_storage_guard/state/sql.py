@@ -10,13 +10,14 @@ from exodus_storage_guard.model import (
     Entry,
     HistoryEvent,
     ObjectState,
+    ProvenCopy,
     Record,
     Reservation,
     Seen,
     StoredObject,
     Total,
 )
-from exodus_storage_guard.state import rows
+from exodus_storage_guard.state import copies, rows
 from exodus_storage_guard.state.contract import Change, SyncResult
 from exodus_storage_guard.state.database import Database, Session, Writing
 from exodus_storage_guard.state.listing import apply_listing
@@ -32,6 +33,19 @@ _CHANGE = """UPDATE objects SET state = ?, since = ?, owner = ?, retry_at = ?, n
   sha256 = coalesce(?, sha256), copy = coalesce(?, copy), copy_mark = coalesce(?, copy_mark),
   held = coalesce(?, held), failures = ?, bytes = ?, etag = ?, modified_at = ?
 WHERE key = ? AND state = ? AND bytes = ? AND etag = ? AND owner IS NOT DISTINCT FROM ?"""
+_ADOPT = """INSERT INTO objects (key, bytes, etag, modified_at, state, since, found_at, sha256, copy, copy_mark, note)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET bytes = excluded.bytes, etag = excluded.etag, modified_at = excluded.modified_at,
+  state = excluded.state, since = excluded.since, sha256 = excluded.sha256, copy = excluded.copy,
+  copy_mark = excluded.copy_mark, note = excluded.note
+WHERE objects.state = 'gone' OR (objects.state IN ('archived', 'lost')
+  AND (objects.since, objects.copy) < (excluded.since, excluded.copy))"""
+# Whatever a run was about to do to the object that was there before, it finds that it has lost its claim.
+_RENEW = """UPDATE objects SET bytes = ?, etag = '', modified_at = ?, state = 'resident', since = ?, owner = NULL,
+  sha256 = NULL, copy = NULL, copy_mark = NULL, recorded_at = NULL, recorded_sha256 = NULL,
+  failures = 0, retry_at = NULL, note = ?
+WHERE key = ? AND EXISTS (SELECT 1 FROM reservations WHERE id = ? AND committed_at IS NULL)"""
+_AGAIN = "uploaded again"
 # A hold stops what has not begun; what has is brought to its end, and then held.
 _IF_HELD_AS_READ = "AND held = ?"
 _BEGINNINGS = (Event.COPY_BEGUN, Event.RELEASE_BEGUN, Event.PRUNE_BEGUN)
@@ -107,6 +121,8 @@ class SqlCatalogue:
         insert = """INSERT INTO objects (key, bytes, etag, modified_at, state, since, found_at)
             VALUES (?, ?, '', ?, 'resident', ?, ?) ON CONFLICT (key) DO NOTHING"""
         assert reservation.committed_at is not None
+        if stored is not None:
+            self._renew(reservation.id, stored, reservation.committed_at)
         at = instant(reservation.committed_at)
         key = None if reservation.key is None else rows.key_bytes(reservation.key)
 
@@ -119,6 +135,21 @@ class SqlCatalogue:
             return True
 
         return self._database.write(work, Writing.ADMISSION)
+
+    def _renew(self, reservation_id: str, stored: StoredObject, at: datetime) -> None:
+        """Have a known object be the upload that is being committed; first, since a kill between must not leave it old.
+
+        Those who write objects wait for each other: beside them, it would lock rows in another order than they do.
+        """
+        key, when = rows.key_bytes(stored.key), instant(at)
+
+        def work(session: Session) -> None:
+            values = (stored.bytes, when, when, _AGAIN, key, reservation_id)
+            if session.execute(_RENEW, values).rowcount:
+                _note(session, at, key, ObjectState.RESIDENT.value, stored.bytes, None, _AGAIN)
+
+        if self.get(stored.key) is not None:
+            self._database.write(work)
 
     def record(self, capacity: Capacity) -> None:
         """Remember a measurement: the latest one, and one every ten minutes of the last thirty days."""
@@ -218,7 +249,7 @@ class SqlCatalogue:
         sha256 = change.sha256 or entry.sha256
         told = "forgotten" if change.event is Event.FORGOTTEN else state.value
         _note(session, at, key, told, stored.bytes, sha256, change.reason)
-        return replace(
+        made = replace(
             entry,
             stored=stored,
             state=state,
@@ -232,6 +263,8 @@ class SqlCatalogue:
             retry_at=change.retry_at,
             note=rows.text(change.reason),
         )
+        copies.follow(session, change.event, made, at)
+        return made
 
     def hold(self, keys: Collection[str], at: datetime, *, held: bool) -> int:
         """Set or lift the hold of objects; give how many there are."""
@@ -248,20 +281,39 @@ class SqlCatalogue:
         return apply_listing(self._database, listing, at, records)
 
     def adopt(self, entry: Entry, reason: str) -> bool:
-        """Write down an object that is known from its manifest."""
-        insert = """INSERT INTO objects (key, bytes, etag, modified_at, state, since, found_at, sha256, copy,
-            copy_mark) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"""
+        """Write down a copy that is known from its manifest, and its object."""
         stored, key, at = entry.stored, rows.key_bytes(entry.key), instant(entry.since)
         values = (key, stored.bytes, stored.etag, instant(stored.last_modified), entry.state.value, at, at)
 
         def work(session: Session) -> bool:
+            if copies.is_forgotten(session, entry.key):
+                return False
+            copies.adopt(session, entry)
             proof = (entry.sha256, rows.key_bytes_or_none(entry.copy), entry.copy_mark)
-            if not session.execute(insert, (*values, *proof)).rowcount:
+            if not session.execute(_ADOPT, (*values, *proof, rows.text(reason))).rowcount:
                 return False
             _note(session, entry.since, key, entry.state.value, stored.bytes, entry.sha256, reason)
             return True
 
         return self._database.write(work)
+
+    def copies(self) -> Iterator[ProvenCopy]:
+        """Stream every copy that was proven, by name."""
+        return copies.streamed(self._database)
+
+    def copies_of(self, key: str) -> Sequence[ProvenCopy]:
+        """Give those of one key, the newest first."""
+        return copies.of_key(self._database, key)
+
+    def lose_copy(self, copy: ProvenCopy, at: datetime, reason: str) -> None:
+        """Know an older copy no more, and note why."""
+
+        def work(session: Session) -> None:
+            if copies.drop(session, copy.name):
+                key, lost = rows.key_bytes(copy.key), ObjectState.LOST.value
+                _note(session, at, key, lost, copy.stored.bytes, copy.sha256, reason)
+
+        self._database.write(work)
 
     def history(self, key: str | None) -> Iterator[HistoryEvent]:
         """Stream what was done; that an object was found is in its own row, not a million times in the history."""
@@ -272,7 +324,8 @@ class SqlCatalogue:
         if wanted is not None:
             # What was adopted from its manifest was not found in the store.
             found = """SELECT found_at, key, 'resident', bytes, NULL, 'found in the store' FROM objects WHERE key = ?
-                AND coalesce((SELECT event FROM history WHERE key = ? ORDER BY id LIMIT 1), '') <> 'archived'"""
+                AND coalesce((SELECT event FROM history WHERE key = ? ORDER BY id LIMIT 1), '')
+                  NOT IN ('archived', 'lost')"""
             yield from map(rows.history_event, self._database.read(found, (wanted, wanted)))
         while page := self._database.read(sql, (last, *values)):
             yield from (rows.history_event(row[1:]) for row in page)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -13,10 +13,18 @@ from exodus_common.terminal import printable
 from exodus_storage_guard.errors import NotInitialised, ObjectChanged, ObjectMissing, StoreFailed
 from exodus_storage_guard.model import Entry, StoredObject
 from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
-from exodus_storage_guard.tiering.copy_names import copy_name, manifest_name, other_copy_name
+from exodus_storage_guard.tiering.copy_names import (
+    aside_name,
+    copy_name,
+    copy_names,
+    is_ours,
+    manifest_name,
+    may_be_of,
+    name_before,
+)
+from exodus_storage_guard.tiering.manifests import Manifest, ManifestUnreadable, parsed
 
 MARK = ".exodus-storage-guard.json"
-_QUARANTINE = ".exodus-quarantine"
 PROBE = ".exodus-probe"
 _TAKEN_FROM_BYTES = 1024 * 1024  # below, sending the bytes once more costs less than asking for a copy
 
@@ -34,26 +42,6 @@ class Copy:
     name: str
     source: StoredObject
     sha256: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """Describe an archived object; its fields are those of CONTRACT.md."""
-
-    key: str
-    bytes: int
-    sha256: str
-    etag: str
-    content_type: str
-    metadata: Mapping[str, str]
-    last_modified: datetime
-    archived_at: datetime
-    store: str
-
-    @property
-    def stored(self) -> StoredObject:
-        """Give the object as it was in the store."""
-        return StoredObject(self.key, self.bytes, self.etag, self.last_modified, self.content_type, self.metadata)
 
 
 class Archive:
@@ -94,21 +82,30 @@ class Archive:
             raise NotInitialised(f"the mark {MARK} in the archive {self.name} cannot be read: {error}") from error
 
     def copy(self, source: Store, stored: StoredObject, read: Reading, moved: Moved = nobody) -> Copy:
-        """Copy an object; a copy that is there already is taken where it is the same, and never overwritten."""
-        name = copy_name(stored.key)
+        """Copy an object; a copy that is there already is taken where it is the same, and never overwritten.
+
+        What is another key's, or other content, stays where it is; only what says that it is this content and differs
+        is put aside.
+        """
+        plain = copy_name(stored.key)
         try:
-            return self._copied(source, stored, name, read)
+            return self._copied(source, stored, plain, read)
         except ObjectChanged:
-            if self.store.stat(name) is None:
+            if self.store.stat(plain) is None:
                 raise  # the source has changed
         found, sha256 = digested(read)
-        for taken in (name, other_copy_name(name, sha256)):
-            if self.store.stat(taken) is None:
-                return self._copied(source, stored, taken, read)
-            if self.store.sha256(taken, moved) == sha256:
-                return Copy(taken, found, sha256)
-        self.quarantine(taken, moved)
-        return self._copied(source, stored, taken, read)
+        for name in copy_names(stored.key, sha256):
+            if self.store.stat(name) is None:
+                return self._copied(source, stored, name, read)
+            manifest = self._readable_manifest(name)
+            if manifest is not None and manifest.key != stored.key:
+                continue  # names that differ may be one to a filesystem
+            if self.store.sha256(name, moved) == sha256:
+                return Copy(name, found, sha256)
+            if name != plain and (manifest is None or manifest.sha256 == sha256):
+                self.quarantine(name, moved)
+                return self._copied(source, stored, name, read)
+        raise StoreFailed(f"{self.name}: every name that a copy of {printable(stored.key)} may have is taken")
 
     def _copied(self, source: Store, stored: StoredObject, name: str, read: Reading) -> Copy:
         if stored.bytes >= _TAKEN_FROM_BYTES and (copied := self.store.take(source, stored, name)) is not None:
@@ -132,7 +129,9 @@ class Archive:
         self.store.write_small(PROBE, content)
         if self.store.read_small(PROBE) != content:
             raise StoreFailed(f"{self.name}: what was written there is not read back")
-        self.remove(PROBE)
+        written = self.store.stat(PROBE)
+        if written is not None:
+            self.store.delete(written)
 
     def look(self, names: Sequence[str], moved: Moved = nobody) -> Mapping[str, str | None]:
         """Say how each copy that is there and its manifest look (`looks_of`); None where that tells nothing."""
@@ -142,24 +141,48 @@ class Archive:
 
     def describes(self, name: str, entry: Entry) -> bool:
         """Tell whether a copy's manifest says that it is this very object's."""
-        found = self.manifest(name)
+        found = self._readable_manifest(name)
         return found is not None and (found.key, found.bytes, found.sha256) == (entry.key, entry.bytes, entry.sha256)
 
     def quarantine(self, name: str, moved: Moved = nobody) -> None:
-        """Put a copy that differs aside, under a name that nobody takes for an archived object."""
-        self.store.move(name, f"{_QUARANTINE}/{os.urandom(4).hex()}-{name}", moved)
+        """Put a copy that differs aside, with its manifest, under a name that nobody takes for an archived object."""
+        aside = aside_name(name)
+        self.store.move(name, aside, moved)
+        with suppress(ObjectMissing):
+            self.store.move(manifest_name(name), manifest_name(aside), moved)
 
     def describe(self, name: str, manifest: Manifest) -> None:
         """Write a copy's manifest beside it."""
         self.store.write_small(manifest_name(name), (json_text(manifest) + "\n").encode("ascii"))
 
     def manifest(self, name: str) -> Manifest | None:
-        """Read a copy's manifest; None where it has none."""
+        """Read a copy's manifest; None where it has none, `ManifestUnreadable` where what it has is none."""
         content = self.store.read_small(manifest_name(name))
-        return None if content is None else _parsed(content, f"{self.name}: {printable(manifest_name(name))}")
+        return None if content is None else parsed(content, f"{self.name}: {printable(manifest_name(name))}")
 
-    def remove(self, name: str) -> None:
-        """Delete a copy and its manifest, for good; what is gone already is no fault."""
+    def _readable_manifest(self, name: str) -> Manifest | None:
+        try:
+            return self.manifest(name)
+        except ManifestUnreadable:
+            return None
+
+    def is_of(self, name: str, key: str) -> bool:
+        """Tell whether a copy, put aside or not, is this key's: by its manifest, or where it has none by its name."""
+        before = name_before(name)
+        if is_ours(before):
+            return False
+        manifest = self._readable_manifest(name)
+        return may_be_of(before, key) if manifest is None else manifest.key == key
+
+    def remove(self, name: str, key: str) -> None:
+        """Delete a copy of this key and its manifest, for good; what is gone already is no fault.
+
+        Raises `StoreFailed`, and deletes nothing, where it is not this key's.
+        """
+        if not self.is_of(name, key):
+            raise StoreFailed(
+                f"{self.name}: {printable(name)} is no copy of {printable(key)}; nothing of it was removed"
+            )
         for each in (name, manifest_name(name)):
             stored = self.store.stat(each)
             if stored is not None:
@@ -173,7 +196,7 @@ def looks_of(stored: StoredObject | None) -> str | None:
     """
     if stored is None or not stored.etag:
         return None
-    return f"{stored.bytes} {stored.etag} {stored.last_modified.timestamp():.0f}"
+    return f"{stored.bytes} {stored.etag} {int(stored.last_modified.timestamp())}"
 
 
 def _mark(copy: str | None, manifest: str | None) -> str | None:
@@ -207,16 +230,3 @@ def verified(chunks: Chunks, sha256: str, what: str) -> Chunks:
         raise StoreFailed(f"{what} differs from what was proven: its SHA-256 is {digest.hexdigest()}, not {sha256}")
     if held_back:
         yield held_back
-
-
-def _parsed(content: bytes, where: str) -> Manifest:
-    try:
-        found = json.loads(content)
-        modified, archived = (datetime.fromisoformat(found[name]) for name in ("last_modified", "archived_at"))
-        key, sha256, etag, kind, store = (
-            str(found[name]) for name in ("key", "sha256", "etag", "content_type", "store")
-        )
-        metadata = {str(name): str(value) for name, value in found["metadata"].items()}
-        return Manifest(key, int(found["bytes"]), sha256, etag, kind, metadata, modified, archived, store)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ObjectMissing(f"{where} is no manifest: {error}") from error

@@ -2,19 +2,34 @@
 
 import hashlib
 import os
+import re
+import unicodedata
 from urllib.parse import unquote_to_bytes
 
 MANIFEST = ".manifest.json"
 OURS = ".exodus-"
 """Begins the names of what is ours in an archive and no copy: the mark, the quarantine, what is being written."""
+_QUARANTINE = f"{OURS}quarantine"
+_SET_ASIDE = re.compile(rf"{re.escape(_QUARANTINE)}/[0-9a-f]{{8}}-(.+)", re.DOTALL)
 _MOST_BYTES = 255 - len(MANIFEST) - len("~0123456789ab")
-_KEPT_BYTES = 150
+_KEPT_BYTES, _CROWDED_BYTES = 150, 100
 _NOT_UTF_8 = range(0xDC80, 0xDD00)  # as os.fsdecode has them (PEP 383)
+_MISTAKEN = re.compile("~(?:[0-9a-f]{12}|[0-9a-f]{64})")
+_OTHER_OR_NONE, _DIGEST = re.compile("(?:~[0-9a-f]{12})?"), re.compile("[0-9a-f]{64}")
 
 
 def copy_name(key: str) -> str:
     """Give the name of a key's copy: the key itself, unless it would be mistaken or not fit."""
     return "/".join(map(_segment, key.split("/")))
+
+
+def copy_names(key: str, sha256: str) -> tuple[str, str, str]:
+    """Give the names that a copy of this content may have: each for where the one before is another copy's.
+
+    No name is among those of two keys, and the last one stands for this content alone.
+    """
+    name = copy_name(key)
+    return name, f"{name}~{sha256[:12]}", f"{_crowded(name)}~{_digest(f'{key}//{sha256}')}"
 
 
 def key_of(name: str) -> str | None:
@@ -23,9 +38,31 @@ def key_of(name: str) -> str | None:
     return key if copy_name(key) == name else None
 
 
-def other_copy_name(name: str, sha256: str) -> str:
-    """Give the name for other content under the same key: what is archived is never overwritten."""
-    return f"{name}~{sha256[:12]}"
+def may_be_of(name: str, key: str) -> bool:
+    """Tell whether a copy of this key may have this name, now or as they were given before `~` was escaped.
+
+    A filesystem may give it back in other case, or in another form of Unicode.
+    """
+    plain, found = copy_name(key), _folded(name)
+    ends = {plain: _OTHER_OR_NONE, plain.replace("%7E", "~"): _OTHER_OR_NONE, f"{_crowded(plain)}~": _DIGEST}
+    stems = ((_folded(stem), end) for stem, end in ends.items())
+    return any(found.startswith(stem) and end.fullmatch(found[len(stem) :]) for stem, end in stems)
+
+
+def is_ours(name: str) -> bool:
+    """Tell whether a name is of something of ours in the archive, and never a copy's."""
+    return any(part.startswith(OURS) for part in name.split("/"))
+
+
+def aside_name(name: str) -> str:
+    """Give a copy a name under which nobody takes it for an archived object."""
+    return f"{_QUARANTINE}/{os.urandom(4).hex()}-{name}"
+
+
+def name_before(name: str) -> str:
+    """Give the name that a copy had before it was put aside, if it was."""
+    found = _SET_ASIDE.fullmatch(name)
+    return found[1] if found else name
 
 
 def manifest_name(name: str) -> str:
@@ -41,10 +78,25 @@ def _segment(segment: str) -> str:
         escaped = "%2E" + escaped[1:]
     if escaped.endswith(MANIFEST):
         escaped = escaped[: -len(MANIFEST)] + "%2E" + MANIFEST[1:]
+    head, tilde, tail = escaped.rpartition("~")
+    if tilde and _MISTAKEN.fullmatch(tilde + tail):
+        escaped = f"{head}%7E{tail}"
     content = os.fsencode(escaped)
-    if len(content) <= _MOST_BYTES:
-        return escaped
-    return os.fsdecode(content[:_KEPT_BYTES]) + "~" + hashlib.sha256(os.fsencode(segment)).hexdigest()
+    return escaped if len(content) <= _MOST_BYTES else os.fsdecode(content[:_KEPT_BYTES]) + "~" + _digest(segment)
+
+
+def _crowded(name: str) -> str:
+    """Shorten a name, so that a whole digest fits behind it."""
+    folder, slash, last = name.rpartition("/")
+    return folder + slash + os.fsencode(last)[:_CROWDED_BYTES].decode("utf-8", "ignore")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(os.fsencode(text)).hexdigest()
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _escaped(one: str) -> str:

@@ -10,8 +10,9 @@ from exodus_common.terminal import printable
 from exodus_storage_guard.errors import ObjectChanged, StoreFailed
 from exodus_storage_guard.model import Entry, StoredObject
 from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
-from exodus_storage_guard.tiering.archive import Archive, Manifest, digested, looks_of
+from exodus_storage_guard.tiering.archive import Archive, digested, looks_of
 from exodus_storage_guard.tiering.bandwidth import Flow
+from exodus_storage_guard.tiering.manifests import Manifest
 
 
 class CopyDiffers(StoreFailed):

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from exodus_common.durable import cannot_write, writing_to
@@ -15,13 +15,16 @@ from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.admission.reservations import AdmissionControl
 from exodus_storage_guard.errors import ObjectMissing, StoreFailed
 from exodus_storage_guard.model import IN_STORE, Entry, ObjectState, StoredObject, Verdict
-from exodus_storage_guard.state.contract import Change
+from exodus_storage_guard.state.contract import REBUILDING, Change
 from exodus_storage_guard.stores.contract import Chunks
-from exodus_storage_guard.tiering.archive import Manifest, verified
+from exodus_storage_guard.tiering.archive import verified
+from exodus_storage_guard.tiering.forgetting import remove_every_copy
+from exodus_storage_guard.tiering.manifests import ManifestUnreadable
 from exodus_storage_guard.tiering.replay import replay
 from exodus_storage_guard.tiering.run import Run
 from exodus_storage_guard.transitions import Event
 
+_NO_COPY = "there is no copy of it"
 _RETURNABLE = (ObjectState.ARCHIVED,)
 
 
@@ -58,11 +61,13 @@ def restore(run: Run, control: AdmissionControl, key: str) -> Recalled:
     if entry.state in (ObjectState.RELEASING, ObjectState.RECALLING):
         replay(run)
         entry = _known(run, key)
+    if entry.state is ObjectState.LOST:
+        entry = _looked_for_again(run, entry)
     if entry.state in IN_STORE:
         run.catalogue.hold([key], run.clock.now(), held=True)
         return _told(entry, "is in the store already; held from now on")
     if entry.state not in _RETURNABLE:
-        raise ObjectMissing(f"{printable(key)} is {entry.state}: {entry.note or 'there is no copy of it'}")
+        raise ObjectMissing(f"{printable(key)} is {entry.state}: {entry.note or _NO_COPY}{_older(run, entry)}")
     wanted = reservations.request(control, entry.bytes, key, owner=run.owner)
     reservations.admit(control, wanted)
     try:
@@ -72,28 +77,58 @@ def restore(run: Run, control: AdmissionControl, key: str) -> Recalled:
         reservations.release(control, wanted.id)
 
 
+def _looked_for_again(run: Run, entry: Entry) -> Entry:
+    """Read a lost copy once more: what is right again is archived, as `verify` and `fetch` have it."""
+    try:
+        with _proven_chunks(run, entry) as chunks:
+            for _ in chunks:
+                pass
+    except (ObjectMissing, StoreFailed):
+        return entry
+    found = Change(entry, Event.COPY_FOUND, "its copy is right again")
+    return next(iter(run.catalogue.change([found], run.clock.now())), entry)
+
+
+def _older(run: Run, entry: Entry) -> str:
+    """Name what the archive has of an object whose newest copy is lost."""
+    names = [printable(one.name) for one in run.catalogue.copies_of(entry.key) if one.name != entry.copy]
+    return f"; older ones in {run.proving_archive.name}: {', '.join(names)}" if names else ""
+
+
 def _put_back(run: Run, entry: Entry) -> Recalled:
-    archive = run.proving_archive
     claimed = run.catalogue.change([Change(entry, Event.RECALL_BEGUN, "asked for", owner=run.owner)], run.clock.now())
     if not claimed:
         raise StoreFailed(f"{printable(entry.key)} was taken by another run; try again")
     assert entry.copy is not None
     try:
         with _proven_chunks(run, entry) as chunks:
-            stored = run.store.put(_as_it_was(archive.manifest(entry.copy), entry), chunks)
+            wanted, missing = _as_it_was(run, entry)
+            stored = _as_listed(run, run.store.put(wanted, chunks))
     except ExodusError as error:
         run.catalogue.change([Change(claimed[0], Event.RECALL_FAILED, str(error))], run.clock.now())
         raise
     done = Change(claimed[0], Event.RECALLED, "restored, and held", stored=stored, hold=True)
     run.catalogue.change([done], run.clock.now())
-    return _told(entry, "restored, and held")
+    return _told(entry, f"restored, and held{missing}")
 
 
-def _as_it_was(manifest: Manifest | None, entry: Entry) -> StoredObject:
-    """Take times from the catalogue, which has them to the microsecond, and what only the manifest has from there."""
-    kind, metadata = (manifest.content_type, manifest.metadata) if manifest else ("", {})
-    stored = entry.stored
-    return StoredObject(stored.key, stored.bytes, stored.etag, stored.last_modified, kind, metadata)
+def _as_it_was(run: Run, entry: Entry) -> tuple[StoredObject, str]:
+    """Give the object, and what is missing of it: the catalogue has its times, only the manifest the rest."""
+    assert entry.copy is not None
+    try:
+        manifest = run.proving_archive.manifest(entry.copy)
+        problem = "it has no manifest" if manifest is None else "its manifest is of another key"
+    except ManifestUnreadable as error:
+        manifest, problem = None, str(error)
+    if manifest is None or manifest.key != entry.key:
+        return entry.stored, f"; its content type and metadata are not known: {problem}"
+    return replace(entry.stored, content_type=manifest.content_type, metadata=manifest.metadata), ""
+
+
+def _as_listed(run: Run, stored: StoredObject) -> StoredObject:
+    """Take the store's own time, so that a listing does not take what we have put for somebody else's upload."""
+    found = run.store.stat(stored.key)
+    return found if found is not None and found.is_same_content(stored) else stored
 
 
 @contextmanager
@@ -104,7 +139,7 @@ def _proven_chunks(run: Run, entry: Entry) -> Iterator[Chunks]:
             yield chunks
         return
     if entry.copy is None or entry.sha256 is None:
-        raise ObjectMissing(f"{printable(entry.key)} is {entry.state}: there is no copy of it")
+        raise ObjectMissing(f"{printable(entry.key)} is {entry.state}: {_NO_COPY}{_older(run, entry)}")
     archive = run.proving_archive
     with archive.open(entry.copy) as (_, chunks):
         yield verified(chunks, entry.sha256, f"the copy of {printable(entry.key)} in {archive.name}")
@@ -145,16 +180,22 @@ def _write(target: Path, chunks: Chunks) -> None:
 
 
 def forget(run: Run, key: str) -> Recalled:
-    """Remove an archived object for good; what was done stays in the history."""
+    """Remove every copy of an object for good; what was done stays in the history."""
     entry = _known(run, key)
     if entry.state in IN_STORE:
-        raise StoreFailed(f"{printable(key)} is in the store: delete it there first; what is archived of it goes then")
-    if entry.state not in (ObjectState.ARCHIVED, ObjectState.LOST):
+        raise StoreFailed(
+            f"{printable(key)} is in the store: delete it there, run exodus-storage-guard sync, and then forget it"
+        )
+    if entry.state is ObjectState.RECALLING:
+        raise StoreFailed(f"{printable(key)} is being restored: try again once it is in the store, or archived again")
+    known = [one.name for one in run.catalogue.copies_of(key)][::-1]
+    if entry.state is not ObjectState.GONE and entry.copy is not None and entry.copy not in known:
+        known.append(entry.copy)
+    removed = remove_every_copy(run.proving_archive, key, known)
+    if entry.state is ObjectState.GONE and not removed:
         if _was_forgotten(run, key):
             return _told(entry, "is forgotten already")
         raise ObjectMissing(f"{printable(key)} is {entry.state}: nothing of it is archived")
-    if entry.copy is not None:
-        run.proving_archive.remove(entry.copy)
     run.catalogue.change([Change(entry, Event.FORGOTTEN, "by hand")], run.clock.now())
     return _told(entry, "forgotten")
 
@@ -167,6 +208,11 @@ def _was_forgotten(run: Run, key: str) -> bool:
 
 def _known(run: Run, key: str) -> Entry:
     entry = run.catalogue.get(key)
+    if entry is None and run.catalogue.settled().get(REBUILDING):
+        raise ObjectMissing(
+            f"{printable(key)} is not known here, and a rebuild has not come to its end; run it again, and it goes on: "
+            "exodus-storage-guard rebuild"
+        )
     if entry is None:
         raise ObjectMissing(f"{printable(key)} is not known here; exodus-storage-guard sync looks for what is new")
     return entry

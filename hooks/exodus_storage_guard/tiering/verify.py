@@ -2,12 +2,14 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
 
 from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
 from exodus_storage_guard.batches import batches
 from exodus_storage_guard.errors import ObjectMissing
-from exodus_storage_guard.model import Entry, ObjectState, Verdict
+from exodus_storage_guard.model import Entry, ObjectState, ProvenCopy, Verdict
 from exodus_storage_guard.state.contract import Change
 from exodus_storage_guard.tiering.archive import Archive
 from exodus_storage_guard.tiering.recall import Recalled
@@ -15,52 +17,77 @@ from exodus_storage_guard.tiering.run import Run
 from exodus_storage_guard.tiering.workers import Pulse
 from exodus_storage_guard.transitions import Event
 
-
-def verify(run: Run, sample: int | None) -> Iterator[Recalled]:
-    """Verify every copy, or a random sample; what is missing or differs is written down, and is an error."""
-    archive = run.proving_archive
-    pulse = Pulse(run.clock)
-    workers = run.workers(pulse)
-    copied = run.catalogue.in_state(ObjectState.ARCHIVED, ObjectState.PREMIGRATED, ObjectState.LOST)
-    entries: Iterator[Entry] = (entry for entry in copied if entry.copy is not None)
-    if sample is not None:
-        entries = iter(_sampled(entries, sample))
-    for batch in batches(entries, _BATCH):
-        for entry, result in workers.over(lambda entry: _digest(archive, entry, pulse), batch):
-            yield _judged(run, entry, result)
-
-
 _BATCH = 64
 
 
-def _sampled(entries: Iterator[Entry], count: int) -> list[Entry]:
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Name a copy to be read; `lost` is the object that is lost without it."""
+
+    copy: ProvenCopy
+    lost: Entry | None = None
+
+
+def verify(run: Run, sample: int | None) -> Iterator[Recalled]:
+    """Verify every copy, older ones too, or a random sample; what is missing or differs is noted, and is an error."""
+    archive = run.proving_archive
+    pulse = Pulse(run.clock)
+    workers = run.workers(pulse)
+    looks: Iterator[_Look] = chain(map(_Look, run.catalogue.copies()), _lost(run))
+    if sample is not None:
+        looks = iter(_sampled(looks, sample))
+    for batch in batches(looks, _BATCH):
+        for look, result in workers.over(lambda look: _digest(run, archive, look.copy, pulse), batch):
+            yield _judged(run, look, result)
+
+
+def _lost(run: Run) -> Iterator[_Look]:
+    for entry in run.catalogue.in_state(ObjectState.LOST):
+        if entry.copy is not None and entry.sha256 is not None:
+            yield _Look(ProvenCopy(entry.copy, entry.stored, entry.sha256, entry.since), entry)
+
+
+def _sampled(looks: Iterator[_Look], count: int) -> list[_Look]:
     """Choose from a stream, each with the same chance (Vitter's algorithm R)."""
-    chosen: list[Entry] = []
-    for number, entry in enumerate(entries):
+    chosen: list[_Look] = []
+    for number, look in enumerate(looks):
         place = number if number < count else random.randrange(number + 1)  # noqa: S311 - no secret
         if place < count:
-            chosen[place : place + 1] = [entry]
+            chosen[place : place + 1] = [look]
     return chosen
 
 
-def _digest(archive: Archive, entry: Entry, pulse: Pulse) -> str | None:
+def _digest(run: Run, archive: Archive, copy: ProvenCopy, pulse: Pulse) -> str | None:
     try:
-        return archive.sha256(entry.copy or "", pulse.moved)
+        return archive.sha256(copy.name, pulse.moved)
     except ObjectMissing:
+        run.see_mark()  # of an archive that is away nothing is missing
         return None
 
 
-def _judged(run: Run, entry: Entry, result: str | Exception | None) -> Recalled:
+def _judged(run: Run, look: _Look, result: str | Exception | None) -> Recalled:
     """Compare; a copy that could not be read is no proof that it is gone."""
+    copy = look.copy
     if isinstance(result, Exception):
         reason = str(result) if isinstance(result, ExodusError) else f"{type(result).__name__}: {result}"
-        return Recalled(entry.key, entry.bytes, None, Verdict.CRITICAL, reason)
-    if result == entry.sha256:
-        if entry.state is ObjectState.LOST:
-            run.catalogue.change([Change(entry, Event.COPY_FOUND, "its copy is right again")], run.clock.now())
-        return Recalled(entry.key, entry.bytes, result, Verdict.OK, "as proven")
+        return Recalled(copy.key, copy.stored.bytes, None, Verdict.CRITICAL, reason)
+    if result == copy.sha256:
+        if look.lost is not None:
+            run.catalogue.change([Change(look.lost, Event.COPY_FOUND, "its copy is right again")], run.clock.now())
+        return Recalled(copy.key, copy.stored.bytes, result, Verdict.OK, "as proven")
     what = "is missing" if result is None else f"differs: it reads back as {result}"
-    reason = f"the copy of {printable(entry.key)}, {printable(entry.copy or '')}, {what}"
-    if entry.state is not ObjectState.LOST:
-        run.catalogue.change([Change(entry, Event.COPY_LOST, reason)], run.clock.now())
-    return Recalled(entry.key, entry.bytes, result, Verdict.CRITICAL, reason)
+    reason = f"the copy of {printable(copy.key)}, {printable(copy.name)}, {what}"
+    if look.lost is None:
+        reason = _lose(run, copy, reason)
+    return Recalled(copy.key, copy.stored.bytes, result, Verdict.CRITICAL, reason)
+
+
+def _lose(run: Run, copy: ProvenCopy, reason: str) -> str:
+    """Write down that a copy is lost; give the reason."""
+    entry, now = run.catalogue.get(copy.key), run.clock.now()
+    if entry is None or entry.copy != copy.name:
+        reason = f"{reason}; it is an older one, and is known no more"
+        run.catalogue.lose_copy(copy, now, reason)
+    elif entry.state in (ObjectState.ARCHIVED, ObjectState.PREMIGRATED):
+        run.catalogue.change([Change(entry, Event.COPY_LOST, reason)], now)
+    return reason

@@ -1,0 +1,74 @@
+"""What the catalogue knows of copies: each that was proven, until it is lost or forgotten."""
+
+import os
+from collections.abc import Iterator
+from datetime import datetime
+
+from exodus_storage_guard.instants import datetime_of, instant
+from exodus_storage_guard.model import Entry, ObjectState, ProvenCopy, StoredObject
+from exodus_storage_guard.state.database import Database, Session
+from exodus_storage_guard.state.rows import Row, key_bytes
+from exodus_storage_guard.transitions import Event
+
+_PAGE = 1000
+_COLUMNS = "name, key, bytes, etag, modified_at, sha256, archived_at, mark"
+_NEW = ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS.split(", ")[1:])
+_ADOPT = f"INSERT INTO copies ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING"
+_PROVEN = _ADOPT.replace("NOTHING", f"UPDATE SET {_NEW}")
+_FORGOTTEN = """SELECT 1 FROM objects WHERE key = ? AND state = 'gone' AND 'forgotten' = (
+  SELECT event FROM history WHERE history.key = objects.key AND event NOT IN ('held', 'unheld')
+  ORDER BY id DESC LIMIT 1)"""
+
+
+def streamed(database: Database) -> Iterator[ProvenCopy]:
+    """Stream all of them, by name, page by page."""
+    sql, name = f"SELECT {_COLUMNS} FROM copies WHERE name > ? ORDER BY name LIMIT {_PAGE}", b""
+    while page := database.read(sql, (name,)):
+        yield from map(_copy, page)
+        name = page[-1][0]
+
+
+def of_key(database: Database, key: str) -> list[ProvenCopy]:
+    """Give those of one key, the newest first."""
+    sql = f"SELECT {_COLUMNS} FROM copies WHERE key = ? ORDER BY archived_at DESC, name DESC"
+    return [_copy(row) for row in database.read(sql, (key_bytes(key),))]
+
+
+def follow(session: Session, event: Event, entry: Entry, at: datetime) -> None:
+    """Write down what an event that happened to an object says of its copies."""
+    if event in (Event.COPY_PROVEN, Event.COPY_FOUND):
+        _write(session, _PROVEN, entry, at)
+    elif event is Event.FORGOTTEN:
+        session.execute("DELETE FROM copies WHERE key = ?", (key_bytes(entry.key),))
+    elif event is Event.COPY_LOST and entry.copy is not None:
+        drop(session, entry.copy)
+
+
+def adopt(session: Session, entry: Entry) -> None:
+    """Write down the copy that an object has, where it is not known better already."""
+    if entry.state is not ObjectState.LOST:
+        _write(session, _ADOPT, entry, entry.since)
+
+
+def _write(session: Session, sql: str, entry: Entry, at: datetime) -> None:
+    if entry.copy is None or entry.sha256 is None:
+        return
+    stored = entry.stored
+    what = (stored.bytes, stored.etag, instant(stored.last_modified), entry.sha256, instant(at), entry.copy_mark)
+    session.execute(sql, (key_bytes(entry.copy), key_bytes(entry.key), *what))
+
+
+def drop(session: Session, name: str) -> bool:
+    """Know a copy no more; False where it was not known."""
+    return session.execute("DELETE FROM copies WHERE name = ?", (key_bytes(name),)).rowcount > 0
+
+
+def is_forgotten(session: Session, key: str) -> bool:
+    """Tell whether the last thing that was done to an object is that it was forgotten."""
+    return session.execute(_FORGOTTEN, (key_bytes(key),)).fetchone() is not None
+
+
+def _copy(row: Row) -> ProvenCopy:
+    name, key, size, etag, modified_at, sha256, archived_at, mark = row
+    stored = StoredObject(os.fsdecode(key), size, etag, datetime_of(modified_at))
+    return ProvenCopy(os.fsdecode(name), stored, sha256, datetime_of(archived_at), mark)
