@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from exodus_common.render import instant
 from exodus_storage_guard import policy
 from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.admission.reservations import AdmissionControl
@@ -53,14 +52,15 @@ def status(control: AdmissionControl) -> Status:
     begun = measurement.unfinished(control.catalogue)
     if begun.count:
         reason += f"; {begun.count} uploads in parts that nobody has finished hold {shown(begun.bytes)}"
-    on_its_way = measurement.pending(control.catalogue)
-    if on_its_way and pending.is_late(on_its_way, control.clock.now()):
-        late = f"{shown(on_its_way.bytes)} were released and have not come back since {instant(on_its_way.since)}: "
-        late += "does the store keep versions, snapshots or a trash?"
+    on_its_way = measurement.pending(control.settings, control.catalogue)
+    late_bytes = pending.late_bytes(on_its_way, control.clock.now()) if on_its_way else 0
+    if late_bytes:
+        late = f"{shown(late_bytes)} were released more than {pending.LATE_AFTER.seconds // 60} minutes ago and have "
+        late += "not come back: does the store keep versions, snapshots or a trash?"
         verdict, reason = max(verdict, Verdict.WARNING, key=list(Verdict).index), f"{reason}; {late}"
     samples = [*control.catalogue.samples(), *([(capacity.measured_at, capacity.used_bytes)] if capacity else [])]
     full_at = policy.full_at(samples, limits.flood_bytes) if limits else None
-    on_its_way_bytes = on_its_way.bytes if on_its_way else 0
+    on_its_way_bytes = on_its_way.total_bytes if on_its_way else 0
     return Status(verdict, reason, capacity, limits, reserved, totals, on_its_way_bytes, full_at)
 
 

@@ -417,6 +417,15 @@ def test_what_init_found_out_is_kept(catalogue: Catalogue) -> None:
     assert catalogue.settled() == {"archive": "two"}
 
 
+def test_what_others_wrote_down_meanwhile_is_not_overwritten(catalogue: Catalogue) -> None:
+    assert catalogue.settle_again("pending", "", "one")
+    assert catalogue.settle_again("pending", "one", "two")
+    assert not catalogue.settle_again("pending", "one", "three")
+    assert not catalogue.settle_again("pending", "", "three")
+
+    assert catalogue.settled() == {"pending": "two"}
+
+
 # --- SQLite's own ---
 
 

@@ -66,7 +66,7 @@ class AdmissionControl:
         """Measure the store; None where there is no measurement that is fresh enough."""
         now = self.clock.now()
         found = measurement.known(self.settings, self.catalogue, now)
-        if found is not None and found.source == "budget":
+        if self.settings.capacity.source == "budget":
             return found
         return found if policy.is_fresh(found, now, self.settings.capacity.max_age_seconds) else None
 
@@ -214,6 +214,12 @@ def _seen(measured: Capacity | None) -> Seen:
     return Seen() if measured is None else Seen(measured.measured_at, keyed=measured.source == "budget")
 
 
+def _seen_for_good(control: AdmissionControl, measured: Capacity | None) -> Seen:
+    """Say what may be forgotten: what is on its way back is told from uploads by what was committed since a look."""
+    seen, on_its_way = _seen(measured), measurement.pending(control.settings, control.catalogue)
+    return replace(seen, until=min(seen.until, on_its_way.looked_at)) if on_its_way else seen
+
+
 def _without_measurement(control: AdmissionControl, wanted: Reservation) -> Fit:
     """Do what the settings chose for a store whose fill is not known."""
     seconds = control.settings.capacity.max_age_seconds
@@ -248,7 +254,8 @@ def commit(control: AdmissionControl, reservation_id: str, key: str | None = Non
     now, key = control.clock.now(), key or present.key
     stored = StoredObject(key, present.bytes, "", now) if key else None
     _forget_ended(control)
-    return control.catalogue.commit(replace(present, committed_at=now, key=key), stored, _seen(control.measure()))
+    seen = _seen_for_good(control, control.measure())
+    return control.catalogue.commit(replace(present, committed_at=now, key=key), stored, seen)
 
 
 def _forget_ended(control: AdmissionControl) -> None:

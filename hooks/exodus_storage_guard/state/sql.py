@@ -54,6 +54,14 @@ class SqlCatalogue:
         sql = "INSERT INTO settled VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
         self._database.write(lambda session: session.execute(sql, (name, value)))
 
+    def settle_again(self, name: str, was: str, value: str) -> bool:
+        """Write down one thing anew, if it still is as it was read."""
+        sql = "INSERT INTO settled VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value "
+        sql += "WHERE settled.value = ?"
+        return self._database.write(
+            lambda session: session.execute(sql, (name, value, was)).rowcount > 0, Writing.ADMISSION
+        )
+
     # --- admission ---
 
     def reserve(

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from exodus_storage_guard import policy
 from exodus_storage_guard.admission import reservations
-from exodus_storage_guard.capacity import measurement
+from exodus_storage_guard.capacity import measurement, pending
 from exodus_storage_guard.errors import StoreFailed
 from exodus_storage_guard.model import Capacity, Entry, Need, ObjectState, Total, Verdict
 from exodus_storage_guard.policy import Action, Chooser, Kept, Step
@@ -44,7 +44,8 @@ class Report:
 
 def plan(run: Run, need: Need | None) -> Report:
     """Say what a sweep would do, object by object, and why the rest would stay; change nothing."""
-    aim = max(0, _aim(run, run.measure(), need) - _on_its_way(run))
+    capacity = run.measure()
+    aim = max(0, _aim(run, capacity, need) - _on_its_way(run, is_pressing=_is_pressing(run, capacity, need)))
     chooser = Chooser(run.catalogue.candidates(), run.selection(), run.clock.now(), aim)
     steps = chooser.take()
     chooser.count_rest()
@@ -70,7 +71,8 @@ def _sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high
     mover, flow_total = _mover(run, progress)
     replay(run)
     capacity = run.measure()
-    aim = max(0, _aim(run, capacity, need) - _freed_by_others(run) - _on_its_way(run))
+    is_pressing = _is_pressing(run, capacity, need)
+    aim = max(0, _aim(run, capacity, need) - _freed_by_others(run) - _on_its_way(run, is_pressing=is_pressing))
     if start_at_high and capacity and capacity.used_bytes <= marks(run.settings, capacity.total_bytes).high_bytes:
         aim = 0
     flow_total.aim = aim
@@ -82,7 +84,7 @@ def _sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high
         chooser.give_back(sum(step.entry.bytes for step in steps) - _freed(done))
         moved += done
         # Less where others free as well; never more, for what is freed may not be measured yet.
-        left = _aim(run, run.measure(), need) - _freed_by_others(run) - _on_its_way(run)
+        left = _aim(run, run.measure(), need) - _freed_by_others(run) - _on_its_way(run, is_pressing=is_pressing)
         chooser.need_bytes = min(chooser.need_bytes, chooser.chosen_bytes + max(0, left))
     _remember_rate(run, moved, run.clock.monotonic() - begin)
     run.measure()
@@ -140,10 +142,16 @@ def _freed_by_others(run: Run) -> int:
     return sum(entry.bytes for entry in at_work if entry.owner != run.owner and entry.note != AHEAD)
 
 
-def _on_its_way(run: Run) -> int:
+def _on_its_way(run: Run, *, is_pressing: bool) -> int:
     """Give what was released before and is not measured back yet: deleting more would not bring it any sooner."""
-    present = measurement.pending(run.catalogue)
-    return present.bytes if present else 0
+    present = measurement.pending(run.settings, run.catalogue)
+    return pending.on_its_way(present, run.clock.now(), is_pressing=is_pressing) if present else 0
+
+
+def _is_pressing(run: Run, capacity: Capacity | None, need: Need | None) -> bool:
+    """Tell whether room is needed and not only tidied up: what is late then is not waited for any longer."""
+    high = marks(run.settings, capacity.total_bytes).high_bytes if capacity else 0
+    return need is not None or (capacity is not None and capacity.used_bytes > high)
 
 
 def _premigrate(run: Run, mover: Mover, entries: Iterator[Entry]) -> None:
