@@ -1,7 +1,7 @@
 """Decide what fits, what is swept, and why the rest is not: pure functions; `now` is an argument."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -10,7 +10,6 @@ from exodus_storage_guard.model import Capacity, Entry, ObjectState, Reservation
 from exodus_storage_guard.sizes import shown
 
 _FEWEST_FILES = 1000  # MinIO takes a disk with fewer free inodes for a full one, too
-_FORESEEN_FROM = timedelta(hours=1)
 
 
 class Kept(StrEnum):
@@ -192,21 +191,6 @@ def explain(chosen_bytes: int, need_bytes: int, kept: Mapping[Kept, Total]) -> s
     why = "; ".join(f"{shown(total.bytes)} in {total.count} {reason.value}" for reason, total in sorted(kept.items()))
     found = f"only {shown(chosen_bytes)} of the {shown(need_bytes)} needed can be freed"
     return f"{found}: {why}" if why else f"{found}: nothing else is in the store"
-
-
-def full_at(samples: Sequence[tuple[datetime, int]], limit_bytes: int) -> datetime | None:
-    """Foresee when the store is full, from samples of what was used, oldest first.
-
-    None where it does not fill, or where the samples are of less than an hour: one upload would foretell the end.
-    """
-    if not samples or samples[-1][0] - samples[0][0] < _FORESEEN_FROM:
-        return None
-    (first_at, first), (last_at, last) = samples[0], samples[-1]
-    rate = (last - first) / (last_at - first_at).total_seconds()
-    if rate <= 0:
-        return None
-    seconds = max(0.0, limit_bytes - last) / rate
-    return last_at + timedelta(seconds=seconds) if seconds < 100 * 365 * 86400 else None
 
 
 def retry_after_seconds(missing_bytes: int, releasable_bytes: int, bytes_per_second: float) -> int | None:

@@ -8,6 +8,7 @@ from exodus_storage_guard import policy
 from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.admission.reservations import AdmissionControl
 from exodus_storage_guard.capacity import measurement, pending
+from exodus_storage_guard.forecast import forecast
 from exodus_storage_guard.model import Capacity, ObjectState, Total, Verdict, Watermarks
 from exodus_storage_guard.settings import Settings, marks
 from exodus_storage_guard.sizes import shown
@@ -27,6 +28,7 @@ class Status:
     objects: Mapping[ObjectState, Total]
     pending_bytes: int
     full_at: datetime | None
+    full_between: tuple[datetime, datetime] | None = None
 
     def fields(self) -> dict[str, object]:
         """Give the fields of its JSON: every state is among `objects`, and of a capacity what CONTRACT.md names."""
@@ -39,6 +41,7 @@ class Status:
             "objects": {state: self.objects.get(state, Total()) for state in ObjectState},
             "pending_bytes": self.pending_bytes,
             "full_at": self.full_at,
+            "full_between": self.full_between,
         }
 
 
@@ -58,10 +61,18 @@ def status(control: AdmissionControl) -> Status:
         late = f"{shown(late_bytes)} were released more than {pending.LATE_AFTER.seconds // 60} minutes ago and have "
         late += "not come back: does the store keep versions, snapshots or a trash?"
         verdict, reason = max(verdict, Verdict.WARNING, key=list(Verdict).index), f"{reason}; {late}"
-    samples = [*control.catalogue.samples(), *([(capacity.measured_at, capacity.used_bytes)] if capacity else [])]
-    full_at = policy.full_at(samples, limits.flood_bytes) if limits else None
+    samples = [*control.catalogue.samples(), *_sample(capacity, control.clock.now())]
+    foreseen = forecast(samples, limits.flood_bytes) if limits else None
     on_its_way_bytes = on_its_way.total_bytes if on_its_way else 0
-    return Status(verdict, reason, capacity, limits, reserved, totals, on_its_way_bytes, full_at)
+    full = (foreseen.full_at, foreseen.between) if foreseen else (None, None)
+    return Status(verdict, reason, capacity, limits, reserved, totals, on_its_way_bytes, *full)
+
+
+def _sample(capacity: Capacity | None, now: datetime) -> list[tuple[datetime, int]]:
+    """Give what is used now; a budget knows that at any time, whenever the store was listed."""
+    if capacity is None:
+        return []
+    return [(now if capacity.source == "budget" else capacity.measured_at, capacity.used_bytes)]
 
 
 def _judged(

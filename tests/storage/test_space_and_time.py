@@ -11,6 +11,7 @@ from exodus_storage_guard.admission.reservations import AdmissionControl
 from exodus_storage_guard.capacity import measurement
 from exodus_storage_guard.model import Capacity
 from exodus_storage_guard.state.contract import Catalogue
+from exodus_storage_guard.tiering.sync import sync
 from tests.parts.clocks import Jumped
 from tests.parts.doors import replace_methods
 from tests.parts.guard import MIB, Guarded
@@ -113,3 +114,32 @@ def test_a_store_that_gives_back_at_once_has_nothing_on_its_way(guarded: Guarded
     measurement.note_released(run.settings, run.catalogue, run.measure(), MIB, run.clock.now())
 
     assert measurement.pending(run.settings, run.catalogue) is None
+
+
+# --- what is foreseen ---
+
+
+def test_a_budget_is_foreseen_from_what_sweeps_and_syncs_saw(guarded: Guarded) -> None:
+    guarded("init")
+    for hour in range(-30, 0):
+        guarded.put(f"{hour}.clist", days=0)
+        sync(guarded.run(clock=Jumped(timedelta(hours=hour))))
+
+    found = guarded("status", "--json").json
+    samples = guarded.run().catalogue.samples()
+
+    assert len(samples) >= 30
+    assert samples[-1][1] == 30 * MIB
+    full_at = datetime.fromisoformat(found["full_at"]) - SystemClock().now()
+    assert timedelta(hours=60) < full_at < timedelta(hours=70)
+    assert len(found["full_between"]) == 2
+
+
+def test_what_another_source_measured_before_the_settings_were_changed_is_no_measurement(guarded: Guarded) -> None:
+    guarded("init")
+    guarded.write(capacity={"source": "filesystem", "path": str(guarded.folder / "not-mounted"), "total_bytes": None})
+    run = guarded.run()
+
+    assert run.catalogue.measured() is not None
+    assert run.measure() is None
+    assert AdmissionControl(run.settings, run.catalogue, run.clock, reservations.NOBODY).measure() is None

@@ -197,25 +197,6 @@ def test_a_plan_that_does_not_reach_its_aim_says_why_in_bytes() -> None:
 # --- what is foreseen ---
 
 
-def test_the_day_a_store_is_full_is_foreseen_from_its_rate() -> None:
-    day = timedelta(days=1)
-    samples = [(NOW - 10 * day, 100), (NOW, 200)]
-
-    assert policy.full_at(samples, 300) == NOW + 10 * day
-    assert policy.full_at(samples, 150) == NOW
-    assert policy.full_at(samples[:1], 300) is None
-    assert policy.full_at([(NOW - day, 200), (NOW, 200)], 300) is None
-    assert policy.full_at([(NOW, 1), (NOW, 2)], 300) is None
-
-
-def test_nothing_is_foreseen_from_what_was_seen_for_less_than_an_hour() -> None:
-    hour, instant = timedelta(hours=1), timedelta(microseconds=1)
-
-    assert policy.full_at([(NOW - hour + instant, 100), (NOW, 200)], 300) is None
-    assert policy.full_at([(NOW - hour, 100), (NOW, 200)], 300) == NOW + hour
-    assert policy.full_at([], 300) is None
-
-
 def test_when_to_come_back_is_known_only_where_a_sweep_can_help() -> None:
     assert policy.retry_after_seconds(1000, 999, 10.0) is None
     assert policy.retry_after_seconds(1000, 1000, 10.0) == 100
