@@ -11,7 +11,7 @@ from exodus_storage_guard.capacity import measurement, pending
 from exodus_storage_guard.forecast import forecast
 from exodus_storage_guard.model import Capacity, ObjectState, Total, Verdict, Watermarks
 from exodus_storage_guard.settings import Settings, marks
-from exodus_storage_guard.sizes import shown
+from exodus_storage_guard.sizes import shown, shown_apart
 
 _CAPACITY = ("source", "total_bytes", "used_bytes", "free_bytes", "measured_at")
 
@@ -55,6 +55,9 @@ def status(control: AdmissionControl) -> Status:
     begun = measurement.unfinished(control.catalogue)
     if begun.count:
         reason += f"; {begun.count} uploads in parts that nobody has finished hold {shown(begun.bytes)}"
+    clocks = control.catalogue.settled().get(measurement.CLOCKS, "")
+    if clocks:
+        verdict, reason = max(verdict, Verdict.WARNING, key=list(Verdict).index), f"{reason}; {clocks}"
     on_its_way = measurement.pending(control.settings, control.catalogue)
     late_bytes = pending.late_bytes(on_its_way, control.clock.now()) if on_its_way else 0
     if late_bytes:
@@ -86,7 +89,8 @@ def _judged(
     if capacity is None or limits is None:
         return Verdict.CRITICAL, measurement.unmeasured(settings)
     wrong = list(_wrong(capacity, limits, reserved_bytes, totals))
-    share = f"{shown(capacity.used_bytes)} of {shown(capacity.total_bytes)} used"
+    share = "{} of {} used".format(*shown_apart(capacity.used_bytes, capacity.total_bytes))
+    share += f", {shown(reserved_bytes)} reserved for uploads" if reserved_bytes else ""
     if not wrong:
         return Verdict.OK, share
     verdict = max((found for found, _ in wrong), key=list(Verdict).index)
@@ -99,9 +103,12 @@ def _wrong(
     promised = capacity.used_bytes + reserved_bytes
     wrong = []
     if promised > limits.flood_bytes:
-        wrong.append((Verdict.CRITICAL, "above the flood watermark: uploads are refused"))
-    elif promised > limits.high_bytes:
+        together = "" if capacity.used_bytes > limits.flood_bytes else "together "
+        wrong.append((Verdict.CRITICAL, f"{together}above the flood watermark: uploads are refused"))
+    elif capacity.used_bytes > limits.high_bytes:
         wrong.append((Verdict.WARNING, "above the high watermark: a sweep is due"))
+    elif promised > limits.high_bytes:
+        wrong.append((Verdict.WARNING, "together above the high watermark"))
     for state, verdict in _NOT_RIGHT.items():
         count = totals.get(state, Total()).count
         if count:

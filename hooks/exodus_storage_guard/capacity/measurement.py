@@ -1,13 +1,14 @@
 """Measure the store: its filesystem, what MinIO tells Prometheus, or a budget; and what is on its way back."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from exodus_common.terminal import printable
 from exodus_storage_guard.capacity.pending import Look, Pending, looked_at, released
-from exodus_storage_guard.errors import StoreFailed
+from exodus_storage_guard.errors import StateFailed, StoreFailed
 from exodus_storage_guard.model import IN_STORE, Capacity, ObjectState, Seen, Total
 from exodus_storage_guard.secret_file import secret
 from exodus_storage_guard.settings import Settings
@@ -23,6 +24,8 @@ _TRIES = 10
 _NEVER = datetime.min.replace(tzinfo=UTC)
 SYNCED_AT = "synced_at"
 """When the last sync began that came to its end."""
+CLOCKS = "clocks"
+"""What the last sweep found wrong with the clocks of this machine and the store."""
 UNFINISHED = "unfinished"
 """What a sync settles of uploads in parts that nobody has finished: how many, and their bytes."""
 
@@ -107,8 +110,8 @@ def _look(settings: Settings, catalogue: Catalogue, found: Capacity, every: time
 
 def _looked(catalogue: Catalogue, found: Capacity, last_at: datetime) -> Look:
     """Say what a measurement shows; an upload that was committed after it was still on its way then."""
+    committed = catalogue.landed(Seen(last_at, future=found.measured_at)).bytes
     since_then = catalogue.landed(Seen(found.measured_at)).bytes
-    committed = max(0, catalogue.landed(Seen(last_at)).bytes - since_then)
     uploading = sum(one.bytes for one in catalogue.reservations()) + since_then
     return Look(found.measured_at, found.used_bytes, committed, uploading)
 
@@ -144,15 +147,21 @@ def _written(found: Pending | None) -> str:
 
 def unfinished(catalogue: Catalogue) -> Total:
     """Give what the last sync saw of uploads in parts that nobody has finished."""
-    count, size = catalogue.settled().get(UNFINISHED, "0 0").split()
-    return Total(int(count), int(size))
+    text = catalogue.settled().get(UNFINISHED, "0 0")
+    with _readable("unfinished uploads", text):
+        count, size = text.split()
+        return Total(int(count), int(size))
 
 
 def _of_filesystem(settings: Settings, now: datetime) -> Capacity | None:
     path = settings.measured_path
     if settings.capacity.source != "filesystem" or path is None:
         return None
-    return measure_filesystem(path, now)
+    try:
+        return measure_filesystem(path, now)
+    except ValueError as error:
+        _log.warning("%s: %s", printable(str(path)), error)
+        return None
 
 
 def _of_minio(settings: Settings, now: datetime) -> Capacity | None:
@@ -171,9 +180,19 @@ def _of_minio(settings: Settings, now: datetime) -> Capacity | None:
 def _of_budget(settings: Settings, catalogue: Catalogue) -> Capacity:
     """Count what is catalogued: an upload is, as soon as it is committed with its key; the store was listed before."""
     synced_at = catalogue.settled().get(SYNCED_AT)  # read first: what lands meanwhile counts twice, and not never
-    measured_at = datetime.fromisoformat(synced_at) if synced_at else _NEVER
+    with _readable("last sync", synced_at):
+        measured_at = datetime.fromisoformat(synced_at) if synced_at else _NEVER
     total = settings.capacity.budget_bytes
     return counted(Capacity("budget", total, 0, total, measured_at), catalogue.totals())
+
+
+@contextmanager
+def _readable(name: str, text: str | None) -> Iterator[None]:
+    try:
+        yield
+    except ValueError:
+        shown = printable(repr(text)[:100])
+        raise StateFailed(f"the catalogue's {name} cannot be read ({shown}); run: exodus-storage-guard sync") from None
 
 
 def counted(capacity: Capacity, totals: Mapping[ObjectState, Total]) -> Capacity:
