@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
-_NEVER = datetime.min.replace(tzinfo=UTC)
+_NEVER, _FOREVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 class ObjectState(StrEnum):
@@ -134,6 +134,11 @@ class Total:
     count: int = 0
     bytes: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse less than nothing."""
+        if self.count < 0 or self.bytes < 0:
+            raise ValueError(f"{self.count} objects of {self.bytes} bytes cannot be")
+
     def __add__(self, other: "Total") -> "Total":
         return Total(self.count + other.count, self.bytes + other.bytes)
 
@@ -148,6 +153,12 @@ class Capacity:
     free_bytes: int
     measured_at: datetime
     free_files: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no store can be; a budget may be overdrawn."""
+        if self.used_bytes < 0 or not 0 <= self.free_bytes <= self.total_bytes or (self.free_files or 0) < 0:
+            sizes = f"{self.used_bytes} bytes used and {self.free_bytes} free of {self.total_bytes}"
+            raise ValueError(f"{sizes} cannot be")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,13 +187,24 @@ class Reservation:
     owner: str | None = None
     committed_at: datetime | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse less than nothing."""
+        if self.bytes < 0 or self.charged_bytes < 0 or self.expires_at < self.created_at:
+            raise ValueError(
+                f"a reservation of {self.bytes} bytes from {self.created_at} to {self.expires_at} cannot be"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Say which stored uploads a measurement has in it: those committed before `until`; if `keyed`, all with a key."""
+    """Say which stored uploads a measurement has in it: those committed before `until`; if `keyed`, all with a key.
+
+    And all of `future`: a clock that was ahead when they were committed would have them count for as long as that was.
+    """
 
     until: datetime = _NEVER
     keyed: bool = False
+    future: datetime = _FOREVER
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,18 @@
 """Decide what fits, what is swept, and why the rest is not: pure functions; `now` is an argument."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from exodus_storage_guard.model import Capacity, Entry, ObjectState, Reservation, Total, Watermarks
-from exodus_storage_guard.sizes import shown
+from exodus_storage_guard.sizes import shown, shown_apart
 
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""What clocks may differ by, and do, without anything being wrong."""
+_LONGEST_WAIT = timedelta(days=2)  # nothing is put off for longer than a day
 _FEWEST_FILES = 1000  # MinIO takes a disk with fewer free inodes for a full one, too
-_FORESEEN_FROM = timedelta(hours=1)
 
 
 class Kept(StrEnum):
@@ -40,9 +42,34 @@ class Selection:
     only_recorded: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class BelievedNow:
+    """Say which instant ages go by, and what is wrong with the clocks; '' where they agree."""
+
+    now: datetime
+    warning: str = ""
+
+
+def believed(machine_now: datetime, store_now: datetime | None) -> BelievedNow:
+    """Say which instant ages go by: this machine's, or where the store's clock is more than minutes apart the earlier.
+
+    So nothing is older than both say. It is the store's clock that gave the objects their times, and one that was wrong
+    for a while may have given some of them times of a future.
+    """
+    if store_now is None or abs(machine_now - store_now) <= CLOCKS_DIFFER:
+        return BelievedNow(machine_now)
+    apart = f"{abs(machine_now - store_now) / timedelta(days=1):.2f} days"
+    if machine_now > store_now:
+        return BelievedNow(store_now, f"this machine's clock is {apart} ahead of the store's: ages go by the store's")
+    return BelievedNow(machine_now, f"the store's clock is {apart} ahead of this machine's: ages go by this machine's")
+
+
 def holds(one: Reservation, now: datetime) -> bool:
-    """Tell whether the lease of an upload that is on its way has not ended."""
-    return one.expires_at > now
+    """Tell whether the lease of an upload that is on its way has not ended; one that begins later was never made.
+
+    A clock that was ahead when it was made would have it hold for as long as that was.
+    """
+    return one.created_at - CLOCKS_DIFFER <= now < one.expires_at
 
 
 def reserved_bytes(reservations: Iterable[Reservation]) -> int:
@@ -70,7 +97,8 @@ def fit(capacity: Capacity, reserved: int, charged_bytes: int, marks: Watermarks
     if missing == 0:
         return Fit(0, wanted > marks.high_bytes, "there is room")
     why = "above the flood watermark" if over_flood >= over_reserve else "into the emergency reserve"
-    return Fit(missing, True, f"{shown(charged_bytes)} more would go {shown(missing)} {why}")
+    more, over = shown_apart(charged_bytes, missing)
+    return Fit(missing, True, f"{more} more would go {over} {why}")
 
 
 def fits_never(capacity: Capacity, charged_bytes: int, marks: Watermarks, reserve_bytes: int) -> bool:
@@ -101,12 +129,17 @@ def why_kept(entry: Entry, selection: Selection, now: datetime) -> Kept | None:
     if entry.aged_from > now - selection.minimum_age:
         return Kept.TOO_YOUNG
     if entry.state in (ObjectState.FAILED, ObjectState.QUARANTINED):
-        return Kept.FAILED if entry.retry_at is None or entry.retry_at > now else None
-    if entry.retry_at is not None and entry.retry_at > now:
+        return Kept.FAILED if entry.retry_at is None or _waits(entry.retry_at, now) else None
+    if entry.retry_at is not None and _waits(entry.retry_at, now):
         return Kept.NOT_FREEABLE
     if entry.state not in (ObjectState.RESIDENT, ObjectState.PREMIGRATED):
         return Kept.BEING_MOVED
     return None
+
+
+def _waits(retry_at: datetime, now: datetime) -> bool:
+    """Tell whether something is put off; a clock that was ahead would have it put off for as long as that was."""
+    return now < retry_at <= now + _LONGEST_WAIT
 
 
 class Action(StrEnum):
@@ -187,26 +220,12 @@ def down_to_low(capacity: Capacity, marks: Watermarks) -> int:
 
 def explain(chosen_bytes: int, need_bytes: int, kept: Mapping[Kept, Total]) -> str:
     """Say in a sentence whether a plan reaches its aim, and what stands in the way where not."""
+    chosen, need = shown_apart(chosen_bytes, need_bytes)
     if chosen_bytes >= need_bytes:
-        return f"frees {shown(chosen_bytes)} of the {shown(need_bytes)} needed" if need_bytes else "nothing to do"
+        return f"frees {chosen} of the {need} needed" if need_bytes else "nothing to do"
     why = "; ".join(f"{shown(total.bytes)} in {total.count} {reason.value}" for reason, total in sorted(kept.items()))
-    found = f"only {shown(chosen_bytes)} of the {shown(need_bytes)} needed can be freed"
+    found = f"only {chosen} of the {need} needed can be freed"
     return f"{found}: {why}" if why else f"{found}: nothing else is in the store"
-
-
-def full_at(samples: Sequence[tuple[datetime, int]], limit_bytes: int) -> datetime | None:
-    """Foresee when the store is full, from samples of what was used, oldest first.
-
-    None where it does not fill, or where the samples are of less than an hour: one upload would foretell the end.
-    """
-    if not samples or samples[-1][0] - samples[0][0] < _FORESEEN_FROM:
-        return None
-    (first_at, first), (last_at, last) = samples[0], samples[-1]
-    rate = (last - first) / (last_at - first_at).total_seconds()
-    if rate <= 0:
-        return None
-    seconds = max(0.0, limit_bytes - last) / rate
-    return last_at + timedelta(seconds=seconds) if seconds < 100 * 365 * 86400 else None
 
 
 def retry_after_seconds(missing_bytes: int, releasable_bytes: int, bytes_per_second: float) -> int | None:

@@ -28,6 +28,12 @@ def require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
+def shown_apart(one: int, other: int) -> tuple[str, str]:
+    """Write two sizes for people, to the byte where they would look the same and are not."""
+    both = shown(one), shown(other)
+    return both if one == other or both[0] != both[1] else (f"{one} B", f"{other} B")
+
+
 def shown(size: int) -> str:
     """Write a size for people."""
     value, units = float(size), ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]

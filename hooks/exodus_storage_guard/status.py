@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from exodus_common.render import instant
 from exodus_storage_guard import policy
 from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.admission.reservations import AdmissionControl
 from exodus_storage_guard.capacity import measurement, pending
+from exodus_storage_guard.forecast import forecast
 from exodus_storage_guard.model import Capacity, ObjectState, Total, Verdict, Watermarks
 from exodus_storage_guard.settings import Settings, marks
-from exodus_storage_guard.sizes import shown
+from exodus_storage_guard.sizes import shown, shown_apart
 from exodus_storage_guard.state.contract import REBUILDING
 
 _REBUILDING = "a rebuild has not come to its end, and not all that is archived is known: exodus-storage-guard rebuild"
@@ -30,6 +30,7 @@ class Status:
     objects: Mapping[ObjectState, Total]
     pending_bytes: int
     full_at: datetime | None
+    full_between: tuple[datetime, datetime] | None = None
 
     def fields(self) -> dict[str, object]:
         """Give the fields of its JSON: every state is among `objects`, and of a capacity what CONTRACT.md names."""
@@ -42,6 +43,7 @@ class Status:
             "objects": {state: self.objects.get(state, Total()) for state in ObjectState},
             "pending_bytes": self.pending_bytes,
             "full_at": self.full_at,
+            "full_between": self.full_between,
         }
 
 
@@ -55,17 +57,34 @@ def status(control: AdmissionControl) -> Status:
     begun = measurement.unfinished(control.catalogue)
     if begun.count:
         reason += f"; {begun.count} uploads in parts that nobody has finished hold {shown(begun.bytes)}"
-    on_its_way = measurement.pending(control.catalogue)
-    if on_its_way and pending.is_late(on_its_way, control.clock.now()):
-        late = f"{shown(on_its_way.bytes)} were released and have not come back since {instant(on_its_way.since)}: "
-        late += "does the store keep versions, snapshots or a trash?"
-        verdict, reason = max(verdict, Verdict.WARNING, key=list(Verdict).index), f"{reason}; {late}"
-    if control.catalogue.settled().get(REBUILDING):
-        verdict, reason = max(verdict, Verdict.WARNING, key=list(Verdict).index), f"{reason}; {_REBUILDING}"
-    samples = [*control.catalogue.samples(), *([(capacity.measured_at, capacity.used_bytes)] if capacity else [])]
-    full_at = policy.full_at(samples, limits.flood_bytes) if limits else None
-    on_its_way_bytes = on_its_way.bytes if on_its_way else 0
-    return Status(verdict, reason, capacity, limits, reserved, totals, on_its_way_bytes, full_at)
+    on_its_way = measurement.pending(control.settings, control.catalogue)
+    warnings = _warnings(control, on_its_way)
+    if warnings:
+        verdict = max(verdict, Verdict.WARNING, key=list(Verdict).index)
+        reason = "; ".join([reason, *warnings])
+    samples = [*control.catalogue.samples(), *_sample(capacity, control.clock.now())]
+    foreseen = forecast(samples, limits.flood_bytes) if limits else None
+    on_its_way_bytes = on_its_way.total_bytes if on_its_way else 0
+    full = (foreseen.full_at, foreseen.between) if foreseen else (None, None)
+    return Status(verdict, reason, capacity, limits, reserved, totals, on_its_way_bytes, *full)
+
+
+def _warnings(control: AdmissionControl, on_its_way: pending.Pending | None) -> list[str]:
+    """Say what earlier runs found that is not right yet."""
+    settled = control.catalogue.settled()
+    found = [settled.get(measurement.CLOCKS, ""), _REBUILDING if settled.get(REBUILDING) else ""]
+    late_bytes = pending.late_bytes(on_its_way, control.clock.now()) if on_its_way else 0
+    if late_bytes:
+        late = f"{shown(late_bytes)} were released more than {pending.LATE_AFTER.seconds // 60} minutes ago and have "
+        found.append(f"{late}not come back: does the store keep versions, snapshots or a trash?")
+    return [one for one in found if one]
+
+
+def _sample(capacity: Capacity | None, now: datetime) -> list[tuple[datetime, int]]:
+    """Give what is used now; a budget knows that at any time, whenever the store was listed."""
+    if capacity is None:
+        return []
+    return [(now if capacity.source == "budget" else capacity.measured_at, capacity.used_bytes)]
 
 
 def _judged(
@@ -79,7 +98,8 @@ def _judged(
     if capacity is None or limits is None:
         return Verdict.CRITICAL, measurement.unmeasured(settings)
     wrong = list(_wrong(capacity, limits, reserved_bytes, totals))
-    share = f"{shown(capacity.used_bytes)} of {shown(capacity.total_bytes)} used"
+    share = "{} of {} used".format(*shown_apart(capacity.used_bytes, capacity.total_bytes))
+    share += f", {shown(reserved_bytes)} reserved for uploads" if reserved_bytes else ""
     if not wrong:
         return Verdict.OK, share
     verdict = max((found for found, _ in wrong), key=list(Verdict).index)
@@ -92,9 +112,12 @@ def _wrong(
     promised = capacity.used_bytes + reserved_bytes
     wrong = []
     if promised > limits.flood_bytes:
-        wrong.append((Verdict.CRITICAL, "above the flood watermark: uploads are refused"))
-    elif promised > limits.high_bytes:
+        together = "" if capacity.used_bytes > limits.flood_bytes else "together "
+        wrong.append((Verdict.CRITICAL, f"{together}above the flood watermark: uploads are refused"))
+    elif capacity.used_bytes > limits.high_bytes:
         wrong.append((Verdict.WARNING, "above the high watermark: a sweep is due"))
+    elif promised > limits.high_bytes:
+        wrong.append((Verdict.WARNING, "together above the high watermark"))
     for state, verdict in _NOT_RIGHT.items():
         count = totals.get(state, Total()).count
         if count:

@@ -634,6 +634,16 @@ def test_where_the_catalogue_is_measured_only_a_landed_upload_without_a_key_coun
     assert catalogue.landed(Seen(T0 + HOUR)) == Total(2, 20)
 
 
+def test_what_a_clock_that_was_ahead_committed_is_counted_no_more_and_forgotten(catalogue: Catalogue) -> None:
+    commit_all(catalogue, {"a": T0, "b": T0 + 365 * 24 * HOUR})
+    seen = Seen(T0, future=T0 + HOUR)
+
+    assert catalogue.landed(seen) == Total(1, 10)
+    catalogue.reserve(reservation("c"), lambda others, totals: True)
+    catalogue.commit(replace(reservation("c"), committed_at=T0), None, seen)
+    assert "".join(name for name in "abc" if catalogue.reservation(name)) == "ac"
+
+
 @pytest.mark.parametrize(("seen", "left"), [(Seen(T0 + HOUR), "bcd"), (Seen(T0 + HOUR, keyed=True), "bd")])
 def test_what_is_seen_is_forgotten_by_the_next_commit(catalogue: Catalogue, seen: Seen, left: str) -> None:
     commit_all(catalogue, {"a": T0, "b": T0 + HOUR})
@@ -672,6 +682,15 @@ def test_what_init_found_out_is_kept(catalogue: Catalogue) -> None:
     catalogue.settle("archive", "two")
 
     assert catalogue.settled() == {"archive": "two"}
+
+
+def test_what_others_wrote_down_meanwhile_is_not_overwritten(catalogue: Catalogue) -> None:
+    assert catalogue.settle_again("pending", "", "one")
+    assert catalogue.settle_again("pending", "one", "two")
+    assert not catalogue.settle_again("pending", "one", "three")
+    assert not catalogue.settle_again("pending", "", "three")
+
+    assert catalogue.settled() == {"pending": "two"}
 
 
 # --- SQLite's own ---

@@ -250,6 +250,16 @@ def test_an_object_is_moved_with_its_content(store: Store) -> None:
 @pytest.mark.parametrize(
     "store", [*KINDS[:-1], pytest.param("ssh", marks=pytest.mark.full)], indirect=True
 )  # over ssh each is put by itself
+def test_what_time_it_is_there_is_told_and_leaves_nothing_behind(store: Store) -> None:
+    before = datetime.now(UTC)
+    found = store.now()
+
+    assert found is not None
+    assert abs(found - before) < timedelta(seconds=30)
+    assert list(store.listing()) == []
+    assert store.unfinished(datetime.now(UTC) + timedelta(days=1)).count == 0
+
+
 def test_the_listing_is_of_all_objects_however_many(store: Store) -> None:
     keys = {f"{number % 7}/{number}" for number in range(1050)}
     for key in keys:
@@ -340,6 +350,11 @@ def test_a_file_that_is_written_while_it_is_read_is_no_object_that_was_read(fold
         with pytest.raises(ObjectChanged, match="while it was read"):
             list(chunks)
     assert content_of(store, "key") == change
+
+
+def test_a_folder_that_nobody_may_write_to_does_not_tell_the_time(tmp_path: Path) -> None:
+    assert DirectoryStore(tmp_path / "nowhere").now() is None
+    assert DirectoryStore(Path("/proc/self")).now() is None
 
 
 def test_a_folder_that_is_not_there_may_be_a_disk_that_is_not_mounted(tmp_path: Path) -> None:

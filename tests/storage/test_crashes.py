@@ -18,6 +18,7 @@ from exodus_storage_guard.transitions import TRANSITIONS, Event
 from tests.parts.bucketed import IN_FOLDERS, KINDS, Kind, platform_of
 from tests.parts.clocks import Jumped
 from tests.parts.command import ROOT
+from tests.parts.doors import replace_methods
 from tests.parts.guard import MIB, Guarded, apk_key, swept
 
 # Runs one story with doors that kill it.
@@ -218,6 +219,11 @@ def test_leftovers_of_a_killed_copy_do_not_look_like_copies(full: tuple[Guarded,
     guarded("sweep")
     assert part.exists(), "somebody may be writing it"
     swept(guarded.run(clock=Jumped(timedelta(days=2))))
+    assert part.exists(), "only this machine says that it is old"
+    later = guarded.run(clock=Jumped(timedelta(days=2)))
+    assert later.archive is not None
+    replace_methods(later.archive.store, now=lambda self: later.clock.now())
+    swept(later)
 
     assert not part.exists()
     assert_nothing_is_lost(guarded, before)

@@ -157,6 +157,47 @@ def test_what_lies_in_minios_trash_is_on_its_way_and_nothing_more_is_deleted_for
         assert _used(seen) >= used - MIB
 
 
+def test_what_uploads_filled_again_before_anybody_looked_has_come_back(tmp_path: Path) -> None:
+    disk, size = tmp_path / "disk", 13 * MIB // 2
+    disk.mkdir()
+    with (
+        mounted(f"mount -t tmpfs -o size=400m tmpfs {disk}") as namespace,
+        running_minio(
+            tmp_path / "minio", within=namespace, data=disk, MINIO_API_DELETE_CLEANUP_INTERVAL="1h"
+        ) as server,
+    ):
+
+        def purge() -> None:
+            namespace.sh(f"rm -rf {disk}/.minio.sys/tmp/.trash/*")
+
+        bucketed = Bucketed(tmp_path / "guard", server=server, bucket=server.bucket()).write(
+            capacity={"source": "filesystem", "path": str(namespace.path(disk)), "total_bytes": None},
+            watermarks={"low": "74%", "high": "85%", "flood": "95%"},
+            admission={"emergency_reserve": "1 MiB", "make_room": "/bin/true"},  # nobody sweeps before we do
+        )
+        for number in range(58):
+            bucketed.put(apk_key(number), size=size)
+        assert bucketed("init").exit_code == 0
+        swept = bucketed("sweep", "--json").json
+        assert 80 * MIB < bucketed("status", "--json").json["pending_bytes"] <= swept["freed_bytes"]
+
+        purge()
+        for number in range(60, 72):
+            admitted = bucketed("admit", "--bytes", str(size), "--key", apk_key(number))
+            bucketed.put(apk_key(number), size=size, days=0)
+            assert bucketed("commit", admitted.stdout.strip()).exit_code == 0
+        assert bucketed("status", "--json").json["capacity"]["used_bytes"] > 360 * MIB
+
+        assert len(bucketed("plan", "--json").json["objects"]) >= 10
+        assert len(bucketed("plan", "--need", "30 MiB", "--json").json["objects"]) >= 2
+        needed = bucketed("sweep", "--need", "30 MiB", "--json").json
+        assert needed["freed_bytes"] >= needed["need_bytes"] > 0
+        assert bucketed("admit", "--bytes", "30 MiB").exit_code == 75  # it lies in the trash by now
+        purge()
+        assert bucketed("admit", "--bytes", "30 MiB").exit_code == 0
+        assert bucketed("sweep", "--json").json["freed_bytes"] >= 10 * MIB
+
+
 def _used(path: Path) -> int:
     found = os.statvfs(path)
     return (found.f_blocks - found.f_bavail) * found.f_frsize

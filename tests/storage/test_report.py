@@ -50,6 +50,7 @@ def test_status_says_how_full_when_full_and_what_is_where(guarded: Guarded) -> N
     assert (swept.exit_code, swept.json["verdict"]) == (0, "ok")
     assert set(full.json) == {
         *("verdict", "reason", "capacity", "watermarks", "reservations", "objects", "pending_bytes", "full_at"),
+        "full_between",
     }
     assert set(full.json["capacity"]) == {"source", "total_bytes", "used_bytes", "free_bytes", "measured_at"}
     assert full.json["watermarks"] == {"low_bytes": 75 * MIB, "high_bytes": 85 * MIB, "flood_bytes": 95 * MIB}

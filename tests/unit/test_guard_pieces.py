@@ -64,6 +64,18 @@ def test_sizes_are_written_short(size: int, text: str) -> None:
     assert sizes.shown(size) == text
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "texts"),
+    [
+        (8 * 1024**2 - 1, 8 * 1024**2, ("8388607 B", "8388608 B")),
+        (8 * 1024**2, 8 * 1024**2, ("8.0 MiB", "8.0 MiB")),
+        (7 * 1024**2, 8 * 1024**2, ("7.0 MiB", "8.0 MiB")),
+    ],
+)
+def test_two_sizes_look_the_same_only_where_they_are(one: int, other: int, texts: tuple[str, str]) -> None:
+    assert sizes.shown_apart(one, other) == texts
+
+
 @given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2200, 1, 1)))
 def test_an_instant_is_kept_to_the_microsecond(at: datetime) -> None:
     aware = at.replace(tzinfo=UTC)

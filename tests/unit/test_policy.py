@@ -1,6 +1,7 @@
 """What fits, what is swept, what is kept and why: pure decisions, over values that hypothesis makes up."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -18,7 +19,7 @@ SELECTION = Selection(re.compile(r"\.apk$"), timedelta(days=180), frozenset({"up
 
 
 def capacity(used: int, total: int = 1000, files: int | None = None) -> Capacity:
-    return Capacity("budget", total, used, total - used, NOW, files)
+    return Capacity("budget", total, used, max(0, total - used), NOW, files)
 
 
 def entry(
@@ -78,7 +79,7 @@ def test_a_store_without_inodes_is_full() -> None:
     assert policy.fit(capacity(0, files=1000), 0, 1, MARKS, 0).missing_bytes == 0
 
 
-@given(st.integers(0, 2000), st.integers(0, 2000), st.integers(0, 2000), st.integers(0, 500))
+@given(st.integers(0, 1000), st.integers(0, 2000), st.integers(0, 2000), st.integers(0, 500))
 def test_whatever_is_admitted_stays_below_flood_and_out_of_the_reserve(
     used: int, reserved: int, wanted: int, reserve: int
 ) -> None:
@@ -86,7 +87,8 @@ def test_whatever_is_admitted_stays_below_flood_and_out_of_the_reserve(
 
     fits = used + reserved + wanted <= 950 and 1000 - used - reserved - wanted >= reserve
     assert (found.missing_bytes == 0) == fits
-    assert policy.fit(capacity(used - found.missing_bytes), reserved, wanted, MARKS, reserve).missing_bytes == 0
+    if found.missing_bytes <= used:
+        assert policy.fit(capacity(used - found.missing_bytes), reserved, wanted, MARKS, reserve).missing_bytes == 0
 
 
 def test_what_is_larger_than_the_store_never_fits() -> None:
@@ -105,10 +107,51 @@ def test_a_lease_ends_by_itself() -> None:
     assert not policy.holds(reservation(1, ends=timedelta()), NOW)
 
 
+@pytest.mark.parametrize(
+    ("jumped", "held"),
+    [
+        (timedelta(minutes=59), True),
+        (timedelta(hours=1), False),
+        (-timedelta(minutes=5), True),
+        (-timedelta(minutes=6), False),
+    ],
+)
+def test_a_lease_is_never_longer_than_it_was_given_whichever_way_a_clock_jumps(jumped: timedelta, held: bool) -> None:
+    assert policy.holds(reservation(1), NOW + jumped) is held
+
+
+@given(st.timedeltas(timedelta(), timedelta(days=2)), st.timedeltas(timedelta(days=-9999), timedelta(days=9999)))
+def test_a_lease_that_holds_ends_within_its_length_and_a_few_minutes(lease: timedelta, jumped: timedelta) -> None:
+    one = reservation(1, ends=lease)
+    assert not policy.holds(one, NOW + jumped) or one.expires_at - (NOW + jumped) <= lease + policy.CLOCKS_DIFFER
+
+
 @pytest.mark.parametrize(("age", "fresh"), [(299, True), (301, False), (-299, True), (-301, False)])
 def test_a_measurement_of_long_ago_or_of_a_future_is_none(age: float, fresh: bool) -> None:
     assert policy.is_fresh(capacity(0), NOW + timedelta(seconds=age), 300) is fresh
     assert not policy.is_fresh(None, NOW, 300)
+
+
+# --- what time it is ---
+
+INSTANTS = st.timedeltas(timedelta(days=-9999), timedelta(days=9999)).map(lambda away: NOW + away)
+
+
+@given(INSTANTS, st.none() | INSTANTS)
+def test_nothing_is_older_than_both_clocks_say_and_what_is_wrong_is_named(
+    machine: datetime, store: datetime | None
+) -> None:
+    found = policy.believed(machine, store)
+
+    differ = store is not None and abs(machine - store) > policy.CLOCKS_DIFFER
+    assert bool(found.warning) == differ
+    assert found.now == (min(machine, store) if store is not None and differ else machine)
+
+
+def test_the_clock_that_is_ahead_is_named() -> None:
+    assert policy.believed(NOW, None) == policy.BelievedNow(NOW)
+    assert "this machine's clock is 2.00 days ahead" in policy.believed(NOW, NOW - timedelta(days=2)).warning
+    assert "the store's clock is 2.00 days ahead" in policy.believed(NOW, NOW + timedelta(days=2)).warning
 
 
 # --- what is swept ---
@@ -129,6 +172,9 @@ def test_a_measurement_of_long_ago_or_of_a_future_is_none(age: float, fresh: boo
         (entry(state=ObjectState.FAILED), Kept.FAILED),
         (entry(state=ObjectState.FAILED, retry_at=NOW), None),
         (entry(state=ObjectState.QUARANTINED, retry_at=NOW + timedelta(seconds=1)), Kept.FAILED),
+        (entry(state=ObjectState.FAILED, retry_at=NOW + timedelta(days=365)), None),
+        (entry(retry_at=NOW + timedelta(hours=1)), Kept.NOT_FREEABLE),
+        (entry(retry_at=NOW + timedelta(days=365)), None),
     ],
 )
 def test_an_object_is_kept_for_one_reason_or_taken(one: Entry, kept: Kept | None) -> None:
@@ -194,26 +240,43 @@ def test_a_plan_that_does_not_reach_its_aim_says_why_in_bytes() -> None:
     assert policy.explain(0, 0, kept) == "nothing to do"
 
 
+@given(st.integers(0, 2**50), st.integers(1, 2**50))
+def test_two_amounts_that_differ_never_look_the_same(chosen: int, need: int) -> None:
+    words = policy.explain(chosen, need, {}).removeprefix("only").removeprefix("frees")
+    one, other = words.split(" of the ")
+    assert (one.strip() == other.split(" needed")[0]) == (chosen == need)
+
+
+# --- what cannot be ---
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Capacity("budget", 10, -1, 10, NOW),
+        lambda: Capacity("budget", 10, 0, 11, NOW),
+        lambda: Capacity("budget", 10, 11, -1, NOW),
+        lambda: Capacity("budget", -10, 0, 0, NOW),
+        lambda: capacity(0, files=-1),
+        lambda: Total(-1, 0),
+        lambda: Total(1, -(10**12)),
+        lambda: Total(1, 1) + Total(0, -2),
+        lambda: reservation(-1),
+        lambda: reservation(1, ends=-timedelta(seconds=1)),
+    ],
+)
+def test_what_cannot_be_is_refused_where_it_is_built(make: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match="cannot be"):
+        make()
+
+
+def test_what_is_odd_and_can_be_is_built() -> None:
+    assert Capacity("budget", 10, 11, 0, NOW).used_bytes == 11
+    assert Capacity("filesystem", 0, 0, 0, NOW).total_bytes == 0
+    assert reservation(0, ends=timedelta()).bytes == 0
+
+
 # --- what is foreseen ---
-
-
-def test_the_day_a_store_is_full_is_foreseen_from_its_rate() -> None:
-    day = timedelta(days=1)
-    samples = [(NOW - 10 * day, 100), (NOW, 200)]
-
-    assert policy.full_at(samples, 300) == NOW + 10 * day
-    assert policy.full_at(samples, 150) == NOW
-    assert policy.full_at(samples[:1], 300) is None
-    assert policy.full_at([(NOW - day, 200), (NOW, 200)], 300) is None
-    assert policy.full_at([(NOW, 1), (NOW, 2)], 300) is None
-
-
-def test_nothing_is_foreseen_from_what_was_seen_for_less_than_an_hour() -> None:
-    hour, instant = timedelta(hours=1), timedelta(microseconds=1)
-
-    assert policy.full_at([(NOW - hour + instant, 100), (NOW, 200)], 300) is None
-    assert policy.full_at([(NOW - hour, 100), (NOW, 200)], 300) == NOW + hour
-    assert policy.full_at([], 300) is None
 
 
 def test_when_to_come_back_is_known_only_where_a_sweep_can_help() -> None:

@@ -66,7 +66,7 @@ class AdmissionControl:
         """Measure the store; None where there is no measurement that is fresh enough."""
         now = self.clock.now()
         found = measurement.known(self.settings, self.catalogue, now)
-        if found is not None and found.source == "budget":
+        if self.settings.capacity.source == "budget":
             return found
         return found if policy.is_fresh(found, now, self.settings.capacity.max_age_seconds) else None
 
@@ -206,12 +206,21 @@ def counts(control: AdmissionControl, one: Reservation) -> bool:
 
 def landed(control: AdmissionControl, measured: Capacity | None) -> Total:
     """Count the stored uploads that are in no measurement yet."""
-    return control.catalogue.landed(_seen(measured))
+    return control.catalogue.landed(_seen(control, measured))
 
 
-def _seen(measured: Capacity | None) -> Seen:
+def _seen(control: AdmissionControl, measured: Capacity | None) -> Seen:
     """Say what is measured: a budget looks at the catalogue, where an upload with a key is as it is committed."""
-    return Seen() if measured is None else Seen(measured.measured_at, keyed=measured.source == "budget")
+    future = control.clock.now() + policy.CLOCKS_DIFFER
+    if measured is None:
+        return Seen(future=future)
+    return Seen(measured.measured_at, keyed=measured.source == "budget", future=future)
+
+
+def _seen_for_good(control: AdmissionControl, measured: Capacity | None) -> Seen:
+    """Say what may be forgotten: what is on its way back is told from uploads by what was committed since a look."""
+    seen, on_its_way = _seen(control, measured), measurement.pending(control.settings, control.catalogue)
+    return replace(seen, until=min(seen.until, on_its_way.looked_at)) if on_its_way else seen
 
 
 def _without_measurement(control: AdmissionControl, wanted: Reservation) -> Fit:
@@ -232,8 +241,13 @@ def _retry_after(control: AdmissionControl, missing_bytes: int) -> int | None:
     chooser = policy.Chooser(entries, selection, now, missing_bytes)
     while chooser.take(1000):
         pass
-    rate = float(control.catalogue.settled().get(RATE, _SLOW_BYTES_PER_SECOND))
-    return policy.retry_after_seconds(missing_bytes, chooser.chosen_bytes, rate)
+    return policy.retry_after_seconds(missing_bytes, chooser.chosen_bytes, _rate(control))
+
+
+def _rate(control: AdmissionControl) -> float:
+    """Give how many bytes a second the last sweep archived; what it wrote is digits."""
+    found = control.catalogue.settled().get(RATE, "")
+    return float(found) if found.isascii() and found.isdecimal() else _SLOW_BYTES_PER_SECOND
 
 
 def _freed(before: Capacity | None, now: Capacity | None) -> int:
@@ -248,7 +262,8 @@ def commit(control: AdmissionControl, reservation_id: str, key: str | None = Non
     now, key = control.clock.now(), key or present.key
     stored = StoredObject(key, present.bytes, "", now) if key else None
     _forget_ended(control)
-    return control.catalogue.commit(replace(present, committed_at=now, key=key), stored, _seen(control.measure()))
+    seen = _seen_for_good(control, control.measure())
+    return control.catalogue.commit(replace(present, committed_at=now, key=key), stored, seen)
 
 
 def _forget_ended(control: AdmissionControl) -> None:

@@ -33,7 +33,10 @@ def measure(url: str, token: str | None, ca_file: Path | None, now: datetime, *,
         raise StoreFailed(f"{where}: MinIO's metrics: HTTP {error.code}{hint}") from error
     except (OSError, ValueError) as error:
         raise StoreFailed(f"{where}: MinIO's metrics: {error}") from error
-    found = {name: int(float(value)) for name, value in _USABLE.findall(text)}
+    try:
+        found = {name: int(float(value)) for name, value in _USABLE.findall(text)}
+    except (ValueError, OverflowError) as error:
+        raise StoreFailed(f"{where}: MinIO's metrics: {error}") from error
     if set(found) != {"total", "free"} or not 0 <= found["free"] <= found["total"]:
         raise StoreFailed(f"{where}: no usable capacity is among these metrics; are they the cluster's?")
     return Capacity("minio", found["total"], found["total"] - found["free"], found["free"], now - RENEWED_EVERY)

@@ -99,6 +99,7 @@ def _status_lines(found: Status) -> list[str]:
     counted = [(state, found.objects.get(state, Total())) for state in ObjectState]
     lines += [f"{state.value:<12}{each.count} objects, {shown(each.bytes)}" for state, each in counted if each.count]
     when = f"at the present rate on {instant(found.full_at)}" if found.full_at else "not foreseen"
+    when += " (between {} and {})".format(*map(instant, found.full_between)) if found.full_between else ""
     return [*lines, f"full        {when}", printable(f"{found.verdict.value.upper()}: {found.reason}")]
 
 

@@ -66,6 +66,9 @@ class Catalogue(Protocol):
     def settle(self, name: str, value: str) -> None:
         """Write down one thing that `init` found out."""
 
+    def settle_again(self, name: str, was: str, value: str) -> bool:
+        """Write down one thing anew, if it still is as it was read, '' where it never was; tell whether it was."""
+
     # --- admission: short transactions ---
 
     def reserve(

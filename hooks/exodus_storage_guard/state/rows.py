@@ -1,13 +1,18 @@
 """Turn values into rows and back: instants are whole microseconds, keys bytes."""
 
 import os
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
+from exodus_common.terminal import printable
+from exodus_storage_guard.errors import StateFailed
 from exodus_storage_guard.instants import datetime_of, instant
-from exodus_storage_guard.model import Capacity, Entry, HistoryEvent, ObjectState, Reservation, StoredObject
+from exodus_storage_guard.model import Capacity, Entry, HistoryEvent, ObjectState, Reservation, StoredObject, Total
 
 Row = tuple[Any, ...]
+T = TypeVar("T")
 ENTRY = "key, bytes, etag, modified_at, state, since, sha256, copy, held, owner, failures, retry_at, note"
 ENTRY += ", recorded_at, recorded_sha256, copy_mark"
 RESERVATION = "id, key, bytes, charged_bytes, created_at, expires_at, owner, committed_at"
@@ -44,6 +49,30 @@ def text(reason: str) -> str:
     return reason.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def possible(read: Callable[[Row], T]) -> Callable[[Row], T]:
+    """Raise `StateFailed` for a row that cannot be: whatever was decided from it would be wrong."""
+
+    @wraps(read)
+    def reading(row: Row) -> T:
+        try:
+            return read(row)
+        except (ValueError, TypeError, OverflowError) as error:
+            what = printable(str(error)[:200])
+            raise StateFailed(
+                f"the catalogue holds what cannot be ({what}): somebody else wrote into it. Put it aside; "
+                "exodus-storage-guard rebuild makes it anew from the archive and the store"
+            ) from error
+
+    return reading
+
+
+@possible
+def total(row: Row) -> Total:
+    """Read a count and a sum of bytes, which PostgreSQL has as a Decimal."""
+    return Total(int(row[0]), int(row[1]))
+
+
+@possible
 def entry(row: Row) -> Entry:
     """Read the columns of `ENTRY`."""
     (
@@ -64,6 +93,8 @@ def entry(row: Row) -> Entry:
         recorded,
         copy_mark,
     ) = row
+    if size < 0:
+        raise ValueError(f"an object of {size} bytes")
     stored = StoredObject(os.fsdecode(key), size, etag, datetime_of(modified_at))
     return Entry(
         stored,
@@ -82,6 +113,7 @@ def entry(row: Row) -> Entry:
     )
 
 
+@possible
 def reservation(row: Row) -> Reservation:
     """Read the columns of `RESERVATION`."""
     id_, key, size, charged, created_at, expires_at, owner, committed_at = row
@@ -104,6 +136,7 @@ def reservation_row(one: Reservation) -> tuple[object, ...]:
     return (one.id, key, one.bytes, one.charged_bytes, *times, one.owner, instant_or_none(one.committed_at))
 
 
+@possible
 def capacity(row: Row) -> Capacity:
     """Read the columns of `SAMPLE`."""
     at, source, total, used, free, files = row

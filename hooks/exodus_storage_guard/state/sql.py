@@ -71,6 +71,14 @@ class SqlCatalogue:
         sql = "INSERT INTO settled VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
         self._database.write(lambda session: session.execute(sql, (name, value)))
 
+    def settle_again(self, name: str, was: str, value: str) -> bool:
+        """Write down one thing anew, if it still is as it was read."""
+        sql = "INSERT INTO settled VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value "
+        sql += "WHERE settled.value = ?"
+        return self._database.write(
+            lambda session: session.execute(sql, (name, value, was)).rowcount > 0, Writing.ADMISSION
+        )
+
     # --- admission ---
 
     def reserve(
@@ -100,10 +108,9 @@ class SqlCatalogue:
 
     def landed(self, seen: Seen) -> Total:
         """Count the committed uploads that a measurement has not seen."""
-        sql = "SELECT count(*), coalesce(sum(bytes), 0) FROM reservations WHERE committed_at >= ?"
+        sql = "SELECT count(*), coalesce(sum(bytes), 0) FROM reservations WHERE committed_at >= ? AND committed_at < ?"
         sql += " AND key IS NULL" if seen.keyed else ""
-        ((count, size),) = self._database.read(sql, (instant(seen.until),))
-        return Total(count, int(size))
+        return rows.total(self._database.read(sql, (instant(seen.until), instant(seen.future)))[0])
 
     def end_reservations(self, ids: Collection[str]) -> int:
         """Remove reservations; give how many there were."""
@@ -114,7 +121,7 @@ class SqlCatalogue:
 
     def commit(self, reservation: Reservation, stored: StoredObject | None, seen: Seen) -> bool:
         """Write down that an upload is stored: its object, or else what it took until a measurement has seen it."""
-        forget = "DELETE FROM reservations WHERE committed_at < ?"
+        forget = "DELETE FROM reservations WHERE committed_at < ? OR committed_at >= ?"
         forget += " OR (committed_at IS NOT NULL AND key IS NOT NULL)" if seen.keyed else ""
         update = """UPDATE reservations SET committed_at = ?, owner = NULL, bytes = ?, key = ?
             WHERE id = ? AND committed_at IS NULL"""
@@ -127,7 +134,7 @@ class SqlCatalogue:
         key = None if reservation.key is None else rows.key_bytes(reservation.key)
 
         def work(session: Session) -> bool:
-            session.execute(forget, (instant(seen.until),))
+            session.execute(forget, (instant(seen.until), instant(seen.future)))
             if not session.execute(update, (at, reservation.bytes, key, reservation.id)).rowcount:
                 return False
             if stored is not None:
@@ -184,8 +191,8 @@ class SqlCatalogue:
 
     def totals(self) -> Mapping[ObjectState, Total]:
         """Count objects by state."""
-        found = self._database.read("SELECT state, count, bytes FROM totals WHERE count > 0")
-        return {ObjectState(state): Total(count, size) for state, count, size in found}
+        found = self._database.read("SELECT state, count, bytes FROM totals WHERE count <> 0")
+        return {ObjectState(state): rows.total((count, size)) for state, count, size in found}
 
     def get(self, key: str) -> Entry | None:
         """Give one object."""

@@ -97,3 +97,6 @@ class Store(Protocol):
 
     def capacity(self) -> Capacity | None:
         """Measure the space there is; None where the store cannot tell."""
+
+    def now(self) -> datetime | None:
+        """Say what time it is there, by the clock that gives objects their times; None where that is not told."""

@@ -1,5 +1,6 @@
 """What one run works with: the settings and the doors they lead to."""
 
+import logging
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from exodus_storage_guard import policy, processes
 from exodus_storage_guard.capacity import measurement
 from exodus_storage_guard.errors import NotInitialised
 from exodus_storage_guard.model import Capacity, ObjectState, Reservation, Total
-from exodus_storage_guard.policy import Selection
+from exodus_storage_guard.policy import BelievedNow, Selection
 from exodus_storage_guard.settings import Settings
 from exodus_storage_guard.state import opening as state
 from exodus_storage_guard.state.contract import Catalogue
@@ -20,6 +21,8 @@ from exodus_storage_guard.stores.contract import Store
 from exodus_storage_guard.tiering.archive import Archive
 from exodus_storage_guard.tiering.heartbeat import DEAD_AFTER_SECONDS, heartbeat
 from exodus_storage_guard.tiering.workers import Pulse, Workers
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,13 @@ class Run:
     def measure(self) -> Capacity | None:
         """Measure the store now and remember it; where that cannot be done give what was measured last."""
         return measurement.measure(self.settings, self.catalogue, self.clock.now())
+
+    def believed_now(self) -> BelievedNow:
+        """Say which instant ages go by: an object is as old as this machine and the store both have it."""
+        found = policy.believed(self.clock.now(), self.store.now())
+        if found.warning:
+            _log.warning("%s", found.warning)
+        return found
 
     def selection(self) -> Selection:
         """Say what may be swept now: keys under a reservation are being uploaded."""

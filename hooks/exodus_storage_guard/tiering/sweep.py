@@ -2,16 +2,16 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from exodus_common.stopping import Stopped, go_on, in_order
 from exodus_storage_guard import policy
 from exodus_storage_guard.admission import reservations
-from exodus_storage_guard.capacity import measurement
+from exodus_storage_guard.capacity import measurement, pending
 from exodus_storage_guard.errors import StoreFailed
 from exodus_storage_guard.model import Capacity, Entry, Need, ObjectState, Total, Verdict
-from exodus_storage_guard.policy import Action, Chooser, Kept, Step
+from exodus_storage_guard.policy import Action, BelievedNow, Chooser, Kept, Step
 from exodus_storage_guard.settings import marks
 from exodus_storage_guard.sizes import shown
 from exodus_storage_guard.tiering.bandwidth import Flow
@@ -46,17 +46,25 @@ class Report:
 
 def plan(run: Run, need: Need | None) -> Report:
     """Say what a sweep would do, object by object, and why the rest would stay; change nothing."""
-    aim = max(0, _aim(run, run.measure(), need) - _on_its_way(run))
-    chooser = Chooser(run.catalogue.candidates(), run.selection(), run.clock.now(), aim)
+    capacity = run.measure()
+    aim = max(0, _aim(run, capacity, need) - _on_its_way(run, is_pressing=_is_pressing(run, capacity, need)))
+    believed = _believed(run, is_certain=False)
+    chooser = Chooser(run.catalogue.candidates(), run.selection(), believed.now, aim)
     steps = chooser.take()
     chooser.count_rest()
     kept = _kept(run, chooser)
     reason = policy.explain(chooser.chosen_bytes, aim, _in_the_way(kept))
     verdict = Verdict.OK if chooser.chosen_bytes >= aim else Verdict.CRITICAL
-    warning = _archive_warning(run, steps)
-    if warning:
-        verdict, reason = max(verdict, Verdict.WARNING, key=list(Verdict).index), f"{reason}; {warning}"
-    return Report(verdict, reason, aim, chooser.chosen_bytes, tuple(steps), kept)
+    report = Report(verdict, reason, aim, chooser.chosen_bytes, tuple(steps), kept)
+    return _warned(_warned(report, _archive_warning(run, steps)), believed.warning)
+
+
+def _warned(report: Report, warning: str) -> Report:
+    """Add what somebody has to look at."""
+    if not warning:
+        return report
+    verdict = max(report.verdict, Verdict.WARNING, key=list(Verdict).index)
+    return replace(report, verdict=verdict, reason=f"{report.reason}; {warning}")
 
 
 def sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high: bool, progress: Progress) -> Report:
@@ -74,12 +82,15 @@ def _sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high
     mover.copies_again = not premigrated_only
     replay(run)
     capacity = run.measure()
-    aim = max(0, _aim(run, capacity, need) - _freed_by_others(run) - _on_its_way(run))
+    is_pressing = _is_pressing(run, capacity, need)
+    aim = max(0, _aim(run, capacity, need) - _freed_by_others(run) - _on_its_way(run, is_pressing=is_pressing))
     if start_at_high and capacity and capacity.used_bytes <= marks(run.settings, capacity.total_bytes).high_bytes:
         aim = 0
     flow_total.aim = aim
     entries = run.catalogue.premigrated() if premigrated_only else run.catalogue.candidates()
-    chooser = Chooser(entries, run.selection(), run.clock.now(), aim)
+    believed = _believed(run, is_certain=aim > 0)
+    run.catalogue.settle(measurement.CLOCKS, believed.warning)
+    chooser = Chooser(entries, run.selection(), believed.now, aim)
     begin, moved = run.clock.monotonic(), list[Moved]()
     try:
         while not mover.stopped and (steps := chooser.take(_BATCH, _BATCH_BYTES)):
@@ -88,17 +99,17 @@ def _sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high
             moved += done
             go_on()
             # Less where others free as well; never more, for what is freed may not be measured yet.
-            left = _aim(run, run.measure(), need) - _freed_by_others(run) - _on_its_way(run)
+            left = _aim(run, run.measure(), need) - _freed_by_others(run) - _on_its_way(run, is_pressing=is_pressing)
             chooser.need_bytes = min(chooser.need_bytes, chooser.chosen_bytes + max(0, left))
         _remember_rate(run, moved, run.clock.monotonic() - begin)
         run.measure()
         if _freed(moved) < chooser.need_bytes:
             chooser.count_rest()
         if not premigrated_only and not mover.stopped:
-            _premigrate(run, mover, entries)
+            _premigrate(run, mover, entries, believed.now)
     except Stopped as stopped:
         return Report(Verdict.CRITICAL, str(stopped), aim, _freed(moved), tuple(moved), chooser.kept)
-    return _report(mover, chooser, moved)
+    return _warned(_report(mover, chooser, moved), believed.warning)
 
 
 @dataclass
@@ -124,7 +135,8 @@ def _mover(run: Run, progress: Progress) -> tuple[Mover, _Total]:
     if run.archive is None:
         return Mover(run, None, pulse), total
     archive = run.proving_archive
-    archive.store.discard_unfinished(run.clock.now() - _UNFINISHED_FOR)
+    now = policy.believed(run.clock.now(), archive.store.now()).now
+    archive.store.discard_unfinished(now - _UNFINISHED_FOR)
     flow = Flow(run.settings.sweep.bandwidth_bytes_per_second, run.clock, moved)
     copier = Copier(run.store, archive, flow, run.clock, pulse.moved)
     return Mover(run, Prover(run, copier, pulse), pulse), total
@@ -149,13 +161,29 @@ def _freed_by_others(run: Run) -> int:
     return sum(entry.bytes for entry in at_work if entry.owner != run.owner and entry.note != AHEAD)
 
 
-def _on_its_way(run: Run) -> int:
+def _on_its_way(run: Run, *, is_pressing: bool) -> int:
     """Give what was released before and is not measured back yet: deleting more would not bring it any sooner."""
-    present = measurement.pending(run.catalogue)
-    return present.bytes if present else 0
+    present = measurement.pending(run.settings, run.catalogue)
+    return pending.on_its_way(present, run.clock.now(), is_pressing=is_pressing) if present else 0
 
 
-def _premigrate(run: Run, mover: Mover, entries: Iterator[Entry]) -> None:
+def _is_pressing(run: Run, capacity: Capacity | None, need: Need | None) -> bool:
+    """Tell whether room is needed and not only tidied up: what is late then is not waited for any longer."""
+    high = marks(run.settings, capacity.total_bytes).high_bytes if capacity else 0
+    return need is not None or (capacity is not None and capacity.used_bytes > high)
+
+
+def _believed(run: Run, *, is_certain: bool) -> BelievedNow:
+    """Say which instant ages go by; if it has to be certain, raise `StoreFailed` where the store does not tell."""
+    try:
+        return run.believed_now()
+    except StoreFailed as error:
+        if is_certain:  # nothing is deleted for an age that only this machine believes in
+            raise
+        return BelievedNow(run.clock.now(), f"what time it is at the store is not known: {error}")
+
+
+def _premigrate(run: Run, mover: Mover, entries: Iterator[Entry], now: datetime) -> None:
     """Keep enough copied and proven that the next admission only needs to release."""
     capacity = run.catalogue.measured() or run.measure()
     if run.archive is None or capacity is None:
@@ -163,7 +191,7 @@ def _premigrate(run: Run, mover: Mover, entries: Iterator[Entry]) -> None:
     present = run.catalogue.totals().get(ObjectState.PREMIGRATED, Total()).bytes
     missing = run.settings.sweep.premigrate_bytes(capacity.total_bytes) - present
     not_yet = (entry for entry in entries if entry.state is not ObjectState.PREMIGRATED)
-    chooser = Chooser(not_yet, run.selection(), run.clock.now(), missing)
+    chooser = Chooser(not_yet, run.selection(), now, missing)
     while not mover.stopped and (steps := chooser.take(_BATCH, _BATCH_BYTES)):
         proven, _ = mover.prove([step.entry for step in steps], AHEAD)
         chooser.give_back(sum(step.entry.bytes for step in steps) - sum(entry.bytes for entry in proven))

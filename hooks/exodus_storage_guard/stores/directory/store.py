@@ -24,7 +24,7 @@ from exodus_storage_guard.errors import (
     StoreFailed,
     StoreFull,
 )
-from exodus_storage_guard.instants import instant
+from exodus_storage_guard.instants import datetime_of, instant
 from exodus_storage_guard.model import Capacity, StoredObject, Total
 from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
 from exodus_storage_guard.stores.directory.files import described, give_name, own, own_folder, write_all
@@ -265,6 +265,20 @@ class DirectoryStore:
     def capacity(self) -> Capacity | None:
         """Measure the filesystem the folder is on."""
         return measure(self._folder, datetime.now(UTC))
+
+    def now(self) -> datetime | None:
+        """Write a file, which its filesystem gives the time; None where none can be written."""
+        part = self._folder / part_name()
+        try:
+            descriptor = os.open(part, _WRITE, 0o600)
+        except OSError:
+            return None
+        try:
+            return datetime_of(os.fstat(descriptor).st_mtime_ns // 1000)
+        finally:
+            os.close(descriptor)
+            with suppress(OSError):
+                part.unlink()
 
     def _parts(self, key: str) -> tuple[str, ...]:
         parts = tuple(key.split("/"))

@@ -217,6 +217,10 @@ class S3Store:
         """Tell nothing: S3 has no call for it."""
         return None
 
+    def now(self) -> datetime | None:
+        """Read the date of an answer."""
+        return self._door.now()
+
     def _named(self, key: str) -> str:
         """Name an object; a key that a server would read as another, or not hold, is refused here."""
         name = self._prefix + key

@@ -173,6 +173,13 @@ class RemoteStore:
         used = (total - free) * size
         return Capacity("filesystem", total * size, used, free * size, datetime.now(UTC), files or None)
 
+    def now(self) -> datetime | None:
+        """Ask date(1) over there."""
+        try:
+            return datetime.fromtimestamp(int(self._door.ask("date +%s")), UTC)
+        except (ValueError, OverflowError, OSError):
+            return None
+
     def _named(self, key: str) -> str:
         if len(os.fsencode(key)) > _LONGEST_KEY_BYTES or is_no_key(tuple(key.split("/"))):
             raise KeyRefused(f"{printable(key)!r} cannot be a key of {self.name}: it would not stay in that folder")
