@@ -183,6 +183,11 @@ class Place(Store):
         """Excuse a deletion only where others spoiled the copy between the last look at it and the deletion."""
         if any(self.world.copies(gone.sha256)):
             return
+        if self.world.prunes:
+            if self.world.clock.true - gone.modified_at < self.world.minimum_age:
+                raise WorldWrong(f"{self.process.what} pruned {key}, which is too young")
+            self.world.somebody_did("pruned, as the operator chose")
+            return
         begun_at = self.process.claimed_at.get(key, 0)
         for name, spoiled_at in self.world.spoiled_at.items():
             if begun_at <= self.process.looked_at.get(name, -1) <= spoiled_at:

@@ -208,12 +208,13 @@ class Play:
 
         def story(process: Process) -> str:
             control = guard.control_of(process, self.settings, self.file, self.sweeping_for)
-            wanted = reservations.request(control, len(content), key, owner=process.owner)
+            wanted, begun_at = reservations.request(control, len(content), key, owner=process.owner), self.world.ticks
             try:
                 reservations.admit(control, wanted)
             except UploadRefused as refusal:
                 return f"refused: {refusal}"
-            if self.world.used_bytes + len(content) > control.settings.watermarks.of(TOTAL_BYTES).flood_bytes:
+            flood_bytes = control.settings.watermarks.of(TOTAL_BYTES).flood_bytes
+            if self.world.grown_at < begun_at and self.world.used_bytes + len(content) > flood_bytes:
                 raise WorldWrong(f"{len(content)} bytes are admitted beside {self.world.used_bytes}")
             process.effect("upload")
             self.put_by_hand(key, content)
@@ -232,6 +233,8 @@ class Play:
         self.world.note("world", what)
         getattr(self, f"do_{what}")()
         self.world.somebody_did(what)
+        if what in ("overwrite", "fill"):
+            self.world.grown_at = self.world.ticks
 
     def content(self) -> bytes:
         self.uploads += 1
@@ -251,6 +254,10 @@ class Play:
 
     def do_time(self) -> None:
         self.world.clock.wait((60, 600, 90_000, 3 * 86_400)[self.choices.below(4)])
+
+    def do_clock(self) -> None:
+        """Have the machines' clock jump: a year ahead, a day back, or right again."""
+        self.world.clock.wrong_by = (timedelta(), timedelta(days=365), -_DAY)[self.choices.below(3)]
 
     def do_delete(self) -> None:
         key = self.one_of(self.world.store)
@@ -336,7 +343,7 @@ class Play:
         """Let everybody come to an end, and see that nothing is stuck, unknown or full."""
         for process in self.processes:
             process.kill()
-        self.world.is_mounted = True
+        self.world.is_mounted, self.world.clock.wrong_by = True, timedelta()
         self.world.clock.wait(5_000)  # a lease has ended, and what is late has come back
         if self.choices.below(2):
             self._fill_to(TOTAL_BYTES * 88 // 100)
@@ -401,7 +408,7 @@ class Play:
 
 _HANDS = (
     *("delete", "overwrite", "fill", "lose_copy", "damage_copy", "back_up_archive", "restore_archive"),
-    *("unmount", "forge", "keep_state", "set_back"),
+    *("unmount", "forge", "keep_state", "set_back", "clock"),
 )
 
 
@@ -410,7 +417,8 @@ def played(choices: Choices) -> Outcome:
     world = World(choices)
     with tempfile.TemporaryDirectory(dir=_FAST if _FAST.is_dir() else None, prefix="exodus-world-") as folder:
         (Path(folder) / "state.db").write_bytes(_template())
-        chosen = guard.settings(premigrate=("20%", "0%")[choices.below(2)])
+        world.prunes = choices.one_in(8)
+        chosen = guard.settings(prunes=world.prunes, premigrate=("20%", "0%")[choices.below(2)])
         play = Play(world, Path(folder), chosen)
         play.hands = [hand for hand in _HANDS if choices.below(3) == 2]
         world.weak_etags = choices.one_in(4)

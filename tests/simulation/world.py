@@ -67,8 +67,12 @@ class World:
     log: list[str] = field(default_factory=list)
     weak_etags: bool = False
     keeps_trash: bool = True
+    prunes: bool = False
+    minimum_age: timedelta = timedelta(days=30)
     archive_room: int | None = None
     was_set_back: bool = False
+    grown_at: int = 0
+    """When something last came into the store that nobody had asked room for."""
 
     def note(self, who: str, what: str) -> None:
         self.log.append(f"{self.ticks:4} {who:14} {what}")
