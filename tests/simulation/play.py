@@ -100,7 +100,7 @@ class Play:
         def story(process: Process) -> str:
             run = guard.run_of(process, self.settings, self.file)
             if listing and need is None:
-                sync.sync(run)
+                sync.sync(run, emptied=not self.world.store)
             found = sweep.sweep(
                 run, need, premigrated_only=premigrated_only, start_at_high=False, progress=lambda done, aim: None
             )

@@ -161,3 +161,14 @@ def test_whatever_uploads_do_never_more_is_released_again_than_came_back(steps: 
                 found = looked_at(found, seen)
             committed = 0
         assert what not in ("look", "release") or left(found) >= trash
+
+
+def test_what_was_released_by_a_clock_that_was_ahead_is_late_and_stays_so_when_more_is_released() -> None:
+    ahead = replace(pending(100), since=NOW + timedelta(days=365))
+
+    assert on_its_way(ahead, NOW, is_pressing=True) == 0
+    more = released(ahead, 50, 1000, look(1000))
+    assert more is not None
+    assert on_its_way(more, NOW, is_pressing=True) == 50
+    slightly = replace(ahead, since=NOW + MINUTE)  # another machine's
+    assert on_its_way(slightly, NOW, is_pressing=True) == 100
