@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 PROCESSES   ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check bench clean provision provision-demo provision-full
+.PHONY: help demo test test-all check simulate bench clean provision provision-demo provision-full
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,11 @@ bench: provision ## how long it takes
 	@$(PYTHON) tests/bench/storage.py
 	@$(PYTHON) tests/bench/buckets.py
 	@$(PYTHON) tests/bench/uploads.py
+
+SEEDS ?= 1000
+FIRST ?= 0
+simulate: provision ## play the storage guard in SEEDS simulated worlds, from FIRST on, and show what goes wrong
+	@$(PYTHON) tests/simulation/simulate.py --first $(FIRST) --seeds $(SEEDS)
 
 provision:
 	@packaging/provision

@@ -25,6 +25,7 @@ from exodus_storage_guard.stores.opening import opened
 from exodus_storage_guard.stores.s3.bucket import BucketDoor
 from exodus_storage_guard.stores.s3.store import S3Store
 from exodus_storage_guard.stores.ssh import scripts
+from exodus_storage_guard.tiering.archive import looks_of
 from tests.parts.s3 import S3Server
 from tests.parts.sshd import Sshd
 
@@ -210,6 +211,22 @@ def test_which_of_many_there_are_is_told(store: Store) -> None:
     assert set(store.present(["second", "a/first", "a", "never-there"], told.append)) == {"a/first", "second"}
     assert told == [0] * 4
     assert list(store.present([])) == []
+
+
+def test_many_are_described_as_each_is_alone(store: Store) -> None:
+    keys = [f"{number:03}" for number in range(70)]
+    for key in keys:
+        put(store, key, key.encode())
+
+    found = store.stat_all([*keys, "never-there", "a/never-there"])
+
+    assert set(found) == {*keys}
+    for key in keys[::23]:
+        alone = store.stat(key)
+        assert alone is not None
+        assert looks_of(found[key]) == looks_of(alone)
+    assert looks_of(found[keys[0]]) != looks_of(found[keys[1]])
+    assert store.stat_all([]) == {}
 
 
 def test_an_object_is_not_moved_over_another(store: Store) -> None:

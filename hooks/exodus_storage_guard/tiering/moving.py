@@ -63,9 +63,9 @@ class Mover:
         archiving = [step.entry for step in steps if step.action is Action.ARCHIVE]
         if self.copies_again:
             archiving += self._unproven
-        self._unproven = []
         proven, failed = self.prove(archiving)
         moved += failed + self._delete(proven, Action.ARCHIVE, why)
+        self._unproven = []  # what went once more is the next sweep's
         order = {key: number for number, key in enumerate(why)}
         last = {one.key: one for one in moved}
         return sorted(last.values(), key=lambda one: order[one.key])

@@ -14,11 +14,10 @@ from exodus_common.terminal import printable
 from exodus_storage_guard.errors import KeyRefused, NotFreeable, ObjectChanged, ObjectMissing, StoreFailed
 from exodus_storage_guard.model import Capacity, StoredObject, Total
 from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
-from exodus_storage_guard.stores.one_by_one import stat_one_by_one
 from exodus_storage_guard.stores.s3.bucket import BucketDoor, Found
 from exodus_storage_guard.stores.s3.deletions import deleted
 from exodus_storage_guard.stores.s3.paging import ListingStuck
-from exodus_storage_guard.stores.s3.presence import present
+from exodus_storage_guard.stores.s3.presence import described, present
 from exodus_storage_guard.stores.s3.ranges import listed
 from exodus_storage_guard.stores.s3.responses import Unfinished
 
@@ -54,8 +53,15 @@ class S3Store:
         return None if found is None else self._without_prefix(found.stored)
 
     def stat_all(self, keys: Sequence[str], moved: Moved = nobody) -> Mapping[str, StoredObject]:
-        """Look at one after the other."""
-        return stat_one_by_one(self, keys, moved)
+        """Look into a listing where that shows many of them, and ask for the others."""
+
+        def look(name: str) -> StoredObject | None:
+            found = self._door.head(name)
+            return None if found is None else found.stored
+
+        named = {self._named(key): key for key in keys}
+        found = described(list(named), self._door.page, look, moved)
+        return {named[name]: self._without_prefix(stored) for name, stored in found.items()}
 
     @contextmanager
     def open(self, key: str) -> Iterator[tuple[StoredObject, Chunks]]:
