@@ -4,6 +4,8 @@ import hashlib
 import os
 from urllib.parse import unquote_to_bytes
 
+from exodus_storage_guard.model import ELSEWHERE
+
 MANIFEST = ".manifest.json"
 OURS = ".exodus-"
 """Begins the names of what is ours in an archive and no copy: the mark, the quarantine, what is being written."""
@@ -26,6 +28,19 @@ def key_of(name: str) -> str | None:
 def other_copy_name(name: str, sha256: str) -> str:
     """Give the name for other content under the same key: what is archived is never overwritten."""
     return f"{name}~{sha256[:12]}"
+
+
+def elsewhere(archive_id: str, name: str) -> str:
+    """Name a copy that lies in another archive: whoever looks for it here finds none."""
+    return f"{ELSEWHERE}{archive_id}/{name}"
+
+
+def whereabouts(copy: str) -> tuple[str | None, str]:
+    """Give the id of the other archive that a copy lies in, None where it lies here, and its name there."""
+    if not copy.startswith(ELSEWHERE):
+        return None, copy
+    archive_id, _, name = copy.removeprefix(ELSEWHERE).partition("/")
+    return archive_id, name
 
 
 def manifest_name(name: str) -> str:

@@ -67,7 +67,7 @@ def restore(run: Run, control: AdmissionControl, key: str) -> Recalled:
 
 
 def _put_back(run: Run, entry: Entry) -> Recalled:
-    archive = run.proving_archive
+    archive = run.archive_of(entry)
     claimed = run.catalogue.change([Change(entry, Event.RECALL_BEGUN, "asked for", owner=run.owner)], run.clock.now())
     if not claimed:
         raise StoreFailed(f"{printable(entry.key)} was taken by another run; try again")
@@ -99,7 +99,7 @@ def _proven_chunks(run: Run, entry: Entry) -> Iterator[Chunks]:
         return
     if entry.copy is None or entry.sha256 is None:
         raise ObjectMissing(f"{printable(entry.key)} is {entry.state}: there is no copy of it")
-    archive = run.proving_archive
+    archive = run.archive_of(entry)
     with archive.open(entry.copy) as (_, chunks):
         yield verified(chunks, entry.sha256, f"the copy of {printable(entry.key)} in {archive.name}")
 
@@ -148,7 +148,7 @@ def forget(run: Run, key: str) -> Recalled:
     if entry.state not in (ObjectState.ARCHIVED, ObjectState.LOST):
         raise ObjectMissing(f"{printable(key)} is {entry.state}: nothing of it is archived")
     if entry.copy is not None:
-        run.proving_archive.remove(entry.copy)
+        run.archive_of(entry).remove(entry.copy)
     run.catalogue.change([Change(entry, Event.FORGOTTEN, "by hand")], run.clock.now())
     return _told(entry, "forgotten")
 
