@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 _NEVER, _FOREVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+ELSEWHERE = ".exodus-elsewhere/"
+"""Begins the name of a copy that lies in an archive of before, whose id follows; no copy here is called so."""
 
 
 class ObjectState(StrEnum):

@@ -203,9 +203,9 @@ class Chooser:
         self.kept[reason] = self.kept.get(reason, Total()) + Total(1, entry.bytes)
 
     def _action(self, entry: Entry) -> Action:
-        if self.selection.prunes:
-            return Action.PRUNE
-        return Action.RELEASE if entry.state is ObjectState.PREMIGRATED else Action.ARCHIVE
+        if entry.state is ObjectState.PREMIGRATED:
+            return Action.RELEASE  # also where others are pruned: what has a copy is known as archived, and not as gone
+        return Action.PRUNE if self.selection.prunes else Action.ARCHIVE
 
 
 def _age(entry: Entry, now: datetime) -> str:

@@ -8,6 +8,7 @@ from exodus_storage_guard import policy
 from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.admission.reservations import AdmissionControl
 from exodus_storage_guard.capacity import measurement, pending
+from exodus_storage_guard.capacity.usefulness import frees_nothing
 from exodus_storage_guard.forecast import forecast
 from exodus_storage_guard.model import Capacity, ObjectState, Total, Verdict, Watermarks
 from exodus_storage_guard.settings import Settings, marks
@@ -49,6 +50,7 @@ class Status:
 
 def status(control: AdmissionControl) -> Status:
     """Look at the state and the store's filesystem; nothing is listed, and no secret read."""
+    control.refuse_another_store()
     capacity, totals = control.measure(), control.catalogue.totals()
     counted = [one for one in control.catalogue.reservations() if reservations.counts(control, one)]
     reserved = Total(len(counted), policy.reserved_bytes(counted)) + reservations.landed(control, capacity)
@@ -98,6 +100,8 @@ def _judged(
     if capacity is None or limits is None:
         return Verdict.CRITICAL, measurement.unmeasured(settings)
     wrong = list(_wrong(capacity, limits, reserved_bytes, totals))
+    if useless := frees_nothing(settings):
+        wrong.append((Verdict.WARNING, useless))
     share = "{} of {} used".format(*shown_apart(capacity.used_bytes, capacity.total_bytes))
     share += f", {shown(reserved_bytes)} reserved for uploads" if reserved_bytes else ""
     if not wrong:

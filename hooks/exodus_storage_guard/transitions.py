@@ -34,6 +34,7 @@ class Event(StrEnum):
     COPY_LOST = "copy-lost"
     COPY_FOUND = "copy-found"
     FORGOTTEN = "forgotten"
+    ARCHIVE_CHANGED = "archive-changed"
 
 
 class Replay(StrEnum):
@@ -75,7 +76,11 @@ TRANSITIONS: Mapping[Event, Mapping[State, State]] = {
     Event.RELEASE_BEGUN: {State.PREMIGRATED: State.RELEASING},
     Event.RELEASED: {State.RELEASING: State.ARCHIVED},
     Event.RELEASE_FAILED: {State.RELEASING: State.PREMIGRATED},
-    Event.PRUNE_BEGUN: {State.RESIDENT: State.RELEASING},
+    Event.PRUNE_BEGUN: {
+        State.RESIDENT: State.RELEASING,
+        State.FAILED: State.RELEASING,
+        State.QUARANTINED: State.RELEASING,
+    },
     Event.PRUNED: {State.RELEASING: State.GONE},
     Event.PRUNE_FAILED: {State.RELEASING: State.RESIDENT},
     Event.RECALL_BEGUN: {State.ARCHIVED: State.RECALLING},
@@ -92,6 +97,7 @@ TRANSITIONS: Mapping[Event, Mapping[State, State]] = {
         State.LOST: State.GONE,
         State.GONE: State.GONE,
     },
+    Event.ARCHIVE_CHANGED: {State.ARCHIVED: State.ARCHIVED, State.LOST: State.LOST, State.PREMIGRATED: State.RESIDENT},
 }
 
 REPLAY: Mapping[State, Replay] = {

@@ -20,6 +20,7 @@ from exodus_storage_guard import settings
 from exodus_storage_guard.tiering import sweep
 from exodus_storage_guard.tiering.run import Run
 from tests.parts.command import ROOT, Ran
+from tests.parts.mounts import Namespace
 
 on_sqlite = pytest.mark.parametrize("guarded", ["sqlite"], indirect=True)
 """Marks a test of what only a catalogue in a file is or has."""
@@ -124,6 +125,12 @@ class Guarded:
         )
         said, complained = done.stdout.decode("utf-8", "surrogateescape"), done.stderr.decode("utf-8", "replace")
         return Ran(done.returncode, said, complained)
+
+    def inside(self, namespace: Namespace, *arguments: str) -> Ran:
+        """Run one command in a mount namespace."""
+        argv = namespace.argv(self.argv(*arguments))
+        done = subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
+        return Ran(done.returncode, done.stdout, done.stderr)
 
     def run(self, **doors: Any) -> Run:
         """Open the doors in this very process, with some of them replaced."""

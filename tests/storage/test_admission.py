@@ -12,6 +12,7 @@ import time
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,8 @@ from exodus_storage_guard.tiering.sync import sync
 from tests.parts.command import ROOT
 from tests.parts.doors import replace_methods
 from tests.parts.guard import MIB, Guarded, apk_key, on_sqlite
+
+ANOTHER_DISK = Path("/dev/shm")
 
 
 @pytest.fixture
@@ -187,7 +190,7 @@ def test_a_measurement_that_is_missing_or_too_old_does_what_the_settings_chose(
     when_unknown: str, exit_code: int, guarded: Guarded
 ) -> None:
     usual = {"admission": {"when_unknown": when_unknown, "emergency_reserve": 0}}
-    guarded.write(capacity={"source": "filesystem", "path": str(guarded.folder), "total_bytes": None}, **usual)
+    guarded.write(capacity={"source": "filesystem", "path": str(ANOTHER_DISK), "total_bytes": None}, **usual)
     guarded("init")
     elsewhere = {"source": "filesystem", "path": "/nonexistent", "total_bytes": None}
     guarded.write(capacity=elsewhere, **usual)
@@ -200,9 +203,9 @@ def test_a_measurement_that_is_missing_or_too_old_does_what_the_settings_chose(
 
 
 def test_used_is_what_an_ordinary_user_may_not_write_any_more(guarded: Guarded) -> None:
-    guarded.write(capacity={"source": "filesystem", "path": str(guarded.folder), "total_bytes": None})
+    guarded.write(capacity={"source": "filesystem", "path": str(ANOTHER_DISK), "total_bytes": None})
     guarded("init")
-    found = os.statvfs(guarded.folder)
+    found = os.statvfs(ANOTHER_DISK)
 
     capacity = guarded("status", "--json").json["capacity"]
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from exodus_storage_guard import policy
 from exodus_storage_guard.model import Capacity, Entry, ObjectState, Reservation, StoredObject, Total, Watermarks
 from exodus_storage_guard.policy import Action, Chooser, Kept, Selection
+from exodus_storage_guard.transitions import Event, after
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 MARKS = Watermarks(750, 850, 950)
@@ -220,13 +222,31 @@ def test_what_failed_is_made_up_for_by_the_next_in_line() -> None:
     assert [step.entry.key for step in chooser.take()] == ["c.apk"]
 
 
+PRUNES = Selection(re.compile("apk"), timedelta(), prunes=True)
+
+
 def test_what_is_proven_is_released_what_is_not_is_archived_and_prune_is_prune() -> None:
     entries = [entry(state=ObjectState.PREMIGRATED), entry()]
-    prunes = Selection(re.compile("apk"), timedelta(), prunes=True)
 
     actions = [step.action for step in Chooser(iter(entries), SELECTION, NOW, 99).take()]
+    pruning = [step.action for step in Chooser(iter(entries), PRUNES, NOW, 99).take()]
+
     assert actions == [Action.RELEASE, Action.ARCHIVE]
-    assert {step.action for step in Chooser(iter(entries), prunes, NOW, 99).take()} == {Action.PRUNE}
+    assert pruning == [Action.RELEASE, Action.PRUNE], "what has a copy is archived, and not gone"
+
+
+@pytest.mark.parametrize("selection", [SELECTION, PRUNES], ids=["archive", "prune"])
+@pytest.mark.parametrize("state", ObjectState)
+def test_whatever_is_chosen_may_be_done_in_the_state_it_is_in(state: ObjectState, selection: Selection) -> None:
+    begun = {
+        Action.ARCHIVE: Event.COPY_BEGUN,
+        Action.RELEASE: Event.RELEASE_BEGUN,
+        Action.PRUNE: Event.PRUNE_BEGUN,
+    }
+    again = replace(entry(state=state), retry_at=NOW - timedelta(seconds=1))
+
+    for step in Chooser(iter([again]), selection, NOW, 99).take():
+        assert after(state, begun[step.action])
 
 
 def test_a_plan_that_does_not_reach_its_aim_says_why_in_bytes() -> None:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from exodus_common.clock import Clock, Deadline
 from exodus_common.terminal import printable
-from exodus_storage_guard import policy, processes
+from exodus_storage_guard import policy, processes, whose
 from exodus_storage_guard.admission.sweeper import Sweeper
 from exodus_storage_guard.capacity import measurement
 from exodus_storage_guard.errors import ObjectMissing, UploadRefused
@@ -62,6 +62,10 @@ class AdmissionControl:
     clock: Clock
     sweeper: Sweeper
 
+    def refuse_another_store(self) -> None:
+        """Raise `SettingsInvalid` where the state is that of another store than the settings name."""
+        whose.refuse_another_store(self.catalogue.settled(), self.settings)
+
     def measure(self) -> Capacity | None:
         """Measure the store; None where there is no measurement that is fresh enough."""
         now = self.clock.now()
@@ -104,6 +108,7 @@ def _estimate(totals: Mapping[ObjectState, Total]) -> int:
 
 def admit(control: AdmissionControl, wanted: Reservation, *, wait_seconds: float = 0) -> Admission:
     """Reserve, after making room where that is needed; raise `UploadRefused` where there is none to be made in time."""
+    control.refuse_another_store()
     found = _try(control, wanted)
     if found.missing_bytes == 0:
         if found.starts_sweep:
@@ -124,6 +129,7 @@ def admit(control: AdmissionControl, wanted: Reservation, *, wait_seconds: float
 
 def is_accepting(control: AdmissionControl, size_bytes: int | None) -> bool:
     """Tell whether an upload would be admitted now, if need be in place of what is premigrated; nothing is reserved."""
+    control.refuse_another_store()
     measured = control.measure()
     if measured is None:
         return control.settings.admission.when_unknown == "accept"

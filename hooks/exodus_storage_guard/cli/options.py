@@ -46,6 +46,14 @@ def parser() -> argparse.ArgumentParser:
     of = {name: commands.add_parser(name, parents=[common], help=text) for name, text in _HELP.items()}
     _admission_options(of)
     _sweep_options(of)
+    of["init"].add_argument(
+        "--new-archive",
+        action="store_true",
+        help="the archive is another than before; what is known of that is kept",
+    )
+    of["init"].add_argument(
+        "--new-store", action="store_true", help="the store has moved, or is under another name than before"
+    )
     for name in ("restore", "hold", "unhold", "forget"):
         of[name].add_argument("keys", metavar="KEY", nargs="*" if name == "restore" else "+")
     of["restore"].add_argument("--from-list", metavar="FILE", type=Path, help="keys, one a line (-: standard input)")

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from exodus_common.clock import SystemClock
 from exodus_common.durable import cannot_write, inherited_descriptor, writing_to
 from exodus_common.errors import TryLater, UsageError
 from exodus_common.output import complain, say
@@ -28,11 +29,14 @@ _LOCKED_AGAIN_SECONDS = 5
 
 def _init(context: Context) -> int:
     from exodus_storage_guard.tiering import initialise
+    from exodus_storage_guard.tiering.run import Run
 
-    found = initialise.initialise(context.run)
-    if context.arguments.json:
-        return context.told(json_text({"verdict": Verdict.OK, "objects": found.listed}))
-    return context.told(f"OK: ready; the store holds {found.listed.count} objects, {shown(found.listed.bytes)}")
+    arguments, run = context.arguments, Run.opened(context.settings, SystemClock())
+    found = initialise.initialise(run, new_archive=arguments.new_archive, new_store=arguments.new_store)
+    if arguments.json:
+        return context.told(json_text({"verdict": Verdict.OK, "objects": found.listed, "reason": found.told}))
+    told = f"OK: ready; the store holds {found.listed.count} objects, {shown(found.listed.bytes)}"
+    return context.told(f"{told}. {found.told}" if found.told else told)
 
 
 def _rebuild(context: Context) -> int:

@@ -156,6 +156,9 @@ class Catalogue(Protocol):
     def copies_of(self, key: str) -> Sequence[ProvenCopy]:
         """Give those of one key, the newest first."""
 
+    def rename_copies(self, names: Mapping[str, str]) -> None:
+        """Know copies by other names, in one transaction."""
+
     def lose_copy(self, copy: ProvenCopy, at: datetime, reason: str) -> None:
         """Know an older copy no more, and note why; what an object has in its row is lost by `change`."""
 

@@ -1,7 +1,7 @@
 """What the catalogue knows of copies: each that was proven, until it is lost or forgotten."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from exodus_storage_guard.instants import datetime_of, instant
@@ -56,6 +56,12 @@ def _write(session: Session, sql: str, entry: Entry, at: datetime) -> None:
     stored = entry.stored
     what = (stored.bytes, stored.etag, instant(stored.last_modified), entry.sha256, instant(at), entry.copy_mark)
     session.execute(sql, (key_bytes(entry.copy), key_bytes(entry.key), *what))
+
+
+def rename(session: Session, names: Mapping[str, str]) -> None:
+    """Know copies by other names."""
+    for name, new in names.items():
+        session.execute("UPDATE copies SET name = ? WHERE name = ?", (key_bytes(new), key_bytes(name)))
 
 
 def drop(session: Session, name: str) -> bool:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from exodus_storage_guard.errors import ListingIncomplete
 from exodus_storage_guard.instants import instant
-from exodus_storage_guard.model import ObjectState, Record, StoredObject, Total
+from exodus_storage_guard.model import ELSEWHERE, ObjectState, Record, StoredObject, Total
 from exodus_storage_guard.state.contract import SyncResult
 from exodus_storage_guard.state.database import Database, Session
 from exodus_storage_guard.state.rows import key_bytes
@@ -65,8 +65,11 @@ _SELECTS = {
     # What went after the listing had begun may still be in it.
     Event.FOUND: "old.since < :at AND EXISTS (SELECT 1 FROM listed AS new WHERE new.key = old.key)",
     # A listing of a machine whose clock is wrong costs no proof: what it brings back the next one takes away again.
-    Event.RETURNED: f"""old.since < :at AND old.etag <> '' AND EXISTS (SELECT 1 FROM listed AS new
-        WHERE new.key = old.key AND new.etag = old.etag AND new.bytes = old.bytes AND NOT {_NEWER})""",
+    # A copy in an archive of before is no proof: nobody can look at it before the object is deleted.
+    Event.RETURNED: f"""old.since < :at AND old.etag <> ''
+        AND (old.copy IS NULL OR substr(old.copy, 1, :elsewhere_bytes) <> :elsewhere)
+        AND EXISTS (SELECT 1 FROM listed AS new
+            WHERE new.key = old.key AND new.etag = old.etag AND new.bytes = old.bytes AND NOT {_NEWER})""",
     # The same ETag and another time: uploaded again, and it need not be the same content.
     Event.CHANGED: f"""(old.etag <> '' OR old.state <> 'resident') AND EXISTS (SELECT 1 FROM listed AS new
         WHERE new.key = old.key AND (new.etag <> old.etag OR new.bytes <> old.bytes OR {_NEWER}))""",
@@ -155,7 +158,8 @@ def _ranges(session: Session, differ: str = _DIFFER, unseen: Iterable[str] = ())
 
 
 def _apply(session: Session, low: bytes, high: bytes, at: datetime) -> Counter[str]:
-    scope = {"low": low, "high": high, "at": instant(at)}
+    scope = {"low": low, "high": high, "at": instant(at), "elsewhere": key_bytes(ELSEWHERE)}
+    scope |= {"elsewhere_bytes": len(ELSEWHERE)}
     counted: Counter[str] = Counter()
     session.execute(_COMPLETE, scope)
     for event, before in _STEPS:

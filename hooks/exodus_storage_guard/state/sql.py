@@ -312,6 +312,10 @@ class SqlCatalogue:
         """Give those of one key, the newest first."""
         return copies.of_key(self._database, key)
 
+    def rename_copies(self, names: Mapping[str, str]) -> None:
+        """Know copies by other names, in one transaction."""
+        self._database.write(lambda session: copies.rename(session, names))
+
     def lose_copy(self, copy: ProvenCopy, at: datetime, reason: str) -> None:
         """Know an older copy no more, and note why."""
 

@@ -18,6 +18,9 @@ class Folder:
 
     path: Path
 
+    def __str__(self) -> str:
+        return f"directory://{self.path}"
+
     def overlaps(self, other: object) -> bool:
         """Tell whether one lies in the other, links followed."""
         if not isinstance(other, Folder):
@@ -32,6 +35,9 @@ class Bucket:
 
     name: str
     prefix: str = ""
+
+    def __str__(self) -> str:
+        return f"s3://{self.name}/{self.prefix}".removesuffix("/")
 
     def overlaps(self, other: object) -> bool:
         """Tell whether one lies in the other, on one server."""

@@ -44,6 +44,16 @@ class StoreSettings:
         for name in names:
             require(used or getattr(self, name) is None, f"{name}: allowed with {scheme} only")
 
+    @property
+    def identity(self) -> str:
+        """Name the place as a state remembers it, the same however it is written in the settings."""
+        found = self.location
+        if not isinstance(found, Bucket):
+            return str(found)
+        parts = urlsplit(self.endpoint or "")
+        usual = {"http": 80, "https": 443}[parts.scheme]
+        return f"{found} at {parts.scheme}://{parts.hostname}:{parts.port or usual}"
+
     def overlaps(self, other: "StoreSettings") -> bool:
         """Tell whether one lies in the other."""
         same_server = (self.endpoint or "").rstrip("/") == (other.endpoint or "").rstrip("/")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from exodus_storage_guard.tiering.copy_names import (
 from exodus_storage_guard.tiering.manifests import Manifest, ManifestUnreadable, parsed
 
 MARK = ".exodus-storage-guard.json"
+_ID = re.compile(r"[\w-]{1,64}", re.ASCII)
 PROBE = ".exodus-probe"
 _TAKEN_FROM_BYTES = 1024 * 1024  # below, sending the bytes once more costs less than asking for a copy
 
@@ -56,30 +58,34 @@ class Archive:
         """Name the archive to people."""
         return self.store.name
 
-    def mark(self, archive_id: str, now: datetime) -> str:
-        """Mark an archive as ours; one that is marked already keeps its id. Give the id."""
-        present = self._marked()
-        if present is None:
-            self.store.write_small(MARK, json_text({"archive": archive_id, "marked_at": instant(now)}).encode())
-        return present or archive_id
+    def mark(self, archive_id: str, now: datetime) -> None:
+        """Mark an archive as ours."""
+        self.store.write_small(MARK, json_text({"archive": archive_id, "marked_at": instant(now)}).encode())
 
     def check_mark(self, archive_id: str) -> None:
         """Refuse a folder that is not the archive we marked: its disk may not be mounted."""
-        present = self._marked()
+        present = self.marked()
         if present != archive_id:
-            what = "has no mark of ours" if present is None else "bears another mark than ours"
             raise NotInitialised(
-                f"the archive {self.name} {what}: is its disk mounted? If it is a new one: exodus-storage-guard init"
+                f"the archive {self.name} {unlike(present)}: is its disk mounted? "
+                "If another archive is meant than before: exodus-storage-guard init --new-archive"
             )
 
-    def _marked(self) -> str | None:
+    def marked(self) -> str | None:
+        """Give the id in the archive's mark; None where it bears none."""
         content = self.store.read_small(MARK)
         if content is None:
             return None
         try:
-            return str(json.loads(content)["archive"])
+            found = str(json.loads(content)["archive"])
+            if not _ID.fullmatch(found):
+                raise ValueError("there is no id in it")
         except (ValueError, KeyError, TypeError) as error:
-            raise NotInitialised(f"the mark {MARK} in the archive {self.name} cannot be read: {error}") from error
+            raise NotInitialised(
+                f"the mark {MARK} in the archive {self.name} cannot be read ({error}): put it back as it was, or "
+                "remove it and run: exodus-storage-guard init --new-archive"
+            ) from error
+        return found
 
     def copy(self, source: Store, stored: StoredObject, read: Reading, moved: Moved = nobody) -> Copy:
         """Copy an object; a copy that is there already is taken where it is the same, and never overwritten.
@@ -201,6 +207,11 @@ def looks_of(stored: StoredObject | None) -> str | None:
 
 def _mark(copy: str | None, manifest: str | None) -> str | None:
     return None if copy is None or manifest is None else f"{copy} | {manifest}"
+
+
+def unlike(mark: str | None) -> str:
+    """Say what is wrong with a mark that is not the expected one."""
+    return "has no mark of ours" if mark is None else "bears another mark than ours"
 
 
 def _hashed(chunks: Chunks, update: Callable[[bytes], None]) -> Chunks:

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from urllib.parse import unquote_to_bytes
 
+from exodus_storage_guard.model import ELSEWHERE
+
 MANIFEST = ".manifest.json"
 OURS = ".exodus-"
 """Begins the names of what is ours in an archive and no copy: the mark, the quarantine, what is being written."""
@@ -63,6 +65,19 @@ def name_before(name: str) -> str:
     """Give the name that a copy had before it was put aside, if it was."""
     found = _SET_ASIDE.fullmatch(name)
     return found[1] if found else name
+
+
+def elsewhere(archive_id: str, name: str) -> str:
+    """Name a copy that lies in another archive: whoever looks for it here finds none."""
+    return f"{ELSEWHERE}{archive_id}/{name}"
+
+
+def whereabouts(copy: str) -> tuple[str | None, str]:
+    """Give the id of the other archive that a copy lies in, None where it lies here, and its name there."""
+    if not copy.startswith(ELSEWHERE):
+        return None, copy
+    archive_id, _, name = copy.removeprefix(ELSEWHERE).partition("/")
+    return archive_id, name
 
 
 def manifest_name(name: str) -> str:

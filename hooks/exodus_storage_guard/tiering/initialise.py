@@ -1,14 +1,28 @@
 """The story of `init`: make the state, and try the settings out against the real store and archive."""
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from exodus_common.errors import SettingsInvalid, TryLater
+from exodus_storage_guard import whose
+from exodus_storage_guard.batches import batches
 from exodus_storage_guard.capacity import measurement
-from exodus_storage_guard.errors import StoreFailed
-from exodus_storage_guard.model import Total
+from exodus_storage_guard.capacity.usefulness import frees_nothing
+from exodus_storage_guard.errors import NotInitialised, StoreFailed
+from exodus_storage_guard.model import ObjectState, Total
 from exodus_storage_guard.settings import marks
-from exodus_storage_guard.tiering.run import Run
+from exodus_storage_guard.state.contract import Change
+from exodus_storage_guard.tiering import places
+from exodus_storage_guard.tiering.archive import Archive, unlike
+from exodus_storage_guard.tiering.copy_names import elsewhere, whereabouts
+from exodus_storage_guard.tiering.replay import replay
+from exodus_storage_guard.tiering.run import Run, in_store
 from exodus_storage_guard.tiering.sync import sync
+from exodus_storage_guard.transitions import REPLAY, Event
+
+_COPIED = frozenset({ObjectState.ARCHIVED, ObjectState.PREMIGRATED, ObjectState.LOST, *REPLAY} - {ObjectState.COPYING})
+_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,21 +33,117 @@ class Initialised:
     archived: int = 0
     problems: tuple[str, ...] = ()
     adopted: int = 0
+    told: str = ""
 
 
-def initialise(run: Run) -> Initialised:
-    """Try the settings against the real store and archive, mark the archive as ours, make the first catalogue."""
+def initialise(run: Run, *, new_archive: bool = False, new_store: bool = False) -> Initialised:
+    """Try the settings against the real store and archive, mark the archive as ours, make the first catalogue.
+
+    Objects that are known belong to a store and lie in an archive: another one is taken only where that is said.
+    """
     run.catalogue.create()
-    mark(run)
+    if useless := frees_nothing(run.settings):
+        raise SettingsInvalid(f"{useless}; name an archive on another disk, or give the store a budget")
+    _settle_store(run, new_store=new_store)
+    told = mark(run, new_archive=new_archive)
     measured = run.measure()
     if measured is None:
         raise StoreFailed(measurement.unmeasured(run.settings))
     marks(run.settings, measured.total_bytes)
-    return Initialised(sync(run).listed)
+    listed = sync(run).listed
+    _look_into_archive(run)
+    return Initialised(listed, told=told)
 
 
-def mark(run: Run) -> None:
-    """Mark the archive, or take over the mark that it bears."""
-    if run.archive is not None:
-        wanted = run.catalogue.settled().get("archive", uuid.uuid4().hex)
-        run.catalogue.settle("archive", run.archive.mark(wanted, run.clock.now()))
+def _settle_store(run: Run, *, new_store: bool) -> None:
+    knows = any(total.count for state, total in run.catalogue.totals().items() if state is not ObjectState.GONE)
+    if knows and not new_store:
+        whose.refuse_another_store(run.catalogue.settled(), run.settings)
+    run.catalogue.settle(whose.STORE, run.settings.store.identity)
+
+
+def _look_into_archive(run: Run) -> None:
+    """Refuse an archive that the store lies in: an object that was just listed would be seen there."""
+    known = next(run.catalogue.candidates(), None)
+    if run.archive is not None and known is not None:
+        places.refuse_store_in_archive(run.settings, run.store, run.archive, known)
+
+
+def mark(run: Run, *, new_archive: bool = False) -> str:
+    """Mark the archive, or take over the mark that it bears; say what became of copies in another one.
+
+    Raises `NotInitialised` where objects are known to be in another archive, and nobody said that this is a new one.
+    """
+    archive, known = run.archive, run.catalogue.settled()
+    if archive is None:
+        return ""
+    before, found = known.get(whose.ARCHIVE), archive.marked()
+    copied = in_store(run.catalogue.totals(), _COPIED)
+    moves = before is not None and before != found and copied.count > 0
+    if moves and not new_archive:
+        raise NotInitialised(_refusal(archive, found, whose.called(known, before or ""), copied))
+    places.refuse_folders(run.settings)
+    places.refuse_one_place(run.store, archive)
+    wanted = found or (uuid.uuid4().hex if before is None or moves else before)
+    if found is None:
+        archive.mark(wanted, run.clock.now())
+    if moves:
+        _leave(run, before or "", whose.called(known, before or ""))
+    run.catalogue.settle(whose.name_of(wanted), archive.name)
+    run.catalogue.settle(whose.ARCHIVE, wanted)
+    _come_back(run, wanted)
+    return _meaning(whose.called(known, before or "")) if moves else ""
+
+
+def _refusal(archive: Archive, found: str | None, called: str, copied: Total) -> str:
+    return (
+        f"the archive {archive.name} {unlike(found)}, and {copied.count} objects are known to have their copies in "
+        f"{called}: is its disk mounted? If the copies were moved here, move the mark .exodus-storage-guard.json "
+        "as well. If this is another archive, beside the one before: exodus-storage-guard init --new-archive. "
+        f"{_meaning(called)}"
+    )
+
+
+def _meaning(called: str) -> str:
+    return (
+        f"What is archived stays known, with its copies in {called}, which is to be kept: they can be verified and "
+        "fetched again once the settings name it. What the store still has is copied anew, into the new archive, "
+        "before it is released"
+    )
+
+
+def _leave(run: Run, archive_id: str, called: str) -> None:
+    """Have every copy be known as one in another archive; what is in the store as well is to be copied anew."""
+    replay(run)
+    if next(run.catalogue.in_state(*REPLAY), None) is not None:
+        raise TryLater("objects are being moved at this moment; when that is over: exodus-storage-guard init again")
+
+    def left(copy: str) -> str | None:
+        return elsewhere(archive_id, copy) if whereabouts(copy)[0] is None else None
+
+    _rename(run, left, f"its copy lies in {called}")
+
+
+def _come_back(run: Run, archive_id: str) -> None:
+    """Have copies be known as here that lie in the archive that the settings name, also if that was once left."""
+
+    def back(copy: str) -> str | None:
+        other, name = whereabouts(copy)
+        return name if other == archive_id else None
+
+    _rename(run, back, "its copy lies in the archive of the settings again")
+
+
+def _rename(run: Run, renamed: Callable[[str], str | None], why: str) -> None:
+    """Rename copies, those that have a new name; where that is cut short, the next `init` goes on."""
+    copies = ((one.name, name) for one in run.catalogue.copies() if (name := renamed(one.name)) is not None)
+    for names in batches(copies, _BATCH):
+        run.catalogue.rename_copies(dict(names))
+    entries = run.catalogue.in_state(ObjectState.ARCHIVED, ObjectState.LOST, ObjectState.PREMIGRATED)
+    changes = (
+        Change(entry, Event.ARCHIVE_CHANGED, why, copy=name)
+        for entry in entries
+        if entry.copy is not None and (name := renamed(entry.copy)) is not None
+    )
+    for batch in batches(changes, _BATCH):
+        run.catalogue.change(batch, run.clock.now())

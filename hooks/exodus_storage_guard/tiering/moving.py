@@ -84,7 +84,7 @@ class Mover:
             return []
         run, (begun, done, undone) = self.run, _DELETIONS[action is Action.PRUNE]
         claimed = changed(run, (Change(entry, begun, why[entry.key], owner=run.owner) for entry in entries))
-        looked = Looked(claimed) if action is Action.PRUNE else self._looked_at(claimed)
+        looked = Looked(claimed) if run.archive is None else self._looked_at(claimed)
         before = run.measure()
         left = delete_proven(run.store, looked.proven, run.workers(self.pulse))
         gone = [entry for entry in looked.proven if entry.key not in left]
@@ -104,7 +104,7 @@ class Mover:
         try:
             archive = self.run.proving_archive
             looked = look(archive, claimed, self.run.workers(self.pulse), self.run.clock.now())
-            self.run.see_mark()
+            self.run.check_places()
         except ExodusError as error:
             self._stopped = str(error)
             return Looked(errors=[(entry, error) for entry in claimed])

@@ -96,6 +96,7 @@ def _older(run: Run, entry: Entry) -> str:
 
 
 def _put_back(run: Run, entry: Entry) -> Recalled:
+    run.archive_of(entry)
     claimed = run.catalogue.change([Change(entry, Event.RECALL_BEGUN, "asked for", owner=run.owner)], run.clock.now())
     if not claimed:
         raise StoreFailed(f"{printable(entry.key)} was taken by another run; try again")
@@ -140,7 +141,7 @@ def _proven_chunks(run: Run, entry: Entry) -> Iterator[Chunks]:
         return
     if entry.copy is None or entry.sha256 is None:
         raise ObjectMissing(f"{printable(entry.key)} is {entry.state}: {_NO_COPY}{_older(run, entry)}")
-    archive = run.proving_archive
+    archive = run.archive_of(entry)
     with archive.open(entry.copy) as (_, chunks):
         yield verified(chunks, entry.sha256, f"the copy of {printable(entry.key)} in {archive.name}")
 
@@ -191,6 +192,9 @@ def forget(run: Run, key: str) -> Recalled:
     known = [one.name for one in run.catalogue.copies_of(key)][::-1]
     if entry.state is not ObjectState.GONE and entry.copy is not None and entry.copy not in known:
         known.append(entry.copy)
+    for name in known:
+        if told := run.elsewhere(key, name):
+            raise ObjectMissing(told)
     removed = remove_every_copy(run.proving_archive, key, known)
     if entry.state is ObjectState.GONE and not removed:
         if _was_forgotten(run, key):

@@ -2,23 +2,26 @@
 
 import logging
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from exodus_common.clock import Clock
 from exodus_common.errors import SettingsInvalid
-from exodus_storage_guard import policy, processes
+from exodus_common.terminal import printable
+from exodus_storage_guard import policy, processes, whose
 from exodus_storage_guard.capacity import measurement
-from exodus_storage_guard.errors import NotInitialised
-from exodus_storage_guard.model import Capacity, ObjectState, Reservation, Total
+from exodus_storage_guard.errors import NotInitialised, ObjectMissing
+from exodus_storage_guard.model import Capacity, Entry, ObjectState, Reservation, Total
 from exodus_storage_guard.policy import BelievedNow, Selection
 from exodus_storage_guard.settings import Settings
 from exodus_storage_guard.state import opening as state
 from exodus_storage_guard.state.contract import Catalogue
 from exodus_storage_guard.stores import opening as stores
 from exodus_storage_guard.stores.contract import Store
+from exodus_storage_guard.tiering import places
 from exodus_storage_guard.tiering.archive import Archive
+from exodus_storage_guard.tiering.copy_names import whereabouts
 from exodus_storage_guard.tiering.heartbeat import DEAD_AFTER_SECONDS, heartbeat
 from exodus_storage_guard.tiering.workers import Pulse, Workers
 
@@ -38,7 +41,15 @@ class Run:
 
     @classmethod
     def begin(cls, settings: Settings, clock: Clock) -> "Run":
-        """Open the doors that the settings name."""
+        """Open the doors that the settings name; raise `SettingsInvalid` where the state is that of another store."""
+        run = cls.opened(settings, clock)
+        with suppress(NotInitialised):  # what needs a catalogue says so itself
+            whose.refuse_another_store(run.catalogue.settled(), settings)
+        return run
+
+    @classmethod
+    def opened(cls, settings: Settings, clock: Clock) -> "Run":
+        """Open the doors, whosever the state is: for `init`, which settles that."""
         seconds = settings.sweep.request_timeout_seconds
         store = stores.opened(settings.store, seconds)
         archive = Archive(stores.opened(settings.archive, seconds)) if settings.archive else None
@@ -48,14 +59,49 @@ class Run:
     def proving_archive(self) -> Archive:
         """Give the archive, once it bears the mark that `init` made; nothing is ever written to another place."""
         if self.archive is None:
-            raise SettingsInvalid('there is no [archive]: select.action = "prune" deletes for good')
+            known = self.catalogue.settled()
+            archive_id = known.get(whose.ARCHIVE)
+            named = f"; what was archived before lies in {whose.called(known, archive_id)}" if archive_id else ""
+            raise SettingsInvalid(
+                f'there is no [archive], since select.action = "prune" deletes for good{named}: '
+                'to reach copies, name their archive in archive.url, with select.action = "archive"'
+            )
         self.see_mark()
         return self.archive
 
     def see_mark(self) -> None:
         """See that the archive is still the one that `init` marked; raise `NotInitialised` where it is not."""
         assert self.archive is not None
-        self.archive.check_mark(self.settled("archive"))
+        self.archive.check_mark(self.settled(whose.ARCHIVE))
+
+    def archive_of(self, entry: Entry) -> Archive:
+        """Give the archive that an object's copy lies in; raise `ObjectMissing` where that is one of before."""
+        if told := self.elsewhere(entry.key, entry.copy or ""):
+            raise ObjectMissing(told)
+        return self.proving_archive
+
+    def elsewhere(self, key: str, copy: str) -> str:
+        """Say where a copy lies, and what to do, where that is an archive of before; else nothing."""
+        archive_id, name = whereabouts(copy)
+        if archive_id is None:
+            return ""
+        known = self.catalogue.settled()
+        return (
+            f"the copy of {printable(key)} lies in {whose.called(known, archive_id)}, as {printable(name)}, and "
+            "the settings name another archive: take it from there, or name that one in archive.url and run: "
+            "exodus-storage-guard init --new-archive"
+        )
+
+    def check_places(self) -> None:
+        """See that state, store and archive still belong together, and are apart: right before anything is deleted.
+
+        It takes a look at the state and three at the places. Raises `SettingsInvalid`, or `NotInitialised` where the
+        archive does not bear our mark.
+        """
+        whose.refuse_another_store(self.catalogue.settled(), self.settings)
+        if self.archive is not None:
+            places.refuse_folders(self.settings)
+            places.refuse_mark(self.store, self.proving_archive, self.settled(whose.ARCHIVE))
 
     def settled(self, name: str) -> str:
         """Give what `init` wrote down."""

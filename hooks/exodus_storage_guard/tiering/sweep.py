@@ -132,6 +132,7 @@ def _mover(run: Run, progress: Progress) -> tuple[Mover, _Total]:
         pulse.moved(size_bytes)
         total.moved(size_bytes)
 
+    run.check_places()
     if run.archive is None:
         return Mover(run, None, pulse), total
     archive = run.proving_archive

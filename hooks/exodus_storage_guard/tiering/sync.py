@@ -1,15 +1,19 @@
 """The story of `sync`: bring the catalogue in line with the store; what others did is noticed, never guessed."""
 
+import itertools
 import logging
 from collections.abc import Iterator
 from datetime import timedelta
 
 from exodus_common.errors import ExodusError
+from exodus_storage_guard import whose
 from exodus_storage_guard.capacity.measurement import SYNCED_AT, UNFINISHED
 from exodus_storage_guard.errors import ListingIncomplete, StoreFailed
 from exodus_storage_guard.model import IN_STORE, Record, StoredObject, Total
 from exodus_storage_guard.records.query import records
 from exodus_storage_guard.state.contract import SyncResult
+from exodus_storage_guard.tiering import places
+from exodus_storage_guard.tiering.archive import MARK
 from exodus_storage_guard.tiering.run import Run, in_store
 
 _log = logging.getLogger(__name__)
@@ -21,6 +25,8 @@ def sync(run: Run, *, emptied: bool = False) -> SyncResult:
 
     A store that lists nothing and held objects before is taken for one whose disk is not mounted, unless `emptied`.
     """
+    if whose.STORE not in run.catalogue.settled():  # of a state of before
+        run.catalogue.settle(whose.STORE, run.settings.store.identity)
     begun_at = run.clock.now()
     before = in_store(run.catalogue.totals(), IN_STORE)
     found = run.catalogue.apply_listing(
@@ -56,8 +62,10 @@ def _listing(run: Run, *, expected: bool) -> Iterator[StoredObject]:
                 "If it really was emptied: exodus-storage-guard sync --emptied"
             )
         return
-    yield first
-    yield from listing
+    for stored in itertools.chain([first], listing):
+        if run.archive is not None and stored.key.endswith(MARK):
+            places.refuse_mark(run.store, run.archive, run.settled(whose.ARCHIVE), stored.key)
+        yield stored
 
 
 def _named(listing: Iterator[StoredObject]) -> Iterator[StoredObject]:

@@ -37,7 +37,13 @@ def verify(run: Run, sample: int | None) -> Iterator[Recalled]:
     if sample is not None:
         looks = iter(_sampled(looks, sample))
     for batch in batches(looks, _BATCH):
-        for look, result in workers.over(lambda look: _digest(run, archive, look.copy, pulse), batch):
+        here = list[_Look]()
+        for look in batch:
+            if told := run.elsewhere(look.copy.key, look.copy.name):  # nobody can look at it: neither right nor lost
+                yield Recalled(look.copy.key, look.copy.stored.bytes, None, Verdict.WARNING, told)
+            else:
+                here.append(look)
+        for look, result in workers.over(lambda look: _digest(run, archive, look.copy, pulse), here):
             yield _judged(run, look, result)
 
 
