@@ -31,7 +31,7 @@ FORGET_EVENTS = (Event.FORGOTTEN,)
 OTHERS = (
     *(Event.FOUND, Event.RETURNED, Event.CHANGED, Event.VANISHED),
     *(Event.COPY_FAILED, Event.COPY_DIFFERED, Event.COPY_ABANDONED, Event.RELEASE_FAILED, Event.PRUNE_FAILED),
-    *(Event.RECALL_FAILED, Event.COPY_LOST, Event.COPY_FOUND),
+    *(Event.RECALL_FAILED, Event.COPY_LOST, Event.COPY_FOUND, Event.ARCHIVE_CHANGED),
 )
 WHEN = ("before", "after")
 

@@ -82,7 +82,7 @@ def test_a_store_that_only_has_a_copy_of_the_archives_mark_is_another_place(guar
 
     assert swept.exit_code == 0, swept.all_output
     assert swept.json["freed_bytes"] >= 2 * MIB
-    assert not list(guarded.archive.glob(".exodus-probe*"))
+    assert not list(guarded.archive.glob(".exodus-is-this*"))
 
 
 def test_each_batch_can_look_whether_the_places_are_what_they_were(guarded: Guarded) -> None:
@@ -145,7 +145,7 @@ def test_an_archive_behind_ssh_that_lies_in_the_store_or_holds_it_is_refused(
     refused = guarded("init")
 
     assert refused.exit_code == 78, refused.all_output
-    assert not list(guarded.folder.rglob(".exodus-probe*"))
+    assert not list(guarded.folder.rglob(".exodus-is-this*"))
 
 
 # --- buckets ---

@@ -5,7 +5,9 @@ import json
 import os
 import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterable
+from contextlib import closing, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,12 @@ import pytest
 from exodus_common.errors import SettingsInvalid
 from exodus_storage_guard import StorageGuard
 from exodus_storage_guard.cli.main import main
+from exodus_storage_guard.model import Entry
+from exodus_storage_guard.state.contract import Catalogue, Change
 from exodus_storage_guard.stores.settings import StoreSettings
+from exodus_storage_guard.tiering import initialise
 from exodus_storage_guard.tiering.archive import MARK
+from tests.parts.doors import replace_methods
 from tests.parts.guard import Guarded, apk_key, on_sqlite
 
 OLDEST = apk_key(0)
@@ -107,6 +113,34 @@ def test_an_archive_that_was_left_is_known_again_when_it_is_taken_back(lived_in:
     assert taken.exit_code == 0, taken.all_output
     assert fetched.exit_code == 0, fetched.all_output
     assert "lost" not in lived_in.states()
+
+
+@on_sqlite
+@pytest.mark.parametrize("cut_at", range(4))
+def test_a_change_of_archives_that_is_cut_short_is_brought_to_its_end(
+    cut_at: int, lived_in: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = unmount(lived_in)
+    monkeypatch.setattr(initialise, "_BATCH", 1)
+    cut, begun = lived_in.run(), itertools.count()
+    usual = type(cut.catalogue)
+
+    def change(self: Catalogue, changes: Iterable[Change], at: datetime) -> list[Entry]:
+        if next(begun) == cut_at:
+            raise KeyboardInterrupt
+        return usual.change(self, changes, at)
+
+    replace_methods(cut.catalogue, change=change)
+    with suppress(KeyboardInterrupt):
+        initialise.initialise(cut, new_archive=True)
+
+    assert lived_in("init", "--new-archive").exit_code == 0
+    assert f"lies in the archive {lived_in.archive}" in lived_in("fetch", OLDEST, "-").stderr
+    assert lived_in.states() == {"archived": 2, "resident": 7}
+    lived_in.archive.rename(lived_in.folder / "second")
+    disk.rename(lived_in.archive)
+    assert lived_in("init", "--new-archive").exit_code == 0
+    assert lived_in("verify").exit_code == 0
 
 
 def test_an_archive_that_moved_with_its_mark_is_no_other_one(lived_in: Guarded) -> None:

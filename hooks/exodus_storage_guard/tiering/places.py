@@ -14,7 +14,7 @@ from exodus_storage_guard.stores.mounts import lie_in_each_other
 from exodus_storage_guard.tiering.archive import MARK, Archive
 from exodus_storage_guard.tiering.copy_names import OURS
 
-_PROBE = f"{OURS}probe-"
+_PROBE = f"{OURS}is-this-one-place"
 
 
 def refuse_folders(settings: Settings) -> None:
@@ -26,18 +26,18 @@ def refuse_folders(settings: Settings) -> None:
 
 def refuse_mark(store: Store, archive: Archive, archive_id: str, key: str = MARK) -> None:
     """Raise `SettingsInvalid` where a key of the store is the archive's mark; one small read where it is not."""
-    if _is_mark(store, key, archive_id):
+    if _holds(store, key, archive_id.encode()):
         refuse_one_place(store, archive, in_store=key.removesuffix(MARK))
 
 
 def refuse_one_place(store: Store, archive: Archive, *, in_archive: str = "", in_store: str = "") -> None:
     """Write a probe into the archive and raise `SettingsInvalid` where it is seen in the store."""
-    probe = f"{_PROBE}{secrets.token_hex(8)}"
-    archive.store.write_small(f"{in_archive}{probe}", b"exodus-storage-guard looks where this is seen\n")
+    content = secrets.token_hex(16).encode()
+    archive.store.write_small(f"{in_archive}{_PROBE}", content)
     try:
-        seen = store.stat(f"{in_store}{probe}") is not None
+        seen = _holds(store, f"{in_store}{_PROBE}", content)
     finally:
-        _remove(archive.store, f"{in_archive}{probe}")
+        _remove(archive.store, f"{in_archive}{_PROBE}")
     if seen:
         raise _one_place(store.name, archive.name)
 
@@ -59,12 +59,11 @@ def refuse_store_in_archive(settings: Settings, store: Store, archive: Archive, 
                 refuse_one_place(store, archive, in_archive=folder)
 
 
-def _is_mark(store: Store, key: str, archive_id: str) -> bool:
+def _holds(store: Store, key: str, words: bytes) -> bool:
     try:
-        content = store.read_small(key)
+        return words in (store.read_small(key) or b"")
     except KeyRefused:  # a link, which no store follows
         return False
-    return content is not None and archive_id.encode() in content
 
 
 def _parts_of(where: Location) -> tuple[str, ...]:
