@@ -11,7 +11,7 @@ import pytest
 
 from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.admission.reservations import AdmissionControl
-from exodus_storage_guard.errors import ObjectMissing, StoreFailed
+from exodus_storage_guard.errors import NotInitialised, ObjectMissing, StoreFailed
 from exodus_storage_guard.model import ObjectState, StoredObject, Verdict
 from exodus_storage_guard.state.contract import REBUILDING
 from exodus_storage_guard.stores.directory.store import DirectoryStore
@@ -239,8 +239,7 @@ def test_what_was_forgotten_and_is_put_back_into_the_archive_is_told_and_not_tak
     assert state(run) is ObjectState.GONE
     recall.forget(run, KEY)
     assert in_archive(guarded) == set()
-    with pytest.raises(ObjectMissing):
-        recall.forget(run, KEY)
+    assert recall.forget(run, KEY).reason == "is forgotten already"
 
 
 @pytest.mark.parametrize("target", [MARK, apk_key(2), f".exodus-quarantine/0123abcd-{apk_key(2)}"])
@@ -267,7 +266,8 @@ class Folding(DirectoryStore):
     """A folder to which names that differ in case, or in how letters are composed, are one."""
 
     def _folder_of(self, key: str, *, make: bool = False) -> Any:
-        present = {unicodedata.normalize("NFC", one.key).casefold(): one.key for one in self.listing()}
+        names = (str(path.relative_to(self._folder)) for path in self._folder.rglob("*") if path.is_file())
+        present = {unicodedata.normalize("NFC", name).casefold(): name for name in names}
         return super()._folder_of(present.get(unicodedata.normalize("NFC", key).casefold(), key), make=make)
 
 
@@ -510,3 +510,14 @@ def test_an_object_whose_copy_is_missing_is_lost_and_one_that_is_in_the_store_is
     (guarded.archive / KEY).write_bytes(OLD)
     assert verified(run) == [(KEY, Verdict.OK)]
     assert fetched(run, guarded) == OLD
+
+
+def test_a_state_that_knows_its_archive_is_rebuilt_from_no_other_one(guarded: Guarded) -> None:
+    """As where its disk is not mounted, and nothing has been archived yet."""
+    run = begun(guarded)
+    (guarded.archive / MARK).unlink()
+
+    with pytest.raises(NotInitialised, match="is its disk mounted"):
+        rebuild.rebuild(run)
+
+    assert not (guarded.archive / MARK).exists()

@@ -6,7 +6,7 @@ transaction, so that nobody who admits waits for a million objects.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from exodus_storage_guard.errors import ListingIncomplete
 from exodus_storage_guard.instants import instant
@@ -17,6 +17,9 @@ from exodus_storage_guard.state.rows import key_bytes
 from exodus_storage_guard.transitions import TRANSITIONS, Event
 
 _RANGE = 5_000
+_DAY = timedelta(days=1)
+# Before the listing had begun; or by a clock that was ahead: no listing takes a day.
+_SINCE_BEFORE, _FOUND_BEFORE = (f"(old.{name} < :at OR old.{name} > :next_day)" for name in ("since", "found_at"))
 _REASONS = {
     Event.FOUND: "found in the store again",
     Event.RETURNED: "found in the store again, as it was archived",
@@ -47,7 +50,7 @@ WHERE {_IN_RANGE.format("new")} AND NOT EXISTS (SELECT 1 FROM objects AS old WHE
 _COMPLETE = f"""
 UPDATE objects AS old SET etag = new.etag, bytes = new.bytes, modified_at = new.modified_at
 FROM listed AS new WHERE new.key = old.key AND {_IN_RANGE.format("old")} AND old.state = 'resident'
-  AND ((old.etag = '' AND old.since < :at) OR (old.bytes = new.bytes AND old.modified_at = new.modified_at))"""
+  AND ((old.etag = '' AND {_SINCE_BEFORE}) OR (old.bytes = new.bytes AND old.modified_at = new.modified_at))"""
 _NOT_SEEN = """DELETE FROM differ WHERE key >= ? AND substr(key, 1, ?) = ?
   AND key NOT IN (SELECT listed.key FROM listed)"""
 _RECORDS_DIFFER = """
@@ -63,10 +66,10 @@ SELECT count(*) FROM recorded AS new LEFT JOIN objects AS old ON old.key = new.k
 WHERE old.key IS NULL OR old.state IN ('gone', 'lost')"""
 _SELECTS = {
     # What went after the listing had begun may still be in it.
-    Event.FOUND: "old.since < :at AND EXISTS (SELECT 1 FROM listed AS new WHERE new.key = old.key)",
+    Event.FOUND: f"{_SINCE_BEFORE} AND EXISTS (SELECT 1 FROM listed AS new WHERE new.key = old.key)",
     # A listing of a machine whose clock is wrong costs no proof: what it brings back the next one takes away again.
     # A copy in an archive of before is no proof: nobody can look at it before the object is deleted.
-    Event.RETURNED: f"""old.since < :at AND old.etag <> ''
+    Event.RETURNED: f"""{_SINCE_BEFORE} AND old.etag <> ''
         AND (old.copy IS NULL OR substr(old.copy, 1, :elsewhere_bytes) <> :elsewhere)
         AND EXISTS (SELECT 1 FROM listed AS new
             WHERE new.key = old.key AND new.etag = old.etag AND new.bytes = old.bytes AND NOT {_NEWER})""",
@@ -74,7 +77,7 @@ _SELECTS = {
     Event.CHANGED: f"""(old.etag <> '' OR old.state <> 'resident') AND EXISTS (SELECT 1 FROM listed AS new
         WHERE new.key = old.key AND (new.etag <> old.etag OR new.bytes <> old.bytes OR {_NEWER}))""",
     # What came after the listing had begun need not be in it.
-    Event.VANISHED: """old.since < :at AND old.found_at < :at
+    Event.VANISHED: f"""{_SINCE_BEFORE} AND {_FOUND_BEFORE}
         AND NOT EXISTS (SELECT 1 FROM listed AS new WHERE new.key = old.key)""",
     Event.COPY_FOUND: """NOT EXISTS (SELECT 1 FROM listed AS new WHERE new.key = old.key)
         AND EXISTS (SELECT 1 FROM copies AS c WHERE c.key = old.key)""",
@@ -158,7 +161,13 @@ def _ranges(session: Session, differ: str = _DIFFER, unseen: Iterable[str] = ())
 
 
 def _apply(session: Session, low: bytes, high: bytes, at: datetime) -> Counter[str]:
-    scope = {"low": low, "high": high, "at": instant(at), "elsewhere": key_bytes(ELSEWHERE)}
+    scope = {
+        "low": low,
+        "high": high,
+        "at": instant(at),
+        "next_day": instant(at + _DAY),
+        "elsewhere": key_bytes(ELSEWHERE),
+    }
     scope |= {"elsewhere_bytes": len(ELSEWHERE)}
     counted: Counter[str] = Counter()
     session.execute(_COMPLETE, scope)

@@ -117,7 +117,10 @@ def rebuild(run: Run) -> Rebuilt:
     run.catalogue.create()
     anew = "archive" not in run.catalogue.settled()
     run.catalogue.settle(REBUILDING, run.clock.now().isoformat())
-    mark(run)
+    if anew:
+        mark(run)
+    else:
+        run.check_places()  # a state that knows its archive is made anew from no other one
     before = _count(run, ObjectState.ARCHIVED)
     listed, work = sync(run).listed, _Rebuilding(run, run.proving_archive)
     for found in _listed_before(run):
