@@ -8,7 +8,7 @@ import math
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
 
 from exodus_common.clock import Clock, Deadline
@@ -25,6 +25,7 @@ from exodus_storage_guard.state.contract import Catalogue
 
 _log = logging.getLogger(__name__)
 _ASK_AGAIN_SECONDS = 60
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _LOOKS_EVERY = 5  # turns of about a second: MinIO renews its figures once a minute
 _SMALLEST_ESTIMATE_BYTES = 64 * 1024 * 1024
 RATE = "bytes_per_second"
@@ -68,11 +69,14 @@ class AdmissionControl:
 
     def measure(self) -> Capacity | None:
         """Measure the store; None where there is no measurement that is fresh enough."""
-        now = self.clock.now()
-        found = measurement.known(self.settings, self.catalogue, now)
+        found = measurement.known(self.settings, self.catalogue, self.clock.now())
+        return found if self.is_fresh(found) else None
+
+    def is_fresh(self, measured: Capacity | None) -> bool:
+        """Tell whether a measurement is one at this moment; a budget is counted anew each time."""
         if self.settings.capacity.source == "budget":
-            return found
-        return found if policy.is_fresh(found, now, self.settings.capacity.max_age_seconds) else None
+            return True
+        return policy.is_fresh(measured, self.clock.now(), self.settings.capacity.max_age_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,16 +197,18 @@ def _try(control: AdmissionControl, wanted: Reservation) -> Fit:
     limits, reserve = marks(control.settings, measured.total_bytes), control.settings.admission.reserve_bytes
     if policy.fits_never(measured, wanted.charged_bytes, limits, reserve):
         raise UploadRefused(f"{shown(wanted.charged_bytes)} are more than the whole store may hold")
-    answer = Fit(0, False, "")
+    answer: Fit | None = None
 
     def decide(others: Sequence[Reservation], totals: Mapping[ObjectState, Total]) -> bool:
         nonlocal answer
+        if not control.is_fresh(measured):
+            return False  # it has taken that long to get here: what landed meanwhile may be forgotten
         # What was committed since it was measured is a reservation no more: the two are counted together.
         answer = fit_among(control, others, measurement.counted(measured, totals), limits, wanted.charged_bytes)
         return answer.missing_bytes == 0
 
     control.catalogue.reserve(wanted, decide)
-    return answer
+    return _try(control, wanted) if answer is None else answer
 
 
 def counts(control: AdmissionControl, one: Reservation) -> bool:
@@ -224,9 +230,13 @@ def _seen(control: AdmissionControl, measured: Capacity | None) -> Seen:
 
 
 def _seen_for_good(control: AdmissionControl, measured: Capacity | None) -> Seen:
-    """Say what may be forgotten: what is on its way back is told from uploads by what was committed since a look."""
+    """Say what may be forgotten: nothing that a measurement has not in it by which somebody may still decide.
+
+    And what is on its way back is told from uploads by what was committed since a look.
+    """
     seen, on_its_way = _seen(control, measured), measurement.pending(control.settings, control.catalogue)
-    return replace(seen, until=min(seen.until, on_its_way.looked_at)) if on_its_way else seen
+    oldest = seen.until - min(timedelta(seconds=control.settings.capacity.max_age_seconds), seen.until - _NEVER)
+    return replace(seen, until=min(oldest, on_its_way.looked_at) if on_its_way else oldest)
 
 
 def _without_measurement(control: AdmissionControl, wanted: Reservation) -> Fit:

@@ -55,7 +55,7 @@ def looked_at(pending: Pending, look: Look) -> Pending | None:
     may_be_written = min(pending.written_bytes - written + max(0, -less), look.uploading_bytes)
     late = max(0, pending.late_bytes - came_back)
     left = max(0, pending.bytes - max(0, came_back - pending.late_bytes))
-    if left + late == 0 or look.at - pending.since > _FORGOTTEN_AFTER:
+    if left + late == 0 or abs(look.at - pending.since) > _FORGOTTEN_AFTER:
         return None
     return Pending(left, look.used_bytes, pending.since, look.at, may_be_written, late)
 
