@@ -293,6 +293,24 @@ class Play:
             self.world.archive[name] = replace(self.world.thing(content, self.world.clock.true), kind=old.kind)
             self.world.spoil(name)
 
+    def do_power_cut(self) -> None:
+        """End every process, and tear or lose what the archive's disk had not yet written down."""
+        for process in self.processes:
+            process.kill()
+        self.world.clock.wait(2)
+        for name, at in self.world.written_at.items():
+            if self.world.ticks - at < 20 and name in self.world.archive and name != MARK:
+                self.tear(name)
+
+    def tear(self, name: str) -> None:
+        whole, kind = self.world.archive[name], self.choices.below(3)
+        if kind == 1:
+            self.world.archive[name] = self.world.thing(whole.content[: len(whole.content) // 2], self.world.clock.true)
+        elif kind == 2:
+            del self.world.archive[name]
+        if kind:
+            self.world.spoil(name)
+
     def do_back_up_archive(self) -> None:
         self.archive_backup = {name: thing for name, thing in self.world.archive.items() if name != MARK}
 
@@ -408,7 +426,7 @@ class Play:
 
 _HANDS = (
     *("delete", "overwrite", "fill", "lose_copy", "damage_copy", "back_up_archive", "restore_archive"),
-    *("unmount", "forge", "keep_state", "set_back", "clock"),
+    *("unmount", "forge", "keep_state", "set_back", "clock", "power_cut"),
 )
 
 

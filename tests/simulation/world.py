@@ -71,6 +71,8 @@ class World:
     minimum_age: timedelta = timedelta(days=30)
     archive_room: int | None = None
     was_set_back: bool = False
+    written_at: dict[str, int] = field(default_factory=dict)
+    """When each thing in the archive was last written: a power cut may tear what is young."""
     grown_at: int = 0
     """When something last came into the store that nobody had asked room for."""
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from exodus_storage_guard.tiering.archive import Archive
+from exodus_storage_guard.tiering.copy_names import OURS, manifest_name
 from exodus_storage_guard.transitions import TRANSITIONS, Event
 from tests.parts.bucketed import IN_FOLDERS, KINDS, Kind, platform_of
 from tests.parts.clocks import Jumped
@@ -58,6 +60,13 @@ def assert_nothing_is_lost(guarded: Guarded, before: dict[str, str]) -> None:
     stored = {key: sha256 for key, sha256 in guarded.contents().items() if not key.startswith(".exodus-part-")}
     everywhere = guarded.archived() | stored
     assert everywhere == before
+
+
+def described_copies(archive: Archive) -> set[tuple[str, str]]:
+    """Give the key and the SHA-256 of every copy that has a manifest: a key may have several."""
+    names = {one.key for one in archive.store.listing() if not one.key.startswith(OURS)}
+    manifests = {name: archive.manifest(name) for name in names if manifest_name(name) in names}
+    return {(found.key, archive.sha256(name)) for name, found in manifests.items() if found is not None}
 
 
 # --- where all is, and at which points it is killed there ---
@@ -145,6 +154,27 @@ def test_a_sweep_that_is_killed_and_run_again_ends_the_same(
     assert guarded.states() == {"resident": 5, "premigrated": 2, "archived": 2}
     assert set(guarded.archived()) == {apk_key(number) for number in range(4)}
     assert guarded("verify").exit_code == 0
+
+
+@pytest.mark.parametrize(DEATH, deaths(sweep_points, EVERYWHERE, SHORT_SWEEPS), indirect=["platform"])
+def test_a_sweep_that_is_killed_and_whose_copies_others_spoil_loses_nothing(
+    point: str, when: str, full: tuple[Guarded, dict[str, str]]
+) -> None:
+    guarded, before = full
+    assert killed(guarded, "sweep", point, when)
+    archive, here = guarded.run().archive, guarded.contents()
+    assert archive is not None
+    copies = sorted(one.key for one in archive.store.listing() if one.key in here)
+    for number, name in enumerate(copies):
+        with archive.store.open(name) as (found, chunks):
+            content = b"".join(chunks)
+        archive.store.delete(found)
+        if number % 2:
+            archive.store.put(found, [bytes([content[0] ^ 1]) + content[1:]])
+
+    guarded("sweep")
+
+    assert described_copies(archive) | guarded.contents().items() >= before.items()
 
 
 @pytest.mark.parametrize(DEATH, deaths(restore_points, EVERYWHERE), indirect=["platform"])

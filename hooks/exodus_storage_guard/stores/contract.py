@@ -92,6 +92,9 @@ class Store(Protocol):
         What was being written is removed; what was being deleted is, too, unless it is another than was to go.
         """
 
+    def abandon(self, key: str) -> None:
+        """Remove what somebody who is gone had begun to store under a key, where a store knows of which key it is."""
+
     def unfinished(self, before: datetime) -> Total:
         """Count what was begun before, by anybody, and is no object yet but takes space; as far as this can be told."""
 

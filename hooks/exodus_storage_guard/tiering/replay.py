@@ -46,6 +46,7 @@ def _release(run: Run, entry: Entry) -> Change:
 def _recall(run: Run, entry: Entry) -> Change:
     found = run.store.stat(entry.key)
     if found is None or found.bytes != entry.bytes or digested(lambda: run.store.open(entry.key))[1] != entry.sha256:
+        run.store.abandon(entry.key)  # what it had sent takes space, and is no object
         return Change(entry, Event.RECALL_FAILED, "the run that recalled it ended before it was back")
     return Change(entry, Event.RECALLED, "back since a run that ended before it said so", stored=found, hold=True)
 

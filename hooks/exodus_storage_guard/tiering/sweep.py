@@ -14,6 +14,7 @@ from exodus_storage_guard.model import Capacity, Entry, Need, ObjectState, Total
 from exodus_storage_guard.policy import Action, BelievedNow, Chooser, Kept, Step
 from exodus_storage_guard.settings import marks
 from exodus_storage_guard.sizes import shown
+from exodus_storage_guard.stores.locations import Folder
 from exodus_storage_guard.tiering.bandwidth import Flow
 from exodus_storage_guard.tiering.copying import Copier
 from exodus_storage_guard.tiering.moving import Moved, Mover
@@ -138,6 +139,8 @@ def _mover(run: Run, progress: Progress) -> tuple[Mover, _Total]:
     archive = run.proving_archive
     now = policy.believed(run.clock.now(), archive.store.now()).now
     archive.store.discard_unfinished(now - _UNFINISHED_FOR)
+    if isinstance(run.settings.store.location, Folder):  # in a bucket of the platform's, others have uploads as well
+        run.store.discard_unfinished(now - _UNFINISHED_FOR)
     flow = Flow(run.settings.sweep.bandwidth_bytes_per_second, run.clock, moved)
     copier = Copier(run.store, archive, flow, run.clock, pulse.moved)
     return Mover(run, Prover(run, copier, pulse), pulse), total

@@ -187,12 +187,13 @@ class BucketDoor:
     def _refused(self, one: DeleteError) -> ExodusError:
         return meaning(self._where(one.name or "a batch of deletions"), one.code or "", one.message or "")
 
-    def unfinished(self) -> Iterator[Unfinished]:
-        """Stream the bucket's uploads in parts that nobody has finished; MinIO knows no prefixes here, only keys.
+    def unfinished(self, name: str = "") -> Iterator[Unfinished]:
+        """Stream the bucket's uploads in parts that nobody has finished, of all names or of one.
 
+        MinIO knows no prefixes here, only keys; others give those that begin with the name.
         It lists those that began since it was started, and some that are over (`upload_bytes` tells).
         """
-        query = {"uploads": "", "max-uploads": "1000", "encoding-type": "url", "prefix": "", "delimiter": ""}
+        query = {"uploads": "", "max-uploads": "1000", "encoding-type": "url", "prefix": name, "delimiter": ""}
 
         def ask(before: UnfinishedPage | None) -> UnfinishedPage:
             return self._asked(query | _markers(before, "upload-id-marker"), unfinished_of)

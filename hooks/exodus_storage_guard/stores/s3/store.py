@@ -208,6 +208,13 @@ class S3Store:
                 removed += 1
         return removed
 
+    def abandon(self, key: str) -> None:
+        """Give up uploads in parts of exactly this key."""
+        name = self._named(key)
+        for one in self._door.unfinished(name):
+            if one.name == name:
+                self._door.abort(one)
+
     def unfinished(self, before: datetime) -> Total:
         """Add up uploads in parts that began before, below our prefix only; as far as the server lists them."""
         return sum((Total(1, size) for _, size in self._unfinished(before)), Total())

@@ -163,6 +163,9 @@ class RemoteStore:
         self._door.ask(scripts.SETTLE_LEFT, self._named(key), aside, folder, found[0])
         return True
 
+    def abandon(self, key: str) -> None:
+        """Do nothing: no name of a file that is being written tells of which key it is."""
+
     def unfinished(self, before: datetime) -> Total:
         """Tell nothing: it is an archive, where what is unfinished is discarded."""
         return Total()
