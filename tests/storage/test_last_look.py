@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exodus_storage_guard.errors import StoreFailed
+from exodus_storage_guard.errors import StoreFailed, StoreFull
 from exodus_storage_guard.model import Need, StoredObject, Verdict
 from exodus_storage_guard.state.sql import SqlCatalogue
 from exodus_storage_guard.stores.contract import Store
@@ -224,3 +224,25 @@ def test_a_failure_of_one_object_is_its_own_and_the_others_go(platform: Guarded)
     assert platform.states() == {"failed": 1, "archived": 3} | {
         state: count for state, count in platform.states().items() if not count
     }
+
+
+def test_what_was_proven_before_the_archive_was_full_is_released(platform: Guarded) -> None:
+    for key in KEYS:
+        removed(archive_of(platform.run()), key)
+        removed(archive_of(platform.run()), manifest_name(key))
+    need_all(platform)
+    run = platform.run()
+    usual = archive_of(run).put
+
+    def put(self: Store, wanted: StoredObject, chunks: Iterable[bytes]) -> StoredObject:
+        if wanted.key in KEYS[2:]:
+            raise StoreFull("no space left")
+        return usual(wanted, chunks)
+
+    replace_methods(archive_of(run), put=put, take=lambda *_: None)
+
+    report = swept_for_all(run)
+
+    assert report.freed_bytes == 2 * MIB
+    assert "the archive is full" in report.reason
+    assert set(platform.contents()) == set(KEYS[2:])

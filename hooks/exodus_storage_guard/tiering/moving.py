@@ -80,7 +80,7 @@ class Mover:
 
     def _delete(self, entries: Sequence[Entry], action: Action, why: Mapping[str, str]) -> list[Moved]:
         """Delete exactly what was proven and is seen to be so at this moment; the rest stays."""
-        if not entries or self.stopped:
+        if not entries or self._stopped:
             return []
         run, (begun, done, undone) = self.run, _DELETIONS[action is Action.PRUNE]
         claimed = changed(run, (Change(entry, begun, why[entry.key], owner=run.owner) for entry in entries))
