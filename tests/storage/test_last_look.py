@@ -1,6 +1,6 @@
 """Nothing is deleted on anybody's word: the copy is looked at again immediately before its original goes.
 
-Over folders, and over buckets of each server with archives of each kind.
+Over folders, and over buckets of each server, with archives of each kind.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,18 +16,24 @@ from exodus_storage_guard.tiering import sweep
 from exodus_storage_guard.tiering.archive import MARK
 from exodus_storage_guard.tiering.copy_names import manifest_name
 from exodus_storage_guard.tiering.run import Run
-from tests.parts.bucketed import IN_FOLDERS, KINDS, Kind, platform_of
+from tests.parts.bucketed import IN_FOLDERS, Kind, platform_of
 from tests.parts.doors import replace_methods
 from tests.parts.guard import MIB, Guarded, apk_key, swept
 
-SHORT = {IN_FOLDERS[0], Kind("minio", "same-server", "sqlite"), Kind("versitygw", "ssh", "postgresql")}
+SHORT = (IN_FOLDERS[0], Kind("minio", "same-server", "sqlite"))
+LONG = (
+    *IN_FOLDERS[1:],
+    Kind("versitygw", "ssh", "postgresql"),
+    Kind("minio", "s3", "postgresql"),
+    Kind("versitygw", "same-server", "sqlite"),
+)
 KEYS = [apk_key(number) for number in range(4)]
 
 
 @pytest.fixture(
     params=[
-        pytest.param(kind, marks=() if kind in SHORT else pytest.mark.full, id="-".join(kind))
-        for kind in (*IN_FOLDERS, *KINDS)
+        *(pytest.param(kind, id="-".join(kind)) for kind in SHORT),
+        *(pytest.param(kind, marks=pytest.mark.full, id="-".join(kind)) for kind in LONG),
     ]
 )
 def platform(request: pytest.FixtureRequest, tmp_path: Path) -> Guarded:

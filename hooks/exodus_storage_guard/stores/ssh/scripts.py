@@ -4,6 +4,8 @@ A key's folder is entered part by part, and each time seen to be where it has to
 follows is done by plain names in the folder that is entered then, whatever others do to the path.
 """
 
+import shlex
+
 from exodus_storage_guard.stores.names import ASIDE, DIGITS, PART, TOKEN_DIGITS, USUAL_NAME_BYTES
 
 MISSING, IN_THE_WAY, ANOTHER = 44, 45, 49
@@ -24,6 +26,10 @@ IS_FILE = f'{ENTER}[ -f "$a" ] && [ ! -L "$a" ] || exit {MISSING}; '
 FORMAT = "%s %T@ %C@ %i"
 _STAT = f"""find "$a" -maxdepth 0 -type f -printf '{FORMAT}\\n'"""
 STAT = IS_FILE + _STAT
+# Of many, whose names come one after the other; what is not there is left out.
+_STAT_ONE = f"""n=${{1#./}}; a=$1; S=$({STAT}); c=$?; [ $c -ne {MISSING} ] || exit 0; [ $c -eq 0 ] || exit 255
+printf "%s %s\\0" "$S" "$n" """
+STAT_ALL = f"xargs -0 -r -n 1 sh -c {shlex.quote(_STAT_ONE)} sh"
 READ = f'{STAT} && exec cat -- "$a"'
 _SYNC = "sync -- . 2>/dev/null || sync; "
 _WRITE = """umask 027; trap 'rm -f -- "$p"' EXIT; dd of="$p" bs=256k conv=fsync status=none; """
