@@ -116,7 +116,7 @@ def deaths(
     ]
 
 
-SPOILED = [*IN_FOLDERS, *(SHORT_SWEEPS - SHORT)]
+SPOILED = [*IN_FOLDERS, *sorted(SHORT_SWEEPS - SHORT)]
 DEATH = ("platform", "point", "when")
 EVERYWHERE = [*IN_FOLDERS, *KINDS]
 WITHOUT_ARCHIVE = [kind for kind in EVERYWHERE if kind.archive == "directory"]

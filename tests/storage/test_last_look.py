@@ -110,6 +110,17 @@ def test_a_copy_that_was_only_written_again_as_it_is_is_read_and_serves(platform
     assert platform.contents() == {}
 
 
+def test_a_copy_that_is_gone_is_told_though_its_object_is_archived_anew_at_once(platform: Guarded) -> None:
+    removed(archive_of(platform.run()), KEYS[0])
+
+    report = swept_for_all(platform.run())
+
+    assert (report.verdict, report.freed_bytes) == (Verdict.CRITICAL, 4 * MIB)
+    assert KEYS[0] in report.reason
+    assert platform.contents() == {}
+    assert platform("verify", "--all").exit_code == 0
+
+
 @pytest.mark.parametrize("spoil", [removed, damaged])
 def test_an_original_stays_whose_manifest_is_gone_or_says_otherwise(
     platform: Guarded, spoil: Callable[[Store, str], None]

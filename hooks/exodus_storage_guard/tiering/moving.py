@@ -41,6 +41,7 @@ class Mover:
     pulse: Pulse
     copies_again: bool = True
     """Whether what is proven no more, as the last look shows, is copied at once like what never was."""
+    _lost: list[str] = field(default_factory=list)
     _unproven: list[Entry] = field(default_factory=list)
     _stopped: str = ""
     _failures_in_a_row: int = 0
@@ -53,7 +54,7 @@ class Mover:
     @property
     def differing(self) -> Sequence[str]:
         """Say which copies were not what they should be."""
-        return self.prover.differing if self.prover else ()
+        return [*(self.prover.differing if self.prover else ()), *self._lost]
 
     def free(self, steps: Sequence[Step]) -> list[Moved]:
         """Archive what is not yet, release all of it; or prune."""
@@ -92,6 +93,7 @@ class Mover:
         changed(run, [Change(entry, done, why[entry.key]) for entry in gone])
         changed(run, [self._undeleted(entry, undone, error) for entry, error in errors])
         self._unproven += changed(run, looked.changes)
+        self._lost += [one.reason for one in looked.changes]
         measurement.note_released(
             run.settings, run.catalogue, before, sum(entry.bytes for entry in gone), run.clock.now()
         )

@@ -238,6 +238,8 @@ def _report(mover: Mover, chooser: Chooser, moved: list[Moved]) -> Report:
     failed = [one for one in moved if one.verdict is not Verdict.OK]
     if failed and not mover.stopped:
         reason += f"; {len(failed)} objects could not be moved: {failed[0].reason}"
+    if mover.differing and not failed:
+        reason += f"; {len(mover.differing)} copies were not as they had been proven: {mover.differing[0]}"
     verdict = Verdict.WARNING if failed else Verdict.OK
     if freed < aim or mover.differing:
         verdict = Verdict.CRITICAL
