@@ -3,7 +3,3 @@
 Here are the plugin, the stories (`deploy`, `preflight`, `doctor`, `adopt`, `install`) and the decisions (`decide`,
 `expect` and the values they are made of); the doors and the command have folders. Never an import that certbot lacks.
 """
-
-from exodus_common import __version__
-
-__all__ = ["__version__"]

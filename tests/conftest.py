@@ -1,12 +1,18 @@
 """Servers that many tests share: started when the first asks, ended after the last."""
 
+import signal
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from tests.parts.postgresql import Postgresql, make_cluster, running_postgresql
 from tests.parts.s3 import S3Server, running_minio, running_versitygw
 from tests.parts.sshd import Sshd, running_sshd
+
+# Under nohup every program that a test starts would ignore it as well.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
@@ -33,5 +39,9 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 @pytest.fixture(scope="session")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgresql]:
     """Give a PostgreSQL; each test makes a database of its own."""
-    with running_postgresql(make_cluster(tmp_path_factory.mktemp("postgresql") / "cluster")) as cluster:
+    # Not in pytest's folder, which another pytest that begins closes to everybody but root.
+    with (
+        TemporaryDirectory(prefix="exodus-postgresql-") as folder,
+        running_postgresql(make_cluster(Path(folder) / "cluster")) as cluster,
+    ):
         yield cluster

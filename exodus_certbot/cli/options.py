@@ -5,8 +5,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from exodus_certbot import __version__, settings
+from exodus_certbot import settings
 from exodus_certbot.settings import Settings
+from exodus_common import __version__
 from exodus_common.errors import UsageError
 
 _HELP = {

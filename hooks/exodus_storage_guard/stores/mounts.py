@@ -44,6 +44,9 @@ def _shows(outer: _Part, inner: _Part) -> bool:
 def _parts(folder: Path) -> list[_Part]:
     """Give the part that a folder is, then those that are mounted below it; none where that cannot be told."""
     real, mounts = Path(os.path.realpath(folder)), list(_mounts())
+    with suppress(OSError):
+        if not real.samefile(folder):  # /proc/PID/root leads into other mounts than ours
+            return []
     above = [one for one in mounts if real.is_relative_to(one.seen_at)]
     if not above:
         return []

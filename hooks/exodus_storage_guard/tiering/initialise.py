@@ -95,6 +95,17 @@ def mark(run: Run, *, new_archive: bool = False) -> str:
     return _meaning(whose.called(known, before or "")) if moves else ""
 
 
+def refuse_another_archive(run: Run) -> None:
+    """Raise `NotInitialised` where the archive is not the one that the state knows."""
+    known = run.catalogue.settled()
+    if run.archive is None:
+        return
+    found, copied = run.archive.marked(), in_store(run.catalogue.totals(), _COPIED)
+    if found != known[whose.ARCHIVE] and copied.count:
+        raise NotInitialised(_refusal(run.archive, found, whose.called(known, known[whose.ARCHIVE]), copied))
+    run.check_places()
+
+
 def _refusal(archive: Archive, found: str | None, called: str, copied: Total) -> str:
     return (
         f"the archive {archive.name} {unlike(found)}, and {copied.count} objects are known to have their copies in "

@@ -12,7 +12,7 @@ from exodus_storage_guard.model import Entry, ObjectState, StoredObject, Total
 from exodus_storage_guard.state.contract import REBUILDING
 from exodus_storage_guard.tiering.archive import Archive
 from exodus_storage_guard.tiering.copy_names import MANIFEST, is_ours, key_of, may_be_of
-from exodus_storage_guard.tiering.initialise import mark
+from exodus_storage_guard.tiering.initialise import mark, refuse_another_archive
 from exodus_storage_guard.tiering.manifests import Manifest, ManifestUnreadable
 from exodus_storage_guard.tiering.run import Run
 from exodus_storage_guard.tiering.sync import sync
@@ -120,7 +120,7 @@ def rebuild(run: Run) -> Rebuilt:
     if anew:
         mark(run)
     else:
-        run.check_places()  # a state that knows its archive is made anew from no other one
+        refuse_another_archive(run)
     before = _count(run, ObjectState.ARCHIVED)
     listed, work = sync(run).listed, _Rebuilding(run, run.proving_archive)
     for found in _listed_before(run):
