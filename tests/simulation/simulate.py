@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[2] / "hooks")]
 
@@ -19,12 +20,27 @@ from tests.simulation import play  # noqa: E402 - after the path is set
 from tests.simulation.choices import Choices, shrunk  # noqa: E402
 
 _AT_ONCE = 100
+_BUSIEST = 10
 
 
-def wrong_of(seeds: Sequence[int]) -> list[tuple[int, str]]:
-    """Give the seeds whose world goes wrong, and how."""
+class Played(NamedTuple):
+    """Say what was wrong with a seed's world, nothing where all was right, and how much happened in it."""
+
+    seed: int
+    wrong: str
+    happened: int
+
+
+def played(seeds: Sequence[int]) -> list[Played]:
+    """Play these seeds' worlds."""
     logging.disable(logging.CRITICAL)  # the guard complains of what the world does to it
-    return [(seed, found.wrong) for seed in seeds if (found := play.of_seed(seed)).wrong]
+    worlds = ((seed, play.of_seed(seed)) for seed in seeds)
+    return [Played(seed, world.wrong, len(world.log)) for seed, world in worlds]
+
+
+def wrong_of(seeds: Sequence[int]) -> list[Played]:
+    """Give those whose world goes wrong."""
+    return [one for one in played(seeds) if one.wrong]
 
 
 def parts(first: int, count: int) -> Iterator[range]:
@@ -51,14 +67,16 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     begun_at = time.monotonic()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        found = [one for part in pool.map(wrong_of, parts(arguments.first, arguments.seeds)) for one in part]
-    for seed, _ in found[:3]:
-        show(seed)
-    for seed, wrong in found:
-        print(f"seed {seed}: {wrong}")
-    seconds = time.monotonic() - begun_at
-    print(f"{arguments.seeds} worlds in {seconds:.0f} s, {len(found)} of them wrong")
-    return 1 if found else 0
+        worlds = [one for part in pool.map(played, parts(arguments.first, arguments.seeds)) for one in part]
+    wrong = [one for one in worlds if one.wrong]
+    for one in wrong[:3]:
+        show(one.seed)
+    for one in wrong:
+        print(f"seed {one.seed}: {one.wrong}")
+    busiest = sorted(worlds, key=lambda one: one.happened)[: -_BUSIEST - 1 : -1]
+    print(f"most happened in seeds {', '.join(str(one.seed) for one in busiest)}")
+    print(f"{len(worlds)} worlds in {time.monotonic() - begun_at:.0f} s, {len(wrong)} of them wrong")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
