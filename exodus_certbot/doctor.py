@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from exodus_certbot import used_paths
 from exodus_certbot.acme import ari, webroot
 from exodus_certbot.acme.renewal_window import is_overdue
 from exodus_certbot.certbot import adopted, installers, lineage, renewal_files, timers
@@ -11,7 +12,6 @@ from exodus_certbot.certbot.renewal_files import PLUGIN, RenewalFile
 from exodus_certbot.findings import Finding, critical, ok, warning
 from exodus_certbot.inventory import Inventory, Run, take_inventory
 from exodus_certbot.model import Pair
-from exodus_certbot.nginx import used_paths
 from exodus_certbot.settings import Settings, state_dir
 from exodus_certbot.tls import x509
 from exodus_common.clock import Clock

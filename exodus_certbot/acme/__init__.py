@@ -1,1 +1,1 @@
-"""What a CA asks and is asked: HTTP-01 challenges, its renewal windows. Never a certificate on disk, never a reload."""
+"""What a CA asks and is asked: HTTP-01 challenges and their webroots, renewal windows. Never a lineage changed."""

@@ -1,1 +1,1 @@
-"""The doors to certbot: its lineages, renewal files, lock, hooks and timers. Never nginx or certbot's own modules."""
+"""The doors to certbot: lineages, renewal files, lock, hooks, timers. Never an import of certbot, or of `nginx/`."""

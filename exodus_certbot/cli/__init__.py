@@ -1,1 +1,1 @@
-"""The command `exodus-certbot`: arguments in, one story called, its outcome printed. Never a decision, never a door."""
+"""The command `exodus-certbot`: arguments in, a story called, its outcome printed. Never nginx, TLS or a CA asked."""

@@ -1,1 +1,1 @@
-"""The doors to nginx: its program, configuration, processes and reload. Never certificates, nor a decision on them."""
+"""The doors to nginx: its program, configuration, processes and reload. Never a certificate."""

@@ -1,3 +1,3 @@
-"""What all Exodus packages need once: settings, durable files, locks, errors, output. Never what one of them needs."""
+"""What all packages need once: settings, durable files, lock, errors, output, stopping. Never a word of nginx or S3."""
 
 __version__ = "0.1.0"

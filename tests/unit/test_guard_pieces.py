@@ -1,4 +1,4 @@
-"""Sizes, bounded flow, workers, progress, owners, transitions: the small pieces of the guard."""
+"""Sizes, bounded flow, workers, progress, processes, transitions: the small pieces of the guard."""
 
 import hashlib
 import io
@@ -183,7 +183,7 @@ def test_workers_give_up_what_hangs_and_wait_for_what_is_slow() -> None:
         list(Workers(2, pulse, 0.6).over(hangs, [1]))
 
 
-# --- owners ---
+# --- processes ---
 
 
 def test_this_process_lives_and_one_that_ended_does_not() -> None:

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-_NAME = re.compile(r"(?<!\S)[\w.-]+(?:/[\w.-]+)*(?:\.py|/)(?!\S)")
+_NAME = re.compile(r"(?<!\S)[\w-]+(?:[./][\w-]+)*(?:\.\w+|/)(?=[,;:]?(?:\s|$))")
 _HAVE_ROOMS = ("exodus_certbot", "hooks/exodus_storage_guard")
-_PACKAGES = (*_HAVE_ROOMS, "hooks/exodus_common")
 
 
 def map_of(text: str) -> list[str]:
@@ -43,12 +42,17 @@ def test_the_map_names_nothing_that_is_not_there(text: str) -> None:
 def test_a_name_that_is_not_there_is_found(text: str) -> None:
     assert missing(ROOT, text.replace("plugin.py", "plug.py")) == ["exodus_certbot/plug.py"]
     assert missing(ROOT, text + "\nexodus_nowhere/  something\n") == ["exodus_nowhere/"]
+    assert missing(ROOT, text.replace("adopt.py", "adopt.py, gone.py")) == ["exodus_certbot/gone.py"]
+    assert missing(ROOT, text + "\n  state/4.sql\n") != []
 
 
 def test_every_room_is_on_the_map(text: str) -> None:
-    listed = subprocess.run(["git", "ls-files", *_PACKAGES], cwd=ROOT, capture_output=True, text=True, check=True)
-    modules = [Path(name) for name in listed.stdout.split() if name.endswith(".py") and "/__" not in name]
-    rooms = {path.rstrip("/") for path in map_of(text)} - set(_HAVE_ROOMS)
+    listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True)
+    files = [Path(name) for name in listed.stdout.split()]
+    ours = [one for one in files if one.parts[0] in ("exodus_certbot", "hooks")]
+    shown = {path.rstrip("/") for path in map_of(text)}
+    folders = {str(one.parent) for one in ours}
+    modules = {str(one) for one in ours if str(one.parent) in _HAVE_ROOMS and "/__" not in str(one)}
 
-    assert len(modules) > 100
-    assert [str(one) for one in modules if not rooms.intersection(map(str, (one, *one.parents)))] == []
+    assert len(ours) > 100
+    assert sorted((folders | modules) - shown) == []

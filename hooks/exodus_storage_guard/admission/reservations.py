@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from exodus_common.clock import Clock, Deadline
 from exodus_common.terminal import printable
-from exodus_storage_guard import policy, processes, whose
+from exodus_storage_guard import policy, processes, state_identity
 from exodus_storage_guard.admission.sweeper import Sweeper
 from exodus_storage_guard.capacity import measurement
 from exodus_storage_guard.errors import ObjectMissing, UploadRefused
@@ -65,7 +65,7 @@ class AdmissionControl:
 
     def refuse_another_store(self) -> None:
         """Raise `SettingsInvalid` where the state is that of another store than the settings name."""
-        whose.refuse_another_store(self.catalogue.settled(), self.settings)
+        state_identity.refuse_another_store(self.catalogue.settled(), self.settings.store.identity)
 
     def measure(self) -> Capacity | None:
         """Measure the store; None where there is no measurement that is fresh enough."""

@@ -1,1 +1,1 @@
-"""The command `exodus-storage-guard`: arguments in, one story called, outcome printed. Never a decision or a door."""
+"""The command `exodus-storage-guard`: arguments in, stories called, outcome printed. Never a store touched."""

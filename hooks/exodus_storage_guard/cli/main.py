@@ -12,8 +12,8 @@ from exodus_common.output import complain, say
 from exodus_common.render import json_text, nagios, printable
 from exodus_storage_guard import settings
 from exodus_storage_guard.cli import options
+from exodus_storage_guard.cli.commands import FACES
 from exodus_storage_guard.cli.context import Context
-from exodus_storage_guard.cli.verbs import FACES
 from exodus_storage_guard.errors import UploadRefused
 from exodus_storage_guard.model import Verdict
 

@@ -1,1 +1,1 @@
-"""Where objects are: one folder a kind, each for both roles, store and archive. Never which of them is which."""
+"""Where objects are: a folder a kind, behind one contract. Never what is archived, and when."""

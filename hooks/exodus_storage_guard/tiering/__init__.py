@@ -1,1 +1,1 @@
-"""What goes to the archive, is looked at again and comes back: stories that move objects. Never an admission."""
+"""What goes to the archive, is looked at again and comes back, and what that takes. Never a platform's answer."""

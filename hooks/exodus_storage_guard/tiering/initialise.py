@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from exodus_common.errors import SettingsInvalid, TryLater
-from exodus_storage_guard import whose
+from exodus_storage_guard import state_identity
 from exodus_storage_guard.batches import batches
 from exodus_storage_guard.capacity import measurement
 from exodus_storage_guard.capacity.usefulness import frees_nothing
@@ -13,7 +13,7 @@ from exodus_storage_guard.errors import NotInitialised, StoreFailed
 from exodus_storage_guard.model import ObjectState, Total
 from exodus_storage_guard.settings import marks
 from exodus_storage_guard.state.contract import Change
-from exodus_storage_guard.tiering import places
+from exodus_storage_guard.tiering import separation
 from exodus_storage_guard.tiering.archive import Archive, unlike
 from exodus_storage_guard.tiering.copy_names import elsewhere, whereabouts
 from exodus_storage_guard.tiering.replay import replay
@@ -58,15 +58,15 @@ def initialise(run: Run, *, new_archive: bool = False, new_store: bool = False) 
 def _settle_store(run: Run, *, new_store: bool) -> None:
     knows = any(total.count for state, total in run.catalogue.totals().items() if state is not ObjectState.GONE)
     if knows and not new_store:
-        whose.refuse_another_store(run.catalogue.settled(), run.settings)
-    run.catalogue.settle(whose.STORE, run.settings.store.identity)
+        state_identity.refuse_another_store(run.catalogue.settled(), run.settings.store.identity)
+    run.catalogue.settle(state_identity.STORE, run.settings.store.identity)
 
 
 def _look_into_archive(run: Run) -> None:
     """Refuse an archive that the store lies in: an object that was just listed would be seen there."""
     known = next(run.catalogue.candidates(), None)
     if run.archive is not None and known is not None:
-        places.refuse_store_in_archive(run.settings, run.store, run.archive, known)
+        separation.refuse_store_in_archive(run.settings, run.store, run.archive, known)
 
 
 def mark(run: Run, *, new_archive: bool = False) -> str:
@@ -77,32 +77,32 @@ def mark(run: Run, *, new_archive: bool = False) -> str:
     archive, known = run.archive, run.catalogue.settled()
     if archive is None:
         return ""
-    before, found = known.get(whose.ARCHIVE), archive.marked()
+    before, found = known.get(state_identity.ARCHIVE), archive.marked()
     copied = in_store(run.catalogue.totals(), _COPIED)
     moves = before is not None and before != found and copied.count > 0
     if moves and not new_archive:
-        raise NotInitialised(_refusal(archive, found, whose.called(known, before or ""), copied))
-    places.refuse_folders(run.settings)
-    places.refuse_one_place(run.store, archive)
+        raise NotInitialised(_refusal(archive, found, state_identity.called(known, before or ""), copied))
+    separation.refuse_folders(run.settings)
+    separation.refuse_one_place(run.store, archive)
     wanted = found or (uuid.uuid4().hex if before is None or moves else before)
     if found is None:
         archive.mark(wanted, run.clock.now())
     if moves:
-        _leave(run, before or "", whose.called(known, before or ""))
-    run.catalogue.settle(whose.name_of(wanted), archive.name)
-    run.catalogue.settle(whose.ARCHIVE, wanted)
+        _leave(run, before or "", state_identity.called(known, before or ""))
+    run.catalogue.settle(state_identity.name_of(wanted), archive.name)
+    run.catalogue.settle(state_identity.ARCHIVE, wanted)
     _come_back(run, wanted)
-    return _meaning(whose.called(known, before or "")) if moves else ""
+    return _meaning(state_identity.called(known, before or "")) if moves else ""
 
 
 def refuse_another_archive(run: Run) -> None:
     """Raise `NotInitialised` where the archive is not the one that the state knows."""
-    known = run.catalogue.settled()
     if run.archive is None:
         return
-    found, copied = run.archive.marked(), in_store(run.catalogue.totals(), _COPIED)
-    if found != known[whose.ARCHIVE] and copied.count:
-        raise NotInitialised(_refusal(run.archive, found, whose.called(known, known[whose.ARCHIVE]), copied))
+    known, found = run.catalogue.settled(), run.archive.marked()
+    before, copied = known[state_identity.ARCHIVE], in_store(run.catalogue.totals(), _COPIED)
+    if found != before and copied.count:
+        raise NotInitialised(_refusal(run.archive, found, state_identity.called(known, before), copied))
     run.check_places()
 
 

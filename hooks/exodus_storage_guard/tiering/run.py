@@ -9,7 +9,7 @@ from datetime import datetime
 from exodus_common.clock import Clock
 from exodus_common.errors import SettingsInvalid
 from exodus_common.terminal import printable
-from exodus_storage_guard import policy, processes, whose
+from exodus_storage_guard import policy, processes, state_identity
 from exodus_storage_guard.capacity import measurement
 from exodus_storage_guard.errors import NotInitialised, ObjectMissing
 from exodus_storage_guard.model import Capacity, Entry, ObjectState, Reservation, Total
@@ -19,7 +19,7 @@ from exodus_storage_guard.state import opening as state
 from exodus_storage_guard.state.contract import Catalogue
 from exodus_storage_guard.stores import opening as stores
 from exodus_storage_guard.stores.contract import Store
-from exodus_storage_guard.tiering import places
+from exodus_storage_guard.tiering import separation
 from exodus_storage_guard.tiering.archive import Archive
 from exodus_storage_guard.tiering.copy_names import whereabouts
 from exodus_storage_guard.tiering.heartbeat import DEAD_AFTER_SECONDS, heartbeat
@@ -44,7 +44,7 @@ class Run:
         """Open the doors that the settings name; raise `SettingsInvalid` where the state is that of another store."""
         run = cls.opened(settings, clock)
         with suppress(NotInitialised):  # what needs a catalogue says so itself
-            whose.refuse_another_store(run.catalogue.settled(), settings)
+            state_identity.refuse_another_store(run.catalogue.settled(), settings.store.identity)
         return run
 
     @classmethod
@@ -60,8 +60,10 @@ class Run:
         """Give the archive, once it bears the mark that `init` made; nothing is ever written to another place."""
         if self.archive is None:
             known = self.catalogue.settled()
-            archive_id = known.get(whose.ARCHIVE)
-            named = f"; what was archived before lies in {whose.called(known, archive_id)}" if archive_id else ""
+            archive_id = known.get(state_identity.ARCHIVE)
+            named = (
+                f"; what was archived before lies in {state_identity.called(known, archive_id)}" if archive_id else ""
+            )
             raise SettingsInvalid(
                 f'there is no [archive], since select.action = "prune" deletes for good{named}: '
                 'to reach copies, name their archive in archive.url, with select.action = "archive"'
@@ -72,7 +74,7 @@ class Run:
     def see_mark(self) -> None:
         """See that the archive is still the one that `init` marked; raise `NotInitialised` where it is not."""
         assert self.archive is not None
-        self.archive.check_mark(self.settled(whose.ARCHIVE))
+        self.archive.check_mark(self.settled(state_identity.ARCHIVE))
 
     def archive_of(self, entry: Entry) -> Archive:
         """Give the archive that an object's copy lies in; raise `ObjectMissing` where that is one of before."""
@@ -85,10 +87,10 @@ class Run:
         archive_id, name = whereabouts(copy)
         if archive_id is None:
             return ""
-        known = self.catalogue.settled()
+        called = state_identity.called(self.catalogue.settled(), archive_id)
         return (
-            f"the copy of {printable(key)} lies in {whose.called(known, archive_id)}, as {printable(name)}, and "
-            "the settings name another archive: take it from there, or name that one in archive.url and run: "
+            f"the copy of {printable(key)} lies in {called}, as {printable(name)}, and the "
+            "settings name another archive: take it from there, or name that one in archive.url and run: "
             "exodus-storage-guard init --new-archive"
         )
 
@@ -98,10 +100,10 @@ class Run:
         It takes a look at the state and three at the places. Raises `SettingsInvalid`, or `NotInitialised` where the
         archive does not bear our mark.
         """
-        whose.refuse_another_store(self.catalogue.settled(), self.settings)
+        state_identity.refuse_another_store(self.catalogue.settled(), self.settings.store.identity)
         if self.archive is not None:
-            places.refuse_folders(self.settings)
-            places.refuse_mark(self.store, self.proving_archive, self.settled(whose.ARCHIVE))
+            separation.refuse_folders(self.settings)
+            separation.refuse_mark(self.store, self.proving_archive, self.settled(state_identity.ARCHIVE))
 
     def settled(self, name: str) -> str:
         """Give what `init` wrote down."""

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from exodus_common.errors import ExodusError
-from exodus_storage_guard import whose
+from exodus_storage_guard import state_identity
 from exodus_storage_guard.capacity.measurement import SYNCED_AT, UNFINISHED
 from exodus_storage_guard.errors import ListingIncomplete, StoreFailed
 from exodus_storage_guard.model import IN_STORE, Record, StoredObject, Total
 from exodus_storage_guard.records.query import records
 from exodus_storage_guard.state.contract import SyncResult
-from exodus_storage_guard.tiering import places
+from exodus_storage_guard.tiering import separation
 from exodus_storage_guard.tiering.archive import MARK
 from exodus_storage_guard.tiering.run import Run, in_store
 
@@ -25,8 +25,8 @@ def sync(run: Run, *, emptied: bool = False) -> SyncResult:
 
     A store that lists nothing and held objects before is taken for one whose disk is not mounted, unless `emptied`.
     """
-    if whose.STORE not in run.catalogue.settled():  # of a state of before
-        run.catalogue.settle(whose.STORE, run.settings.store.identity)
+    if state_identity.STORE not in run.catalogue.settled():  # of a state of before
+        run.catalogue.settle(state_identity.STORE, run.settings.store.identity)
     begun_at = run.clock.now()
     before = in_store(run.catalogue.totals(), IN_STORE)
     found = run.catalogue.apply_listing(
@@ -64,7 +64,7 @@ def _listing(run: Run, *, expected: bool) -> Iterator[StoredObject]:
         return
     for stored in itertools.chain([first], listing):
         if run.archive is not None and stored.key.endswith(MARK):
-            places.refuse_mark(run.store, run.archive, run.settled(whose.ARCHIVE), stored.key)
+            separation.refuse_mark(run.store, run.archive, run.settled(state_identity.ARCHIVE), stored.key)
         yield stored
 
 

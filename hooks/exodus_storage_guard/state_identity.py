@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from exodus_common.errors import SettingsInvalid
 from exodus_common.terminal import printable
-from exodus_storage_guard.settings import Settings
 
 STORE, ARCHIVE = "store", "archive"
 """What is settled of a state: the identity of its store, and the id in its archive's mark."""
@@ -22,9 +21,9 @@ def called(known: Mapping[str, str], archive_id: str) -> str:
     return f"the archive {named}" if named else f"the archive whose mark has the id {printable(archive_id)}"
 
 
-def refuse_another_store(known: Mapping[str, str], settings: Settings) -> None:
-    """Raise `SettingsInvalid` where the state is that of another store than the one in the settings."""
-    mine, named = known.get(STORE), settings.store.identity
+def refuse_another_store(known: Mapping[str, str], named: str) -> None:
+    """Raise `SettingsInvalid` where the state is that of another store than the one that the settings name."""
+    mine = known.get(STORE)
     if mine is not None and mine != named:
         raise SettingsInvalid(
             f"the state (state.url) is that of the store {printable(mine)}, and store.url names {printable(named)}: "
