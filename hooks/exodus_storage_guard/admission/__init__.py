@@ -1,1 +1,1 @@
-"""May this upload come in: reservations, and whom to ask for room. Never a store; the state's driver is all it needs."""
+"""May this upload come in: reservations, and whom to ask for room. Never a store; it needs the state's driver alone."""
