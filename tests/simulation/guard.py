@@ -11,7 +11,7 @@ from unittest import mock
 from exodus_storage_guard.admission.reservations import AdmissionControl
 from exodus_storage_guard.capacity import measurement
 from exodus_storage_guard.errors import ObjectMissing
-from exodus_storage_guard.model import Capacity, Entry, Need
+from exodus_storage_guard.model import Capacity, Entry, Need, Record, StoredObject
 from exodus_storage_guard.settings import (
     AdmissionSettings,
     CapacitySettings,
@@ -20,7 +20,7 @@ from exodus_storage_guard.settings import (
     SweepSettings,
     WatermarkSettings,
 )
-from exodus_storage_guard.state.contract import Change
+from exodus_storage_guard.state.contract import Change, SyncResult
 from exodus_storage_guard.state.database import Session, Values, Writing
 from exodus_storage_guard.state.rows import Row
 from exodus_storage_guard.state.sql import SqlCatalogue
@@ -88,11 +88,20 @@ class SimulatedCatalogue(SqlCatalogue):
     def change(self, changes: Iterable[Change], at: datetime) -> list[Entry]:
         asked = list(changes)
         made = super().change(asked, at)
+        keys = {entry.key for entry in made}
+        self.process.world.events |= {one.event.value for one in asked if one.entry.key in keys}
         for one in asked:
             if one.event in (Event.RELEASE_BEGUN, Event.PRUNE_BEGUN):
                 self.process.claimed_at[one.entry.key] = self.process.world.ticks
             self.process.world.note(self.process.name, f"{one.event} {one.entry.key[:3]}: {one.reason[:60]}")
         return made
+
+    def apply_listing(
+        self, listing: Iterable[StoredObject], at: datetime, records: Iterable[Record] | None = None
+    ) -> SyncResult:
+        found = super().apply_listing(listing, at, records)
+        self.process.world.events |= {*found.changes}
+        return found
 
     def silent_seconds(self, owner: str) -> float | None:
         """Go by the world's time: a process beats for as long as it lives."""

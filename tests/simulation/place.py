@@ -31,7 +31,9 @@ class Place(Store):
 
     @property
     def things(self) -> dict[str, Thing]:
-        return self.world.store if self.which == "store" else self.world.at_the_mount_point
+        if self.which == "archive":
+            return self.world.at_the_mount_point
+        return self.world.store if self.world.is_store_mounted else {}
 
     # --- what can go wrong ---
 
@@ -119,6 +121,8 @@ class Place(Store):
     def put(self, wanted: StoredObject, chunks: Iterable[bytes]) -> StoredObject:
         content = b"".join(chunks)
         self._reach(f"put {wanted.key}")
+        if self.which == "store" and not self.world.is_store_mounted:
+            raise StoreFailed(f"{self.name} is not mounted")
         if wanted.key in self.things:
             raise ObjectChanged(f"{self.name}: there is another {wanted.key} already")
         if len(content) != wanted.bytes:
@@ -194,8 +198,8 @@ class Place(Store):
             self.world.somebody_did("pruned, as the operator chose")
             return
         begun_at = self.process.claimed_at.get(key, 0)
-        for name, spoiled_at in self.world.spoiled_at.items():
-            if begun_at <= self.process.looked_at.get(name, -1) <= spoiled_at:
+        for (name, sha256), spoiled_at in self.world.spoiled_at.items():
+            if sha256 == gone.sha256 and begun_at <= self.process.looked_at.get(name, -1) <= spoiled_at:
                 self.world.somebody_did(f"the copy {name} was spoiled after it was looked at")
                 return
         raise WorldWrong(f"{self.process.what} deleted {key} ({gone.sha256[:6]}), of which there is no good copy")

@@ -24,7 +24,7 @@ from tests.simulation.machine import Process
 from tests.simulation.world import TOTAL_BYTES, Thing, World, WorldWrong
 
 _KEYS = [f"{letter * 60}_org.example.apk" for letter in "abcdefghijkl"]
-_MOST_ACTIONS = 24
+_MOST_ACTIONS = 36
 _DAY = timedelta(days=1)
 _OLD = timedelta(days=guard.MINIMUM_AGE_DAYS + 1)
 # Where memory is a filesystem, a file that is written durably costs nothing.
@@ -38,6 +38,7 @@ class Outcome:
     wrong: str
     choices: list[int]
     log: list[str]
+    events: frozenset[str]
 
 
 @cache
@@ -60,8 +61,10 @@ class Play:
     processes: list[Process] = field(default_factory=list)
     hands: list[str] = field(default_factory=list)
     archive_backup: dict[str, Thing] = field(default_factory=dict)
+    store_backup: dict[str, Thing] = field(default_factory=dict)
     yesterday: bytes = b""
     uploads: int = 0
+    is_quiet: bool = False
 
     @property
     def file(self) -> Path:
@@ -97,12 +100,14 @@ class Play:
         return self.world.log[-1]
 
     def sweeping(self, need: Need | None, premigrated_only: bool, *, listing: bool = True) -> Process:
+        at_high = need is None and not self.is_quiet and self.choices.one_in(3)
+
         def story(process: Process) -> str:
             run = guard.run_of(process, self.settings, self.file)
             if listing and need is None:
-                sync.sync(run, emptied=not self.world.store)
+                sync.sync(run, emptied=not self.world.store and self.world.is_store_mounted)
             found = sweep.sweep(
-                run, need, premigrated_only=premigrated_only, start_at_high=False, progress=lambda done, aim: None
+                run, need, premigrated_only=premigrated_only, start_at_high=at_high, progress=lambda done, aim: None
             )
             return f"{found.verdict}: {found.reason}"
 
@@ -135,7 +140,7 @@ class Play:
         running = [one for one in self.processes if one.is_alive]
         kind = self.choices.weighted([6, 3, 2, 1] if running else [0, 4, 2, 0])
         if kind == 0:
-            for _ in range(4):
+            for _ in range(12):
                 alive = [one for one in self.processes if one.is_alive]
                 if alive:
                     alive[self.choices.below(len(alive))].thread.switch()
@@ -149,14 +154,16 @@ class Play:
     def begin(self) -> None:
         """Begin one of the guard's stories."""
         key = _KEYS[self.choices.below(len(_KEYS))]
+        away = [one for one in _KEYS if one not in self.world.store and one in self.world.archive] or [key]
+        gone = away[self.choices.below(len(away))]
         stories: list[tuple[int, Callable[[], object]]] = [
             (5, lambda: self.sweeping(None, False)),
             (3, lambda: self.sweeping(None, False, listing=False)),
             (2, lambda: self.sweeping(Need(300), False)),
             (2, lambda: self.sweeping(Need(200), True)),
             (5, lambda: self.upload(key)),
-            (2, lambda: self.simply("restore", lambda process: self._restore(process, key))),
-            (1, lambda: self.forgetting(key)),
+            (3, lambda: self.simply("restore", lambda process: self._restore(process, gone))),
+            (2, lambda: self.forgetting(gone)),
             (1, lambda: self.simply("verify", self._verify)),
             (1, lambda: self.simply("rebuild", self._rebuild)),
             (2, lambda: self.simply("sync", self._sync)),
@@ -204,7 +211,9 @@ class Play:
 
     def upload(self, key: str) -> Process:
         """Have a platform upload: admitted, stored, committed."""
-        content = self.content()
+        content, age = self.content(), (timedelta(), timedelta(), _OLD)[self.choices.below(3)]
+        if key in self.world.store and self.choices.one_in(4):
+            content = self.world.store[key].content
 
         def story(process: Process) -> str:
             control = guard.control_of(process, self.settings, self.file, self.sweeping_for)
@@ -214,10 +223,13 @@ class Play:
             except UploadRefused as refusal:
                 return f"refused: {refusal}"
             flood_bytes = control.settings.watermarks.of(TOTAL_BYTES).flood_bytes
-            if self.world.grown_at < begun_at and self.world.used_bytes + len(content) > flood_bytes:
+            counts_all = control.settings.capacity.source == "filesystem"
+            if counts_all and self.world.grown_at < begun_at and self.world.used_bytes + len(content) > flood_bytes:
                 raise WorldWrong(f"{len(content)} bytes are admitted beside {self.world.used_bytes}")
             process.effect("upload")
-            self.put_by_hand(key, content)
+            if not self.world.is_store_mounted:
+                return "there is nowhere to store it"
+            self.put_by_hand(key, content, age)
             process.effect("uploaded")
             reservations.commit(control, wanted.id, key)
             return "stored"
@@ -271,6 +283,22 @@ class Play:
             content = random.Random(self.uploads).randbytes(len(self.world.store[key].content))  # noqa: S311
             self.put_by_hand(key, content)
 
+    def do_unmount_store(self) -> None:
+        self.world.is_store_mounted = not self.world.is_store_mounted
+
+    def do_back_up_store(self) -> None:
+        self.store_backup = dict(self.world.store)
+
+    def do_restore_store(self) -> None:
+        """Bring a store back from a backup, at the time it is now: what came since is gone."""
+        self.world.clock.wait(2)
+        self.world.grown_at = self.world.ticks
+        self.world.store = {
+            key: replace(thing, modified_at=self.world.clock.true) for key, thing in self.store_backup.items()
+        }
+        for key, thing in self.world.store.items():
+            self.world.accept(key, thing)
+
     def do_fill(self) -> None:
         size = (50, 100, 200)[self.choices.below(3)]
         room = TOTAL_BYTES - self.world.used_bytes
@@ -281,8 +309,7 @@ class Play:
     def do_lose_copy(self) -> None:
         name = self.one_of(self.world.archive)
         if name:
-            del self.world.archive[name]
-            self.world.spoil(name)
+            self.world.spoil(name, self.world.archive.pop(name))
 
     def do_damage_copy(self) -> None:
         name = self.one_of(self.world.archive)
@@ -291,7 +318,7 @@ class Play:
             old = self.world.archive[name]
             content = bytes(len(old.content))
             self.world.archive[name] = replace(self.world.thing(content, self.world.clock.true), kind=old.kind)
-            self.world.spoil(name)
+            self.world.spoil(name, old)
 
     def do_power_cut(self) -> None:
         """End every process, and tear or lose what the archive's disk had not yet written down."""
@@ -309,7 +336,7 @@ class Play:
         elif kind == 2:
             del self.world.archive[name]
         if kind:
-            self.world.spoil(name)
+            self.world.spoil(name, whole)
 
     def do_back_up_archive(self) -> None:
         self.archive_backup = {name: thing for name, thing in self.world.archive.items() if name != MARK}
@@ -361,7 +388,9 @@ class Play:
         """Let everybody come to an end, and see that nothing is stuck, unknown or full."""
         for process in self.processes:
             process.kill()
-        self.world.is_mounted, self.world.clock.wrong_by = True, timedelta()
+        self.is_quiet = True
+        self.world.is_mounted = self.world.is_store_mounted = True
+        self.world.clock.wrong_by, self.world.archive_room = timedelta(), None
         self.world.clock.wait(5_000)  # a lease has ended, and what is late has come back
         if self.choices.below(2):
             self._fill_to(TOTAL_BYTES * 88 // 100)
@@ -406,13 +435,14 @@ class Play:
 
     def _see_that_all_is_readable(self, run: object) -> None:
         assert isinstance(run, guard.SimulatedRun)
-        only_archived = {key for (key, _), excuse in self.world.accepted.items() if not excuse} - {*self.world.store}
-        for key in sorted(only_archived):
-            known = {sha256 for one, sha256 in self.world.accepted if one == key}
+        last = {key: sha256 for (key, sha256), excuse in self.world.accepted.items() if not excuse}
+        for key, sha256 in sorted(last.items()):
+            if key in self.world.store:
+                continue
             _, chunks = recall.read(run, key)
             found = self.world.thing(b"".join(chunks), self.world.clock.true).sha256
-            if found not in known:
-                raise WorldWrong(f"{key[:3]} is read as something else")
+            if found != sha256:
+                raise WorldWrong(f"{key[:3]} is read as {found[:6]}, and the last that was accepted is {sha256[:6]}")
 
     def _see_that_room_was_made(self, process: Process, said: str) -> str:
         run, now = guard.run_of(process, self.settings, self.file), self.world.clock.true
@@ -427,6 +457,7 @@ class Play:
 _HANDS = (
     *("delete", "overwrite", "fill", "lose_copy", "damage_copy", "back_up_archive", "restore_archive"),
     *("unmount", "forge", "keep_state", "set_back", "clock", "power_cut"),
+    *("unmount_store", "back_up_store", "restore_store"),
 )
 
 
@@ -436,11 +467,13 @@ def played(choices: Choices) -> Outcome:
     with tempfile.TemporaryDirectory(dir=_FAST if _FAST.is_dir() else None, prefix="exodus-world-") as folder:
         (Path(folder) / "state.db").write_bytes(_template())
         world.prunes = choices.one_in(8)
-        chosen = guard.settings(prunes=world.prunes, premigrate=("20%", "0%")[choices.below(2)])
+        source = "budget" if choices.one_in(6) else "filesystem"
+        chosen = guard.settings(prunes=world.prunes, premigrate=("20%", "0%")[choices.below(2)], source=source)
         play = Play(world, Path(folder), chosen)
         play.hands = [hand for hand in _HANDS if choices.below(3) == 2]
         world.weak_etags = choices.one_in(4)
-        world.keeps_trash = not choices.one_in(3)
+        world.keeps_trash = source == "filesystem" and not choices.one_in(3)
+        world.archive_room = 300 if choices.one_in(6) else None
         with guard.behind_doors(world, play.current):
             wrong = ""
             try:
@@ -452,7 +485,7 @@ def played(choices: Choices) -> Outcome:
             finally:
                 for process in play.processes:
                     process.kill()
-    return Outcome(wrong, choices.made, world.log)
+    return Outcome(wrong, choices.made, world.log, frozenset(world.events))
 
 
 def of_seed(seed: int) -> Outcome:

@@ -29,13 +29,14 @@ class Played(NamedTuple):
     seed: int
     wrong: str
     happened: int
+    events: frozenset[str]
 
 
 def played(seeds: Sequence[int]) -> list[Played]:
     """Play these seeds' worlds."""
     logging.disable(logging.CRITICAL)  # the guard complains of what the world does to it
     worlds = ((seed, play.of_seed(seed)) for seed in seeds)
-    return [Played(seed, world.wrong, len(world.log)) for seed, world in worlds]
+    return [Played(seed, world.wrong, len(world.log), world.events) for seed, world in worlds]
 
 
 def wrong_of(seeds: Sequence[int]) -> list[Played]:

@@ -73,8 +73,8 @@ def test_what_is_deleted_and_has_a_good_copy_is_right(world: World) -> None:
 def test_a_copy_that_others_spoiled_before_it_was_looked_at_is_none(world: World) -> None:
     told_of(world, copy)
     world.ticks += 1
+    world.spoil("a", world.archive["a"])
     world.archive["a"] = world.thing(b"two", world.clock.true)
-    world.spoil("a")
 
     def late(store: Store, archive: Store) -> None:
         archive.stat("a")
@@ -88,8 +88,7 @@ def test_a_copy_that_others_spoil_after_it_was_looked_at_is_their_doing(world: W
 
     def late(store: Store, archive: Store) -> None:
         archive.stat("a")
-        del world.archive["a"]
-        world.spoil("a")
+        world.spoil("a", world.archive.pop("a"))
         release(store, archive)
 
     assert told_of(world, late) == ""

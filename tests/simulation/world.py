@@ -60,9 +60,12 @@ class World:
     archive: dict[str, Thing] = field(default_factory=dict)
     bare: dict[str, Thing] = field(default_factory=dict)
     is_mounted: bool = True
+    is_store_mounted: bool = True
+    events: set[str] = field(default_factory=set)
     trash: list[tuple[datetime, int]] = field(default_factory=list)
     accepted: dict[tuple[str, str], str] = field(default_factory=dict)
-    spoiled_at: dict[str, int] = field(default_factory=dict)
+    spoiled_at: dict[tuple[str, str], int] = field(default_factory=dict)
+    """When a copy of some content was last spoiled by others, by its name and that content's SHA-256."""
     ticks: int = 0
     log: list[str] = field(default_factory=list)
     weak_etags: bool = False
@@ -112,6 +115,7 @@ class World:
 
     def accept(self, key: str, thing: Thing) -> None:
         """Write down that an object was stored: from now on it is readable, or somebody else removed it."""
+        self.accepted.pop((key, thing.sha256), None)  # the last one that was accepted stands last
         self.accepted[key, thing.sha256] = ""
 
     def copies(self, sha256: str) -> Iterator[str]:
@@ -137,15 +141,16 @@ class World:
             self.accepted[key, sha256] = what
             self.note("world", f"{key[:3]} {sha256[:6]} is lost: {what}")
 
-    def spoil(self, name: str) -> None:
+    def spoil(self, name: str, whole: Thing) -> None:
         """Take note that a copy is not any more what it was."""
-        self.spoiled_at[name] = self.ticks
+        self.spoiled_at[name, whole.sha256] = self.ticks
 
     def restore_archive(self, before: dict[str, Thing]) -> None:
         """Bring the archive back from a backup; the mark stays."""
         for name in {*self.archive, *before}:
-            if self.archive.get(name) != before.get(name):
-                self.spoil(name)
+            present = self.archive.get(name)
+            if present is not None and present != before.get(name):
+                self.spoil(name, present)
         kept = {name: thing for name, thing in self.archive.items() if name == MARK or thing == before.get(name)}
         restored = {name: replace(thing, modified_at=self.clock.true) for name, thing in before.items()}
         self.archive.clear()

@@ -3,22 +3,32 @@
 Over folders, and over buckets of each server, with archives of each kind.
 """
 
-from collections.abc import Callable, Iterable
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from exodus_storage_guard.errors import StoreFailed, StoreFull
+from exodus_common.errors import ExodusError
+from exodus_storage_guard import processes
+from exodus_storage_guard.errors import NotFreeable, StoreFailed, StoreFull
 from exodus_storage_guard.model import Need, StoredObject, Verdict
 from exodus_storage_guard.state.sql import SqlCatalogue
-from exodus_storage_guard.stores.contract import Store
+from exodus_storage_guard.stores.contract import Moved, Store, nobody
 from exodus_storage_guard.tiering import sweep
 from exodus_storage_guard.tiering.archive import MARK
 from exodus_storage_guard.tiering.copy_names import manifest_name
+from exodus_storage_guard.tiering.deleting import delete
+from exodus_storage_guard.tiering.moving import Moved as MovedObject
+from exodus_storage_guard.tiering.moving import Mover
 from exodus_storage_guard.tiering.run import Run
+from exodus_storage_guard.tiering.workers import Pulse, Workers
 from tests.parts.bucketed import IN_FOLDERS, Kind, platform_of
+from tests.parts.clocks import SetClock
 from tests.parts.doors import replace_methods
-from tests.parts.guard import MIB, Guarded, apk_key, swept
+from tests.parts.guard import MIB, Guarded, apk_key, on_sqlite, swept
 
 SHORT = (IN_FOLDERS[0], Kind("minio", "same-server", "sqlite"))
 LONG = (
@@ -263,3 +273,114 @@ def test_what_was_proven_before_the_archive_was_full_is_released(platform: Guard
     assert report.freed_bytes == 2 * MIB
     assert "the archive is full" in report.reason
     assert set(platform.contents()) == set(KEYS[2:])
+
+
+def test_a_copy_that_goes_while_another_one_is_read_keeps_its_original(platform: Guarded) -> None:
+    run = platform.run()
+    archive = archive_of(run)
+    catalogue = run.catalogue
+    assert isinstance(catalogue, SqlCatalogue)
+    sql = "UPDATE objects SET copy_mark = NULL WHERE key = ?"
+    catalogue._database.write(lambda session: session.execute(sql, (KEYS[1].encode(),)).rowcount)
+    usual = type(archive).sha256
+
+    def sha256(self: Store, key: str, moved: Moved = nobody) -> str:
+        removed(archive, KEYS[0])
+        return usual(self, key, moved)
+
+    replace_methods(archive, sha256=sha256)
+
+    report = sweep.sweep(
+        run, Need(8 * MIB), premigrated_only=True, start_at_high=False, progress=lambda done, aim: None
+    )
+
+    assert {one.key: one.verdict for one in report.objects if isinstance(one, MovedObject)}[KEYS[0]] is Verdict.WARNING
+    assert set(platform.contents()) == {KEYS[0]}
+
+
+@on_sqlite
+def test_nothing_is_deleted_by_a_look_that_was_long_ago(guarded: Guarded) -> None:
+    """As where the machine slept between the look and the deletion."""
+    clock = SetClock()
+    guarded.put(KEYS[0])
+    store = guarded.run().store
+    wanted = store.stat(KEYS[0])
+    assert wanted is not None
+    check = Mover(guarded.run(clock=clock), None, Pulse(clock))._until_it_is_old()
+    workers = Workers(1, Pulse(clock), 60)
+
+    check()
+    clock.seconds += 61
+    left = delete(store, [wanted], workers, check)
+
+    assert "the next run looks" in str(left[KEYS[0]])
+    assert set(guarded.stored()) == {KEYS[0]}
+
+
+@on_sqlite
+def test_what_cannot_be_seen_of_a_run_that_died_holds_up_no_other(guarded: Guarded) -> None:
+    guarded.write(capacity={"total_bytes": "4 MiB"}, select={"pattern": "."}, admission={"emergency_reserve": 0})
+    guarded.put("folder/key.apk")
+    for key in KEYS[:3]:
+        guarded.put(key)
+    guarded("init")
+    dead = f"{processes.this_process().rsplit(' ', 2)[0]} 999999 1"
+    with closing(sqlite3.connect(guarded.state)) as connection:
+        sql = "UPDATE objects SET state = 'releasing', copy = key, owner = ? WHERE key = ?"
+        connection.execute(sql, (dead, b"folder/key.apk"))
+        connection.commit()
+    shutil.rmtree(guarded.store / "folder")
+    (guarded.store / "folder").write_bytes(b"in the way")
+
+    swept_again = guarded("sweep", "--need", "3 MiB", "--json")
+
+    assert "Traceback" not in swept_again.stderr
+    assert "cannot be seen" in swept_again.stderr
+    assert swept_again.json["freed_bytes"] == 3 * MIB
+
+
+@on_sqlite
+def test_a_name_like_the_mark_of_an_archive_stops_nothing(guarded: Guarded) -> None:
+    (guarded.store / f"upload{MARK}").mkdir(parents=True)
+    guarded.put(f"an-upload{MARK}", size=5 * MIB)
+    guarded.put(KEYS[0])
+
+    assert guarded("init").exit_code == 0
+    assert guarded("sync").exit_code == 0
+
+
+@on_sqlite
+def test_a_store_that_is_not_mounted_has_released_nothing(guarded: Guarded) -> None:
+    guarded.write(capacity={"total_bytes": "20 MiB"}, sweep={"premigrate": "100%"}, admission={"emergency_reserve": 0})
+    guarded.fill(5, oldest=400, newest=200)
+    guarded("init")
+    guarded("sweep")
+    before = guarded.states()
+    guarded.store.rename(guarded.folder / "unmounted")
+    guarded.store.mkdir()
+
+    refused = guarded("sweep", "--need", "18 MiB", "--premigrated-only")
+
+    assert (refused.exit_code, guarded.states()) == (1, before)
+    assert "is its disk mounted?" in refused.stderr
+
+
+@on_sqlite
+def test_objects_that_cannot_be_freed_here_and_there_stop_no_sweep(guarded: Guarded) -> None:
+    guarded.write(capacity={"total_bytes": "14 MiB"}, admission={"emergency_reserve": 0})
+    keys = guarded.fill(13, oldest=400, newest=200)
+    guarded("init")
+    run = guarded.run()
+    usual = type(run.store).delete_all
+
+    def delete_all(self: Store, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
+        locked = {one.key: NotFreeable("it is locked") for one in batch if one.key in keys[::2]}
+        return locked | dict(usual(self, [one for one in batch if one.key not in locked]))
+
+    replace_methods(run.store, delete_all=delete_all)
+    report = sweep.sweep(
+        run, Need(13 * MIB), premigrated_only=False, start_at_high=False, progress=lambda done, aim: None
+    )
+
+    assert report.freed_bytes == 6 * MIB
+    assert "in a row" not in report.reason

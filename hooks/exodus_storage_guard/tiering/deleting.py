@@ -1,6 +1,6 @@
 """Delete many objects, and see that they are gone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from exodus_common.stopping import go_on
@@ -16,8 +16,12 @@ _LEAST_TIME = timedelta(seconds=1)  # a server tells an object's time by the sec
 _AT_ONCE = 32  # few, since the first was looked at before all others, and is deleted with them
 
 
-def delete(store: Store, wanted: Sequence[StoredObject], workers: Workers) -> Mapping[str, Exception]:
+def delete(
+    store: Store, wanted: Sequence[StoredObject], workers: Workers, check: Callable[[], None]
+) -> Mapping[str, Exception]:
     """Delete exactly these objects, several batches at once; give the key of each that is there yet, and why.
+
+    `check` raises before a batch that is not to be deleted any more.
 
     What others have deleted is gone as well. Raises `StoreFailed` where the store does not say what became of them:
     more is not deleted then, and the next run looks.
@@ -25,6 +29,7 @@ def delete(store: Store, wanted: Sequence[StoredObject], workers: Workers) -> Ma
 
     def delete_batch(batch: Sequence[StoredObject]) -> Mapping[str, Exception]:
         go_on()
+        check()
         return store.delete_all(batch)
 
     left = dict[str, Exception]()
@@ -34,15 +39,17 @@ def delete(store: Store, wanted: Sequence[StoredObject], workers: Workers) -> Ma
     return left
 
 
-def delete_proven(store: Store, proven: Sequence[Entry], workers: Workers) -> Mapping[str, Exception]:
+def delete_proven(
+    store: Store, proven: Sequence[Entry], workers: Workers, check: Callable[[], None]
+) -> Mapping[str, Exception]:
     """Delete exactly what was proven, as `delete` does; what looks otherwise is read again, and its bytes decide.
 
     A link, other rights, or a server that tells times otherwise change how an object looks, and not what it is. What is
     newer than it was is another upload, whatever its bytes.
     """
-    left = dict(delete(store, [entry.stored for entry in proven], workers))
+    left = dict(delete(store, [entry.stored for entry in proven], workers, check))
     touched = [one for one in proven if one.sha256 is not None and isinstance(left.get(one.key), ObjectChanged)]
-    for entry, result in workers.over(lambda one: _delete_as_read(store, one), touched):
+    for entry, result in workers.over(lambda one: _delete_as_read(store, one, check), touched):
         if isinstance(result, Exception):
             left[entry.key] = result
         else:
@@ -50,7 +57,7 @@ def delete_proven(store: Store, proven: Sequence[Entry], workers: Workers) -> Ma
     return left
 
 
-def _delete_as_read(store: Store, entry: Entry) -> bool:
+def _delete_as_read(store: Store, entry: Entry, check: Callable[[], None]) -> bool:
     found = store.stat(entry.key)
     if found is None:
         return False
@@ -58,6 +65,7 @@ def _delete_as_read(store: Store, entry: Entry) -> bool:
     if found.bytes == entry.bytes and not is_newer:
         found, sha256 = digested(lambda: store.open(entry.key))
         if sha256 == entry.sha256:
+            check()
             return store.delete(found)
     raise ObjectChanged(f"{store.name}: {printable(entry.key)} is not the object that was proven")
 

@@ -1,12 +1,13 @@
 """Move objects from the store to the archive: announce, do, look, write down; a batch at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from exodus_common.errors import ExodusError
 from exodus_common.stopping import Stopped
+from exodus_storage_guard.batches import batches
 from exodus_storage_guard.capacity import measurement
-from exodus_storage_guard.errors import NotFreeable
+from exodus_storage_guard.errors import NotFreeable, StoreFailed
 from exodus_storage_guard.model import Entry, Verdict
 from exodus_storage_guard.policy import Action, Step
 from exodus_storage_guard.state.contract import Change
@@ -19,6 +20,8 @@ from exodus_storage_guard.tiering.workers import Pulse
 from exodus_storage_guard.transitions import Event
 
 _MOST_FAILURES_IN_A_ROW = 5
+_DELETED_AT_ONCE = 256
+_A_LOOK_LASTS_SECONDS = 60.0  # less than a run may be silent for before others take over what it claimed
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +83,21 @@ class Mover:
         return proven, [one for entry, error in failed for one in _failed(entry, Action.ARCHIVE, error)]
 
     def _delete(self, entries: Sequence[Entry], action: Action, why: Mapping[str, str]) -> list[Moved]:
+        """Delete so few at once that a look at their copies is young for all of them."""
+        return [one for part in batches(entries, _DELETED_AT_ONCE) for one in self._delete_part(part, action, why)]
+
+    def _delete_part(self, entries: Sequence[Entry], action: Action, why: Mapping[str, str]) -> list[Moved]:
         """Delete exactly what was proven and is seen to be so at this moment; the rest stays."""
-        if not entries or self._stopped:
+        if self._stopped:
             return []
         run, (begun, done, undone) = self.run, _DELETIONS[action is Action.PRUNE]
         claimed = changed(run, (Change(entry, begun, why[entry.key], owner=run.owner) for entry in entries))
         looked = Looked(claimed) if run.archive is None else self._looked_at(claimed)
         before = run.measure()
-        left = delete_proven(run.store, looked.proven, run.workers(self.pulse))
+        left = delete_proven(run.store, looked.proven, run.workers(self.pulse), self._until_it_is_old())
         gone = [entry for entry in looked.proven if entry.key not in left]
         errors = [*looked.errors, *((entry, left[entry.key]) for entry in looked.proven if entry.key in left)]
+        self._count_in_a_row([left.get(entry.key) for entry in looked.proven])
         changed(run, [Change(entry, done, why[entry.key]) for entry in gone])
         changed(run, [self._undeleted(entry, undone, error) for entry, error in errors])
         self._unproven += changed(run, looked.changes)
@@ -101,24 +109,40 @@ class Mover:
         errors += [(one.entry, CopyDiffers(one.reason)) for one in looked.changes]
         return moved + [one for entry, error in errors for one in _failed(entry, action, error)]
 
+    def _until_it_is_old(self) -> Callable[[], None]:
+        """Give what refuses to delete by a look that was long ago: the machine may have slept, or the claim be gone."""
+        clock, looked_at = self.run.clock, self.run.clock.monotonic()
+
+        def check() -> None:
+            if clock.monotonic() - looked_at > _A_LOOK_LASTS_SECONDS:
+                seconds = f"{_A_LOOK_LASTS_SECONDS:g} s"
+                raise StoreFailed(f"its copy was looked at more than {seconds} ago: the next run looks")
+
+        return check
+
     def _looked_at(self, claimed: Sequence[Entry]) -> Looked:
         """Look at the archive; where it cannot be seen, or is not ours any more, nothing is deleted."""
         try:
             archive = self.run.proving_archive
             looked = look(archive, claimed, self.run.workers(self.pulse), self.run.clock.now())
-            self.run.check_places()
+            self.run.workers(self.pulse).watched(self.run.check_places)
         except ExodusError as error:
             self._stopped = str(error)
             return Looked(errors=[(entry, error) for entry in claimed])
         return looked
 
+    def _count_in_a_row(self, results: Sequence[Exception | None]) -> None:
+        """Stop where the store gives up nothing any more."""
+        for error in results:
+            self._failures_in_a_row = self._failures_in_a_row + 1 if isinstance(error, NotFreeable) else 0
+            if self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
+                self._stopped = f"{self._failures_in_a_row} objects in a row are not freeable: {error}"
+                return
+
     def _undeleted(self, entry: Entry, undone: Event, error: Exception) -> Change:
         """Leave what the store does not give up for a day: more of the same kind would free no more."""
         if not isinstance(error, NotFreeable):
             return Change(entry, undone, str(error))
-        self._failures_in_a_row += 1
-        if self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
-            self._stopped = self._stopped or f"{self._failures_in_a_row} objects in a row are not freeable: {error}"
         return Change(entry, undone, str(error), retry_at=self.run.clock.now() + LONGEST_RETRY)
 
 

@@ -58,8 +58,10 @@ class Prover:
     def _seen(self, proofs: Sequence[tuple[Entry, Proof]]) -> list[Change]:
         """Write down how each copy and its manifest look, as long as it is the one that was read back."""
         try:
-            marks = self.copier.archive.look([proof.copy for _, proof in proofs], self.pulse.moved)
-            self.run.see_mark()  # an archive that went away meanwhile has left the bare folder that it was mounted on
+            workers, names = self.run.workers(self.pulse), [proof.copy for _, proof in proofs]
+            marks = workers.watched(lambda: self.copier.archive.look(names, self.pulse.moved))
+            # An archive that went away meanwhile has left the bare folder that it was mounted on.
+            workers.watched(self.run.see_mark)
         except ExodusError as error:
             self.stopped = str(error)
             return [Change(entry, Event.COPY_ABANDONED, str(error)) for entry, _ in proofs]
@@ -87,8 +89,9 @@ class Prover:
 
     def _at_fault(self) -> str:
         try:
-            self.copier.store.stat(_NOBODY)
-            self.copier.archive.try_out()
+            workers = self.run.workers(self.pulse)
+            workers.watched(lambda: self.copier.store.stat(_NOBODY))
+            workers.watched(self.copier.archive.try_out)
         except ExodusError as error:
             self.stopped = self.stopped or str(error)
             return str(error)

@@ -1,11 +1,11 @@
 """The last look before an original is deleted: what is not seen to be as it was proven stays in the store."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from exodus_common.terminal import printable
-from exodus_storage_guard.errors import ObjectMissing
+from exodus_storage_guard.errors import ObjectChanged, ObjectMissing
 from exodus_storage_guard.model import Entry
 from exodus_storage_guard.state.contract import Change
 from exodus_storage_guard.tiering.archive import Archive
@@ -25,15 +25,16 @@ class Looked:
 def look(archive: Archive, claimed: Sequence[Entry], workers: Workers, now: datetime) -> Looked:
     """See of each copy, many at once, that it and its manifest look as they did when they were proven.
 
-    A copy that looks otherwise, or of which nobody wrote down how it looks, is read again: its bytes decide.
+    A copy that looks otherwise, or of which nobody wrote down how it looks, is read again: its bytes decide. Since that
+    takes time, all of them are looked at once more at the end.
     """
     looked, doubtful = Looked(), list[Entry]()
-    marks = archive.look([entry.copy for entry in claimed if entry.copy is not None], workers.pulse.moved)
+    before = _marks(archive, claimed, workers)
     for entry in claimed:
-        mark = marks.get(entry.copy or "")
+        mark = before.get(entry.copy or "")
         if mark is not None and mark == entry.copy_mark:
             looked.proven.append(entry)
-        elif entry.copy in marks:
+        elif entry.copy in before:
             doubtful.append(entry)
         else:
             looked.changes.append(Change(entry, Event.COPY_LOST, f"its copy {_shown(entry)} is not in the archive"))
@@ -44,6 +45,20 @@ def look(archive: Archive, claimed: Sequence[Entry], workers: Workers, now: date
             looked.changes.append(found)
         else:
             looked.proven.append(entry)
+    return _unchanged(looked, before, _marks(archive, looked.proven, workers)) if doubtful else looked
+
+
+def _marks(archive: Archive, entries: Sequence[Entry], workers: Workers) -> Mapping[str, str | None]:
+    """Look by a worker, who is watched: an archive may hang."""
+    names = [entry.copy for entry in entries if entry.copy is not None]
+    return workers.watched(lambda: archive.look(names, workers.pulse.moved))
+
+
+def _unchanged(looked: Looked, before: Mapping[str, str | None], after: Mapping[str, str | None]) -> Looked:
+    """Keep what looks as it did before others were read; what does not is the next run's."""
+    for entry in [one for one in looked.proven if after.get(one.copy or "", "") != before.get(one.copy or "")]:
+        looked.proven.remove(entry)
+        looked.errors.append((entry, ObjectChanged(f"its copy {_shown(entry)} was changed while others were read")))
     return looked
 
 

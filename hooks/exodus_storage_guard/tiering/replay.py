@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Iterator
 
+from exodus_common.errors import ExodusError
+from exodus_common.stopping import Stopped
 from exodus_common.terminal import printable
 from exodus_storage_guard.batches import batches
 from exodus_storage_guard.model import Entry
@@ -23,9 +25,21 @@ def replay(run: Run) -> int:
 def _changes(run: Run) -> Iterator[Change]:
     for entry in run.catalogue.in_state(*REPLAY):
         if entry.owner is None or not run.lives(entry.owner):
-            change = _LOOKS[REPLAY[entry.state]](run, entry)
-            _log.info("%s: %s", printable(entry.key), change.reason)
-            yield change
+            change = _looked(run, entry)
+            if change is not None:
+                _log.info("%s: %s", printable(entry.key), change.reason)
+                yield change
+
+
+def _looked(run: Run, entry: Entry) -> Change | None:
+    """Look what became of one; what cannot be seen now is looked at by the next run, and holds up no other."""
+    try:
+        return _LOOKS[REPLAY[entry.state]](run, entry)
+    except Stopped:
+        raise
+    except ExodusError as error:
+        _log.warning("%s is %s, and what became of it cannot be seen: %s", printable(entry.key), entry.state, error)
+    return None
 
 
 def _copy(run: Run, entry: Entry) -> Change:

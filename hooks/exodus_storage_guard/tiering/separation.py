@@ -4,6 +4,7 @@ import secrets
 from contextlib import suppress
 
 from exodus_common.errors import ExodusError, SettingsInvalid
+from exodus_common.stopping import Stopped
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import KeyRefused
 from exodus_storage_guard.model import Entry
@@ -62,7 +63,9 @@ def refuse_store_in_archive(settings: Settings, store: Store, archive: Archive, 
 def _holds(store: Store, key: str, words: bytes) -> bool:
     try:
         return words in (store.read_small(key) or b"")
-    except KeyRefused:  # a link, which no store follows
+    except Stopped:
+        raise
+    except ExodusError:  # a link, which no store follows; or what cannot be read, and so is nothing that we wrote
         return False
 
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import islice
 
 from exodus_common.stopping import Stopped, go_on, in_order
 from exodus_storage_guard import policy
@@ -26,6 +27,8 @@ from exodus_storage_guard.tiering.workers import Pulse
 _log = logging.getLogger(__name__)
 _BATCH, _BATCH_BYTES = 1_000, 256 * 1024 * 1024
 _UNFINISHED_FOR = timedelta(days=1)
+_SOON_FREED = timedelta(minutes=10)
+_LOOKED_FOR = 5
 
 AHEAD = "copied ahead of need"
 
@@ -81,10 +84,14 @@ def sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high:
 def _sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high: bool, progress: Progress) -> Report:
     mover, flow_total = _mover(run, progress)
     mover.copies_again = not premigrated_only
+    _see_that_store_is_there(run)
     replay(run)
     capacity = run.measure()
     is_pressing = _is_pressing(run, capacity, need)
-    aim = max(0, _aim(run, capacity, need) - _freed_by_others(run) - _on_its_way(run, is_pressing=is_pressing))
+    aim = max(
+        0,
+        _aim(run, capacity, need) - _coming(run, is_pressing=is_pressing),
+    )
     if start_at_high and capacity and capacity.used_bytes <= marks(run.settings, capacity.total_bytes).high_bytes:
         aim = 0
     flow_total.aim = aim
@@ -100,7 +107,7 @@ def _sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high
             moved += done
             go_on()
             # Less where others free as well; never more, for what is freed may not be measured yet.
-            left = _aim(run, run.measure(), need) - _freed_by_others(run) - _on_its_way(run, is_pressing=is_pressing)
+            left = _aim(run, run.measure(), need) - _coming(run, is_pressing=is_pressing)
             chooser.need_bytes = min(chooser.need_bytes, chooser.chosen_bytes + max(0, left))
         _remember_rate(run, moved, run.clock.monotonic() - begin)
         run.measure()
@@ -111,6 +118,16 @@ def _sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high
     except Stopped as stopped:
         return Report(Verdict.CRITICAL, str(stopped), aim, _freed(moved), tuple(moved), chooser.kept)
     return _warned(_report(mover, chooser, moved), believed.warning)
+
+
+def _see_that_store_is_there(run: Run) -> None:
+    """Take a store that has none of the oldest objects for one that is not mounted; raise `StoreFailed` then."""
+    known = list(islice(run.catalogue.candidates(), _LOOKED_FOR))
+    if len(known) == _LOOKED_FOR and not run.store.present([entry.key for entry in known]):
+        raise StoreFailed(
+            f"the store {run.store.name} has none of the {_LOOKED_FOR} oldest objects that are known: is its disk "
+            "mounted? If others deleted them: exodus-storage-guard sync"
+        )
 
 
 @dataclass
@@ -159,10 +176,17 @@ def _aim(run: Run, capacity: Capacity | None, need: Need | None) -> int:
     return reservations.fit_among(control, run.catalogue.reservations(), capacity, limits, need.bytes).missing_bytes
 
 
-def _freed_by_others(run: Run) -> int:
-    """Add up what other runs are about to free at this moment."""
+def _coming(run: Run, *, is_pressing: bool) -> int:
+    """Say how much less is to be freed for what others free, and for what was freed before."""
+    return _freed_by_others(run, is_pressing=is_pressing) + _on_its_way(run, is_pressing=is_pressing)
+
+
+def _freed_by_others(run: Run, *, is_pressing: bool) -> int:
+    """Add up what other runs are about to free; where room is pressing nothing that has taken them for long."""
     at_work = run.catalogue.in_state(ObjectState.COPYING, ObjectState.RELEASING)
-    return sum(entry.bytes for entry in at_work if entry.owner != run.owner and entry.note != AHEAD)
+    others = (entry for entry in at_work if entry.owner != run.owner and entry.note != AHEAD)
+    now = run.clock.now()
+    return sum(entry.bytes for entry in others if not is_pressing or abs(now - entry.since) < _SOON_FREED)
 
 
 def _on_its_way(run: Run, *, is_pressing: bool) -> int:

@@ -18,6 +18,7 @@ from exodus_storage_guard.tiering.run import Run, in_store
 
 _log = logging.getLogger(__name__)
 _UNFINISHED_FOR = timedelta(hours=1)
+_MOST_MARK_BYTES = 4096
 
 
 def sync(run: Run, *, emptied: bool = False) -> SyncResult:
@@ -63,7 +64,7 @@ def _listing(run: Run, *, expected: bool) -> Iterator[StoredObject]:
             )
         return
     for stored in itertools.chain([first], listing):
-        if run.archive is not None and stored.key.endswith(MARK):
+        if run.archive is not None and stored.key.endswith(MARK) and stored.bytes <= _MOST_MARK_BYTES:
             separation.refuse_mark(run.store, run.archive, run.settled(state_identity.ARCHIVE), stored.key)
         yield stored
 

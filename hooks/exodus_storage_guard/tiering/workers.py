@@ -52,6 +52,13 @@ class Workers:
         self.pulse = pulse
         self._parallel, self._most_silent_seconds = parallel, most_silent_seconds
 
+    def watched(self, work: Callable[[], B]) -> B:
+        """Do one thing, and raise `StoreFailed` where nothing moves for too long."""
+        ((_, result),) = self.over(lambda _: work(), [None])
+        if isinstance(result, Exception):
+            raise result
+        return result
+
     def over(self, work: Callable[[A], B], items: Iterable[A]) -> Iterator[tuple[A, B | Exception]]:
         """Give each item with its result; raise `StoreFailed` where nothing moves for too long.
 
