@@ -124,6 +124,9 @@ class Catalogue(Protocol):
     def premigrated(self) -> Iterator[Entry]:
         """Stream what is premigrated, oldest first."""
 
+    def to_be_released(self) -> Iterator[Entry]:
+        """Stream what is premigrated and a run is about to release: it has an owner."""
+
     def in_state(self, *states: ObjectState) -> Iterator[Entry]:
         """Stream the objects in some states, by key."""
 

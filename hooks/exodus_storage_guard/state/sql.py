@@ -218,16 +218,21 @@ class SqlCatalogue:
             last_one = rows.entry(page[-1])
             at, key = instant(last_one.aged_from), rows.key_bytes(last_one.key)
 
+    def to_be_released(self) -> Iterator[Entry]:
+        """Stream what is premigrated and has an owner, by key."""
+        return self._by_key("state = 'premigrated' AND owner IS NOT NULL")
+
     def in_state(self, *states: ObjectState) -> Iterator[Entry]:
         """Stream the objects in some states, by key."""
         for state in states:
-            sql = (
-                f"SELECT {rows.ENTRY} FROM objects WHERE state = '{state.value}' AND key > ? ORDER BY key LIMIT {_PAGE}"
-            )
-            key = b""
-            while page := self._database.read(sql, (key,)):
-                yield from map(rows.entry, page)
-                key = page[-1][0]
+            yield from self._by_key(f"state = '{state.value}'")
+
+    def _by_key(self, where: str) -> Iterator[Entry]:
+        sql = f"SELECT {rows.ENTRY} FROM objects WHERE {where} AND key > ? ORDER BY key LIMIT {_PAGE}"
+        key = b""
+        while page := self._database.read(sql, (key,)):
+            yield from map(rows.entry, page)
+            key = page[-1][0]
 
     def change(self, changes: Iterable[Change], at: datetime) -> list[Entry]:
         """Make transitions, durably, in one transaction; give the new entries of those that were as they were read."""

@@ -74,12 +74,14 @@ class Mover:
         last = {one.key: one for one in moved}
         return sorted(last.values(), key=lambda one: order[one.key])
 
-    def prove(self, entries: Sequence[Entry], why: str = "to be released") -> tuple[list[Entry], list[Moved]]:
+    def prove(
+        self, entries: Sequence[Entry], why: str = "to be released", *, releases: bool = True
+    ) -> tuple[list[Entry], list[Moved]]:
         """Copy objects and prove the copies; give those that are premigrated now, and what became of the others."""
         if not entries:
             return [], []
         assert self.prover is not None, "objects are copied where there is an archive"
-        proven, failed = self.prover.prove(entries, why)
+        proven, failed = self.prover.prove(entries, why, releases=releases)
         return proven, [one for entry, error in failed for one in _failed(entry, Action.ARCHIVE, error)]
 
     def _delete(self, entries: Sequence[Entry], action: Action, why: Mapping[str, str]) -> list[Moved]:

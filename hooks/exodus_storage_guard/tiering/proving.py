@@ -1,7 +1,7 @@
 """Copy a batch of objects into the archive, prove the copies, and write down what became of each."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from exodus_common.errors import ExodusError
@@ -41,8 +41,11 @@ class Prover:
     differing: list[str] = field(default_factory=list)
     _failures_in_a_row: int = 0
 
-    def prove(self, entries: Sequence[Entry], why: str) -> tuple[list[Entry], list[Failed]]:
-        """Copy objects and prove the copies; give those that are premigrated now, and what became of the others."""
+    def prove(self, entries: Sequence[Entry], why: str, *, releases: bool) -> tuple[list[Entry], list[Failed]]:
+        """Copy objects and prove the copies; give those that are premigrated now, and what became of the others.
+
+        What is released next stays claimed, so that no other run frees as much again in its place.
+        """
         claimed = changed(self.run, (Change(entry, Event.COPY_BEGUN, why, owner=self.run.owner) for entry in entries))
         proofs, failed = list[tuple[Entry, Proof]](), list[Failed]()
         for entry, result in self.run.workers(self.pulse).over(self.copier.prove, claimed):
@@ -52,10 +55,10 @@ class Prover:
             else:
                 failed.append((entry, result))
                 self._failures_in_a_row += not isinstance(result, _NOBODYS)
-        changes = [*self._seen(proofs), *self._failures(failed)]
+        changes = [*self._seen(proofs, self.run.owner if releases else None), *self._failures(failed)]
         return [one for one in changed(self.run, changes) if one.state is ObjectState.PREMIGRATED], failed
 
-    def _seen(self, proofs: Sequence[tuple[Entry, Proof]]) -> list[Change]:
+    def _seen(self, proofs: Sequence[tuple[Entry, Proof]], owner: str | None) -> list[Change]:
         """Write down how each copy and its manifest look, as long as it is the one that was read back."""
         try:
             workers, names = self.run.workers(self.pulse), [proof.copy for _, proof in proofs]
@@ -65,7 +68,7 @@ class Prover:
         except ExodusError as error:
             self.stopped = str(error)
             return [Change(entry, Event.COPY_ABANDONED, str(error)) for entry, _ in proofs]
-        return list(self._as_read(proofs, marks))
+        return [replace(one, owner=owner) for one in self._as_read(proofs, marks)]
 
     def _as_read(self, proofs: Sequence[tuple[Entry, Proof]], marks: Mapping[str, str | None]) -> Iterator[Change]:
         for entry, proof in proofs:

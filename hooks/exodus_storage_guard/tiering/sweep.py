@@ -86,12 +86,8 @@ def _sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high
     mover.copies_again = not premigrated_only
     _see_that_store_is_there(run)
     replay(run)
-    capacity = run.measure()
-    is_pressing = _is_pressing(run, capacity, need)
-    aim = max(
-        0,
-        _aim(run, capacity, need) - _coming(run, is_pressing=is_pressing),
-    )
+    is_pressing = _is_pressing(run, run.measure(), need)
+    capacity, aim = _left(run, need, is_pressing=is_pressing)
     if start_at_high and capacity and capacity.used_bytes <= marks(run.settings, capacity.total_bytes).high_bytes:
         aim = 0
     flow_total.aim = aim
@@ -107,8 +103,8 @@ def _sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high
             moved += done
             go_on()
             # Less where others free as well; never more, for what is freed may not be measured yet.
-            left = _aim(run, run.measure(), need) - _coming(run, is_pressing=is_pressing)
-            chooser.need_bytes = min(chooser.need_bytes, chooser.chosen_bytes + max(0, left))
+            _, left = _left(run, need, is_pressing=is_pressing)
+            chooser.need_bytes = min(chooser.need_bytes, chooser.chosen_bytes + left)
         _remember_rate(run, moved, run.clock.monotonic() - begin)
         run.measure()
         if _freed(moved) < chooser.need_bytes:
@@ -176,17 +172,33 @@ def _aim(run: Run, capacity: Capacity | None, need: Need | None) -> int:
     return reservations.fit_among(control, run.catalogue.reservations(), capacity, limits, need.bytes).missing_bytes
 
 
-def _coming(run: Run, *, is_pressing: bool) -> int:
-    """Say how much less is to be freed for what others free, and for what was freed before."""
-    return _freed_by_others(run, is_pressing=is_pressing) + _on_its_way(run, is_pressing=is_pressing)
+def _left(run: Run, need: Need | None, *, is_pressing: bool) -> tuple[Capacity | None, int]:
+    """Measure, and say how much is still to be freed besides what others free and what was freed before.
+
+    What others free is read first: what they finish before the measure is then counted twice, and never not at all.
+    """
+    by_others = _freed_by_others(run, is_pressing=is_pressing)
+    capacity = run.measure()
+    aim = _aim(run, capacity, need)
+    return capacity, max(0, aim - by_others - _on_its_way(run, is_pressing=is_pressing))
 
 
 def _freed_by_others(run: Run, *, is_pressing: bool) -> int:
     """Add up what other runs are about to free; where room is pressing nothing that has taken them for long."""
     at_work = run.catalogue.in_state(ObjectState.COPYING, ObjectState.RELEASING)
-    others = (entry for entry in at_work if entry.owner != run.owner and entry.note != AHEAD)
+    others = [entry for entry in at_work if entry.owner != run.owner and entry.note != AHEAD]
+    # Between the two states it is premigrated for a moment; a run that ended there owns it for no longer.
+    proven = [entry for entry in run.catalogue.to_be_released() if entry.owner != run.owner]
     now = run.clock.now()
-    return sum(entry.bytes for entry in others if not is_pressing or abs(now - entry.since) < _SOON_FREED)
+    counted = [
+        *(one for one in others if not is_pressing or _is_young(one, now)),
+        *(one for one in proven if _is_young(one, now)),
+    ]
+    return sum(entry.bytes for entry in counted)
+
+
+def _is_young(entry: Entry, now: datetime) -> bool:
+    return abs(now - entry.since) < _SOON_FREED
 
 
 def _on_its_way(run: Run, *, is_pressing: bool) -> int:
@@ -221,7 +233,7 @@ def _premigrate(run: Run, mover: Mover, entries: Iterator[Entry], now: datetime)
     not_yet = (entry for entry in entries if entry.state is not ObjectState.PREMIGRATED)
     chooser = Chooser(not_yet, run.selection(), now, missing)
     while not mover.stopped and (steps := chooser.take(_BATCH, _BATCH_BYTES)):
-        proven, _ = mover.prove([step.entry for step in steps], AHEAD)
+        proven, _ = mover.prove([step.entry for step in steps], AHEAD, releases=False)
         chooser.give_back(sum(step.entry.bytes for step in steps) - sum(entry.bytes for entry in proven))
         go_on()
 
