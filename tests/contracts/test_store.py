@@ -14,7 +14,14 @@ from typing import Any
 
 import pytest
 
-from exodus_storage_guard.errors import KeyRefused, ListingIncomplete, ObjectChanged, ObjectMissing, StoreFailed
+from exodus_storage_guard.errors import (
+    KeyRefused,
+    ListingIncomplete,
+    ObjectChanged,
+    ObjectMissing,
+    StoreFailed,
+    StoreFull,
+)
 from exodus_storage_guard.model import StoredObject
 from exodus_storage_guard.stores import names
 from exodus_storage_guard.stores.contract import Looks, Store
@@ -27,6 +34,7 @@ from exodus_storage_guard.stores.s3.store import S3Store
 from exodus_storage_guard.stores.ssh import scripts
 from exodus_storage_guard.stores.ssh import store as remote_store
 from exodus_storage_guard.tiering.archive import looks_of
+from tests.parts.mounts import mounted
 from tests.parts.s3 import S3Server
 from tests.parts.sshd import Sshd
 
@@ -417,6 +425,23 @@ def test_a_folder_without_room_for_a_file_tells_the_time_all_the_same(
 
     assert found is not None
     assert abs(found - before) < timedelta(seconds=30)
+
+
+@pytest.mark.parametrize(("options", "is_told"), [("nr_inodes=1", True), ("ro", False)], ids=["full", "read-only"])
+def test_a_filesystem_tells_the_time_when_it_is_full_and_not_when_it_is_read_only(
+    options: str, is_told: bool, folder: Path
+) -> None:
+    with mounted(f"mount -t tmpfs -o {options} tmpfs {folder}") as namespace:
+        place = namespace.path(folder)
+        store = DirectoryStore(place)
+        if is_told:
+            with pytest.raises(StoreFull):
+                put(store, "key")
+            waited_for_a_tick(place)
+            assert abs((store.now() or AT) - datetime.now(UTC)) < timedelta(seconds=30)
+        else:
+            with pytest.raises(StoreFailed, match="Read-only"):
+                store.now()
 
 
 def test_a_folder_that_is_not_there_may_be_a_disk_that_is_not_mounted(tmp_path: Path) -> None:
