@@ -14,10 +14,17 @@ from typing import Any
 
 import pytest
 
-from exodus_storage_guard.errors import KeyRefused, ListingIncomplete, ObjectChanged, ObjectMissing, StoreFailed
+from exodus_storage_guard.errors import (
+    KeyRefused,
+    ListingIncomplete,
+    ObjectChanged,
+    ObjectMissing,
+    StoreFailed,
+    StoreFull,
+)
 from exodus_storage_guard.model import StoredObject
 from exodus_storage_guard.stores import names
-from exodus_storage_guard.stores.contract import Store
+from exodus_storage_guard.stores.contract import Looks, Store
 from exodus_storage_guard.stores.directory import files
 from exodus_storage_guard.stores.directory import store as directory
 from exodus_storage_guard.stores.directory.store import DirectoryStore
@@ -25,7 +32,9 @@ from exodus_storage_guard.stores.opening import opened
 from exodus_storage_guard.stores.s3.bucket import BucketDoor
 from exodus_storage_guard.stores.s3.store import S3Store
 from exodus_storage_guard.stores.ssh import scripts
+from exodus_storage_guard.stores.ssh import store as remote_store
 from exodus_storage_guard.tiering.archive import looks_of
+from tests.parts.mounts import mounted
 from tests.parts.s3 import S3Server
 from tests.parts.sshd import Sshd
 
@@ -218,15 +227,30 @@ def test_many_are_described_as_each_is_alone(store: Store) -> None:
     for key in keys:
         put(store, key, key.encode())
 
-    found = store.stat_all([*keys, "never-there", "a/never-there"])
+    looks = store.stat_all([*keys, "never-there", "a/never-there"])
 
+    found = looks.found
     assert set(found) == {*keys}
+    assert looks.failed == {}
     for key in keys[::23]:
         alone = store.stat(key)
         assert alone is not None
         assert looks_of(found[key]) == looks_of(alone)
     assert looks_of(found[keys[0]]) != looks_of(found[keys[1]])
-    assert store.stat_all([]) == {}
+    assert store.stat_all([]) == Looks({}, {})
+
+
+def test_what_cannot_be_looked_at_among_many_is_told_and_the_others_are_described(store: Store) -> None:
+    first, last = put(store, "first"), put(store, "last")
+
+    looks = store.stat_all(["first", "a//b", "never-there", "last"])
+
+    assert {key: looks_of(stored) for key, stored in looks.found.items()} == {
+        "first": looks_of(store.stat("first") or first),
+        "last": looks_of(store.stat("last") or last),
+    }
+    assert list(looks.failed) == ["a//b"]
+    assert isinstance(looks.failed["a//b"], KeyRefused)
 
 
 def test_an_object_is_not_moved_over_another(store: Store) -> None:
@@ -369,9 +393,55 @@ def test_a_file_that_is_written_while_it_is_read_is_no_object_that_was_read(fold
     assert content_of(store, "key") == change
 
 
-def test_a_folder_that_nobody_may_write_to_does_not_tell_the_time(tmp_path: Path) -> None:
-    assert DirectoryStore(tmp_path / "nowhere").now() is None
-    assert DirectoryStore(Path("/proc/self")).now() is None
+@pytest.mark.parametrize("place", ["/proc/self", "/nowhere"])
+def test_where_nothing_can_be_written_what_time_it_is_is_not_known(place: str) -> None:
+    with pytest.raises(StoreFailed):
+        DirectoryStore(Path(place)).now()
+
+
+def waited_for_a_tick(folder: Path) -> None:
+    """See the filesystem's clock go on: a time that has not changed tells nothing."""
+    first = folder.stat().st_ctime_ns
+    while folder.stat().st_ctime_ns == first:
+        os.chown(folder, -1, -1)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_folder_without_room_for_a_file_tells_the_time_all_the_same(
+    number: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = os.open
+
+    def full(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(number, os.strerror(number))
+        return usual(path, flags, *arguments, **options)
+
+    before = datetime.now(UTC)
+    monkeypatch.setattr(os, "open", full)
+    waited_for_a_tick(folder)
+
+    found = DirectoryStore(folder).now()
+
+    assert found is not None
+    assert abs(found - before) < timedelta(seconds=30)
+
+
+@pytest.mark.parametrize(("options", "is_told"), [("nr_inodes=1", True), ("ro", False)], ids=["full", "read-only"])
+def test_a_filesystem_tells_the_time_when_it_is_full_and_not_when_it_is_read_only(
+    options: str, is_told: bool, folder: Path
+) -> None:
+    with mounted(f"mount -t tmpfs -o {options} tmpfs {folder}") as namespace:
+        place = namespace.path(folder)
+        store = DirectoryStore(place)
+        if is_told:
+            with pytest.raises(StoreFull):
+                put(store, "key")
+            waited_for_a_tick(place)
+            assert abs((store.now() or AT) - datetime.now(UTC)) < timedelta(seconds=30)
+        else:
+            with pytest.raises(StoreFailed, match="Read-only"):
+                store.now()
 
 
 def test_a_folder_that_is_not_there_may_be_a_disk_that_is_not_mounted(tmp_path: Path) -> None:
@@ -387,7 +457,7 @@ def test_a_folder_that_is_not_there_may_be_a_disk_that_is_not_mounted(tmp_path: 
 def test_leftovers_of_a_writer_that_was_killed_are_cleared_away_once_nobody_touches_them(
     kind: str, folder: Path, sshd: Sshd
 ) -> None:
-    left = folder / ".exodus-part-0123"
+    left = folder / ".exodus-part-0123456789abcdef"
     left.write_text("half")
     os.utime(left, (0, 0))  # as one whose copy is just being given its name
     store = DirectoryStore(folder) if kind == "directory" else behind_ssh(sshd, folder)
@@ -499,48 +569,145 @@ def test_beside_one_who_replaces_objects_none_is_deleted_but_what_was_looked_at(
     assert [path.name for path in folder.iterdir()] in ([], ["key"])
 
 
+# --- what a killed deletion had set aside is put back by whoever comes later ---
+
+
+def put_back(store: Store, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if by == "discard_unfinished":
+        store.discard_unfinished(LATER)
+        return
+    for module in (directory, remote_store):
+        monkeypatch.setattr(module, "_AT_WORK", timedelta(days=-1))
+    list(store.listing())
+
+
+BY = pytest.mark.parametrize("by", ["listing", "discard_unfinished"])
+
+
+@BY
 @pytest.mark.parametrize("key", ["key", LONG])
-def test_what_a_killed_deletion_had_set_aside_is_deleted_by_whoever_comes_later(key: str, folder: Path) -> None:
+@pytest.mark.parametrize("content", [b"content", b"another"])
+def test_what_a_killed_deletion_had_set_aside_gets_its_name_back(
+    key: str, content: bytes, by: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(DirectoryStore(folder), key)
-    set_aside(folder, key)
+    left = set_aside(folder, key)
+    if content != b"content":
+        (left / key if left.is_dir() else left).write_bytes(content)
     store = DirectoryStore(folder)
 
     assert list(store.listing()) == []
     assert len(list(folder.iterdir())) == 1, "whoever set it aside may be at work"
     assert store.unfinished(LATER).count == 1
-    assert store.discard_unfinished(LATER) == 1
-    assert list(folder.iterdir()) == []
+    put_back(store, by, monkeypatch)
+
+    assert content_of(store, key) == content
+    assert [path.name for path in folder.iterdir()] == [key]
+    assert store.unfinished(LATER).count == 0
+    assert store.discard_unfinished(LATER) == 0
 
 
+@BY
 @pytest.mark.parametrize("key", ["key", LONG])
-@pytest.mark.parametrize("ended_by", ["listing", "discard_unfinished"])
-def test_what_a_killed_deletion_had_set_aside_and_is_another_gets_its_name_back(
-    key: str, ended_by: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_cannot_be_put_back_since_another_has_its_name_stays_and_is_told_once(
+    key: str, by: str, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     put(DirectoryStore(folder), key)
     left = set_aside(folder, key)
-    (left / key if left.is_dir() else left).write_bytes(b"another")
+    (folder / key).write_bytes(b"newer")
     store = DirectoryStore(folder)
 
-    if ended_by == "listing":
-        monkeypatch.setattr(directory, "_AT_WORK", timedelta(days=-1))
-        assert [stored.bytes for stored in store.listing()] == [7]
-    else:
-        store.discard_unfinished(LATER)
+    put_back(store, by, monkeypatch)
+    put_back(store, by, monkeypatch)
+    assert store.discard_unfinished(LATER) == 0
 
-    assert content_of(store, key) == b"another"
+    assert (folder / key).read_bytes() == b"newer"
+    assert (left / key if left.is_dir() else left).read_bytes() == b"content"
+    (told,) = caplog.messages
+    assert left.name in told
+    assert "compare the two" in told
+
+
+@pytest.mark.parametrize("key", ["key", LONG])
+def test_what_was_put_back_by_one_who_was_killed_before_he_was_done_is_there_once(key: str, folder: Path) -> None:
+    put(DirectoryStore(folder), key)
+    left = set_aside(folder, key)
+    with pytest.MonkeyPatch.context() as dying:
+        dying.setattr(os, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            DirectoryStore(folder).discard_unfinished(LATER)
+    assert left.exists()
+    assert (folder / key).exists()
+
+    assert DirectoryStore(folder).discard_unfinished(LATER) == 1
+
     assert [path.name for path in folder.iterdir()] == [key]
+    assert (folder / key).read_bytes() == b"content"
 
 
-def test_what_is_put_back_never_replaces_a_newer_one(folder: Path) -> None:
-    put(DirectoryStore(folder), "key")
-    set_aside(folder, "key").write_bytes(b"another")
-    (folder / "key").write_bytes(b"newer yet")
+def test_what_was_set_aside_in_a_folder_below_is_told_with_its_path(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(DirectoryStore(folder), "a/b/key")
+    aside = folder / "a/b" / names.aside_name("key", "0" * 16)
+    (folder / "a/b/key").rename(aside)
+    put(DirectoryStore(folder), "a/b/key")
 
     DirectoryStore(folder).discard_unfinished(LATER)
 
-    assert (folder / "key").read_bytes() == b"newer yet"
-    assert len(list(folder.iterdir())) == 1
+    assert f"a/b/{aside.name} was set aside" in caplog.text
+
+
+# --- names of ours, and those that look nearly so ---
+
+NEARLY_OURS = [
+    ".exodus-part-my.apk",
+    ".exodus-part-0123456789abcde",
+    ".exodus-part-0123456789abcdef0",
+    ".exodus-part-0123456789ABCDEF",
+    ".exodus-aside-1-2-foo.apk",
+    ".exodus-aside-1-2-/foo.apk",
+    ".exodus-aside-0123456789abcdef-0123456-foo.apk",
+    ".exodus-aside-0123456789abcdef-01234567-foo/foo.apk",
+    ".exodus-aside-/foo.apk",
+    ".exodus-part-0123456789abcdef/foo.apk",
+]
+OURS = [
+    ".exodus-part-0123456789abcdef",
+    "a/.exodus-part-0123456789abcdef",
+    ".exodus-aside-0123456789abcdef-01234567-foo.apk",
+    ".exodus-aside-0123456789abcdef-01234567-line\nfeed",
+    ".exodus-aside-0123456789abcdef-01234567-",
+    ".exodus-aside-0123456789abcdef-01234567-/foo.apk",
+]
+IN_FOLDERS = pytest.mark.parametrize("store", ["directory", "ssh"], indirect=True)
+
+
+@IN_FOLDERS
+@pytest.mark.parametrize("key", NEARLY_OURS)
+def test_a_key_that_is_nearly_a_name_of_ours_is_an_object_like_others(store: Store, key: str) -> None:
+    put(store, key)
+
+    assert store.discard_unfinished(LATER) == 0
+
+    assert [one.key for one in store.listing()] == [key]
+    assert content_of(store, key) == b"content"
+    assert store.unfinished(LATER).count == 0
+    store.move(key, "moved")
+    store.move("moved", key)
+    assert store.delete(store.stat(key) or pytest.fail("it is there"))
+
+
+@IN_FOLDERS
+@pytest.mark.parametrize("key", OURS)
+def test_a_key_that_is_exactly_a_name_of_ours_is_refused(store: Store, key: str) -> None:
+    with pytest.raises(KeyRefused):
+        put(store, key)
+    with pytest.raises(KeyRefused):
+        store.stat(key)
+    with pytest.raises(KeyRefused):
+        store.write_small(key, b"")
+    assert list(store.listing()) == []
 
 
 def test_a_file_that_cannot_be_deleted_keeps_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -670,17 +837,23 @@ def test_over_there_a_file_that_was_replaced_after_the_look_stays(
     assert [path for path in folder.rglob("*") if path.is_file()] == [folder / key]
 
 
-@pytest.mark.parametrize("key", ["key", "below/key", LONG])
-@pytest.mark.parametrize("content", [b"content", b"another"])
-def test_over_there_what_a_killed_deletion_had_set_aside_is_ended(
-    key: str, content: bytes, folder: Path, remote: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def set_aside_over_there(folder: Path, remote: Store, key: str) -> Path:
+    """Leave a file as a script does that is killed before it deletes what it has set aside; give its path."""
     stored = put(remote, key)
-    with monkeypatch.context() as dying:
+    with pytest.MonkeyPatch.context() as dying:
         dying.setattr(scripts, "DELETE", scripts.DELETE.replace('if [ "$(printf', 'kill -9 $$; if [ "$(printf'))
         with pytest.raises(StoreFailed):
             remote.delete(stored)
     (left,) = (path for path in folder.rglob("*") if path.is_file())
+    return left
+
+
+@pytest.mark.parametrize("key", ["key", "below/key", LONG])
+@pytest.mark.parametrize("content", [b"content", b"another"])
+def test_over_there_what_a_killed_deletion_had_set_aside_gets_its_name_back(
+    key: str, content: bytes, folder: Path, remote: Store
+) -> None:
+    left = set_aside_over_there(folder, remote, key)
     if content != b"content":
         left.write_bytes(content)
 
@@ -688,10 +861,64 @@ def test_over_there_what_a_killed_deletion_had_set_aside_is_ended(
     assert left.exists(), "whoever set it aside may be at work"
     assert remote.discard_unfinished(LATER) == 1
 
-    present = [one.key for one in remote.listing()]
-    assert present == ([] if content == b"content" else [key])
-    assert present == [] or content_of(remote, key) == content
+    assert [one.key for one in remote.listing()] == [key]
+    assert content_of(remote, key) == content
     assert not list(folder.rglob(f"{names.ASIDE}*"))
+
+
+@BY
+@pytest.mark.parametrize("key", ["key", LONG])
+def test_over_there_what_cannot_be_put_back_since_another_has_its_name_stays_and_is_told_once(
+    key: str, by: str, folder: Path, remote: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    left = set_aside_over_there(folder, remote, key)
+    (folder / key).write_bytes(b"newer")
+
+    put_back(remote, by, monkeypatch)
+    put_back(remote, by, monkeypatch)
+
+    assert (folder / key).read_bytes() == b"newer"
+    assert left.read_bytes() == b"content"
+    (told,) = caplog.messages
+    assert str(left.relative_to(folder)) in told
+    assert "compare the two" in told
+
+
+def test_over_there_what_was_put_back_by_one_who_was_killed_before_he_was_done_is_there_once(
+    folder: Path, remote: Store
+) -> None:
+    left = set_aside_over_there(folder, remote, "key")
+    os.link(left, folder / "key")
+
+    assert remote.discard_unfinished(LATER) == 1
+
+    assert [path.name for path in folder.iterdir()] == ["key"]
+    assert (folder / "key").read_bytes() == b"content"
+
+
+@pytest.mark.parametrize("kind", ["directory", "ssh"])
+def test_a_folder_that_became_a_file_is_told_for_the_keys_below_it_alone(kind: str, folder: Path, sshd: Sshd) -> None:
+    store = DirectoryStore(folder) if kind == "directory" else behind_ssh(sshd, folder)
+    put(store, "first")
+    put(store, "last")
+    (folder / "was a folder").write_bytes(b"now a file")
+    below = "was a folder/key"
+
+    looks = store.stat_all(["first", below, "never-there", "x" * 300, "last"])
+
+    assert set(looks.found) == {"first", "last"}
+    assert set(looks.failed) == {below, "x" * 300}
+    assert "a link or a file is in the way" in str(looks.failed[below])
+    assert "too long" in str(looks.failed["x" * 300])
+
+
+@pytest.mark.parametrize("kind", ["directory", "ssh"])
+def test_a_store_that_is_not_there_fails_as_a_whole(kind: str, folder: Path, sshd: Sshd) -> None:
+    store = DirectoryStore(folder) if kind == "directory" else behind_ssh(sshd, folder)
+    folder.rmdir()
+
+    with pytest.raises(StoreFailed):
+        store.stat_all(["first"])
 
 
 def test_over_there_a_link_to_a_folder_is_not_entered(folder: Path, remote: Store, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 from exodus_common.errors import ExodusError
 from exodus_storage_guard.errors import ObjectChanged, ObjectMissing, StoreFailed, StoreFull
 from exodus_storage_guard.model import Capacity, StoredObject, Total
-from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
+from exodus_storage_guard.stores.contract import Chunks, Looks, Moved, Store, nobody
 from exodus_storage_guard.stores.one_by_one import delete_one_by_one, present_one_by_one, stat_one_by_one
 from tests.simulation.machine import Process
 from tests.simulation.world import Thing, World, WorldWrong
@@ -68,7 +68,7 @@ class Place(Store):
         self._look(key)
         return described(key, self.things[key]) if key in self.things else None
 
-    def stat_all(self, keys: Sequence[str], moved: Moved = nobody) -> Mapping[str, StoredObject]:
+    def stat_all(self, keys: Sequence[str], moved: Moved = nobody) -> Looks:
         return stat_one_by_one(self, keys, moved)
 
     @contextmanager

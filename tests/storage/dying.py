@@ -17,12 +17,14 @@ from exodus_storage_guard.admission.reservations import AdmissionControl
 from exodus_storage_guard.model import Entry
 from exodus_storage_guard.state.contract import Catalogue, Change
 from exodus_storage_guard.stores.contract import Store
+from exodus_storage_guard.stores.ssh import scripts
 from exodus_storage_guard.tiering import recall, sweep
 from exodus_storage_guard.tiering.run import Run
 from exodus_storage_guard.tiering.sync import sync
 from tests.parts.doors import replace_methods
 
 STORY, POINT, WHEN = sys.argv[1:4]
+SET_ASIDE = "set-aside"
 EFFECTS = ("put", "take", "delete", "delete_all", "present", "write_small", "move", "sha256")
 
 
@@ -32,6 +34,9 @@ def die_if(when: str, *, hit: bool) -> None:
 
 
 def make_store_deadly(store: Store, role: str) -> None:
+    if f"{role}.{SET_ASIDE}" == POINT:
+        replace_methods(store, delete=dying_between(type(store).delete))
+        return
     replace_methods(store, **{name: dying(getattr(type(store), name), f"{role}.{name}") for name in EFFECTS})
 
 
@@ -43,6 +48,27 @@ def dying(usual: Callable[..., object], point: str) -> Callable[..., object]:
         return result
 
     return method
+
+
+def dying_between(usual: Callable[..., object]) -> Callable[..., object]:
+    """Die before or after what was set aside is removed, here and over there."""
+    killing = ('if [ "$(printf', 'kill -9 $$; if [ "$(printf') if WHEN == "before" else ("O=gone", "kill -9 $$")
+    unlink = os.unlink
+
+    def dying_unlink(path: str, **options: int) -> None:
+        die_if("before", hit=True)
+        unlink(path, **options)
+        die_if("after", hit=True)
+
+    def delete(self: Store, *arguments: object) -> object:
+        os.unlink = dying_unlink  # type: ignore[assignment] # it is only called so
+        scripts.DELETE = scripts.DELETE.replace(*killing)
+        try:
+            return usual(self, *arguments)
+        finally:
+            os.kill(os.getpid(), signal.SIGKILL)  # as what ran over there was
+
+    return delete
 
 
 def make_catalogue_deadly(catalogue: Catalogue) -> None:

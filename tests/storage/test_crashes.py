@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from exodus_storage_guard.stores.directory import store as directory
+from exodus_storage_guard.stores.names import is_part, read_aside
 from exodus_storage_guard.tiering.archive import Archive
 from exodus_storage_guard.tiering.copy_names import OURS, manifest_name
+from exodus_storage_guard.tiering.sync import sync
 from exodus_storage_guard.transitions import TRANSITIONS, Event
 from tests.parts.bucketed import IN_FOLDERS, KINDS, Kind, platform_of
 from tests.parts.clocks import Jumped
@@ -57,7 +60,7 @@ def killed(guarded: Guarded, story: str, point: str, when: str, **environment: s
 
 def assert_nothing_is_lost(guarded: Guarded, before: dict[str, str]) -> None:
     """See that every object is in the store, whole, or proven in the archive, with its manifest."""
-    stored = {key: sha256 for key, sha256 in guarded.contents().items() if not key.startswith(".exodus-part-")}
+    stored = {read_aside(key) or key: sha256 for key, sha256 in guarded.contents().items() if not is_part(key)}
     everywhere = guarded.archived() | stored
     assert everywhere == before
 
@@ -80,6 +83,11 @@ def deletion(kind: Kind) -> list[str]:
     return ["store.delete" if kind.store == "directory" else "store.delete_all", "store.present"]
 
 
+def between(kind: Kind) -> list[str]:
+    """Name the moment at which an original has no name but one of ours."""
+    return ["store.set-aside"] if kind.store == "directory" else []
+
+
 def sweep_points(kind: Kind) -> list[str]:
     copy = "archive.take" if kind.archive == "same-server" else "archive.put"
     return [*SWEEP_EVENTS, copy, "archive.sha256", "archive.write_small", *deletion(kind)]
@@ -90,7 +98,8 @@ def restore_points(kind: Kind) -> list[str]:
 
 
 def forget_points(kind: Kind) -> list[str]:
-    return [*FORGET_EVENTS, "archive.delete"]
+    set_aside = ["archive.set-aside"] if kind.archive in ("directory", "ssh") else []
+    return [*FORGET_EVENTS, "archive.delete", *set_aside]
 
 
 def prune_points(kind: Kind) -> list[str]:
@@ -140,7 +149,9 @@ def full(platform: Guarded) -> tuple[Guarded, dict[str, str]]:
 # --- the stories ---
 
 
-@pytest.mark.parametrize(DEATH, deaths(sweep_points, EVERYWHERE, SHORT_SWEEPS), indirect=["platform"])
+@pytest.mark.parametrize(
+    DEATH, deaths(lambda kind: [*sweep_points(kind), *between(kind)], EVERYWHERE, SHORT_SWEEPS), indirect=["platform"]
+)
 def test_a_sweep_that_is_killed_and_run_again_ends_the_same(
     point: str, when: str, full: tuple[Guarded, dict[str, str]]
 ) -> None:
@@ -176,6 +187,24 @@ def test_a_sweep_that_is_killed_and_whose_copies_others_spoil_loses_nothing(
     guarded("sweep")
 
     assert described_copies(archive) | guarded.contents().items() >= before.items()
+
+
+@pytest.mark.parametrize(DEATH, deaths(between, IN_FOLDERS), indirect=["platform"])
+def test_an_original_that_was_set_aside_is_an_object_again_whatever_has_become_of_its_copy(
+    point: str, when: str, full: tuple[Guarded, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guarded, before = full
+    assert killed(guarded, "sweep", point, when)
+    for key in guarded.archived():
+        (guarded.archive / key).write_bytes(b"rotten")
+    monkeypatch.setattr(directory, "_AT_WORK", timedelta(days=-1))  # he who was killed is gone for a while
+
+    sync(guarded.run())
+
+    gone = 1 if when == "after" else 0
+    found = guarded.contents()
+    assert len(found) == len(before) - gone
+    assert found.items() <= before.items()
 
 
 @pytest.mark.parametrize(DEATH, deaths(restore_points, EVERYWHERE), indirect=["platform"])
@@ -244,7 +273,7 @@ def test_a_prune_that_is_killed_and_run_again_ends_the_same(point: str, when: st
 )
 def test_leftovers_of_a_killed_copy_do_not_look_like_copies(full: tuple[Guarded, dict[str, str]]) -> None:
     guarded, before = full
-    part = guarded.archive / ".exodus-part-00"
+    part = guarded.archive / ".exodus-part-0123456789abcdef"
     part.write_bytes(b"half")
 
     guarded("sweep")

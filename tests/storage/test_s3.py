@@ -153,6 +153,47 @@ def test_what_is_too_large_for_a_server_to_copy_goes_through_us(
         assert (found.content_type, found.metadata["handle"]) == ("text/plain", "org.example")
 
 
+def test_what_cannot_be_deleted_is_not_copied_either_when_it_is_moved(minio: S3Server) -> None:
+    bucket = minio.bucket()
+    minio.client.set_bucket_versioning(bucket, VersioningConfig(ENABLED))
+    store = S3Store(BucketDoor(minio.access(), bucket), "")
+    wanted = StoredObject("key", 7, "", datetime.now(UTC))
+    store.put(wanted, [b"content"])
+    store.move("key", "moved")
+    assert [one.key for one in store.listing()] == ["moved"]
+    store.write_small("moved", b"another")
+
+    with pytest.raises(NotFreeable, match="2 versions"):
+        store.move("moved", "elsewhere")
+
+    assert [one.key for one in store.listing()] == ["moved"]
+
+
+def test_one_object_that_nobody_answers_for_is_told_and_a_dead_server_fails_as_a_whole(
+    minio: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = BucketDoor(minio.access(), minio.bucket())
+    store = S3Store(door, "")
+    for key in ("first", "broken"):
+        store.put(StoredObject(key, 7, "", datetime.now(UTC)), [b"content"])
+    usual = door.head
+
+    def head(name: str) -> Found | None:
+        if name == "broken":
+            raise StoreFailed("InternalError")
+        return usual(name)
+
+    monkeypatch.setattr(door, "head", head)
+
+    looks = store.stat_all(["first", "broken", "never-there"])
+    assert set(looks.found) == {"first"}
+    assert {key: str(error) for key, error in looks.failed.items()} == {"broken": "InternalError"}
+
+    dead = BucketDoor(minio.access(endpoint="http://127.0.0.1:1"), "bucket")
+    with pytest.raises(StoreFailed):
+        S3Store(dead, "").stat_all(["first"])
+
+
 class Questioned(BucketDoor):
     """A door that counts what is asked: pages, and single objects."""
 

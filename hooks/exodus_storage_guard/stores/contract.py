@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -15,6 +16,17 @@ Moved = Callable[[int], None]
 
 def nobody(size_bytes: int) -> None:
     """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """Say how those of many keys look under which there is an object, and which could not be looked at, and why.
+
+    Under a key that is in neither there is nothing.
+    """
+
+    found: Mapping[str, StoredObject]
+    failed: Mapping[str, ExodusError]
 
 
 class Store(Protocol):
@@ -33,8 +45,11 @@ class Store(Protocol):
     def stat(self, key: str) -> StoredObject | None:
         """Describe an object; None where there is none."""
 
-    def stat_all(self, keys: Sequence[str], moved: Moved = nobody) -> Mapping[str, StoredObject]:
-        """Describe those of the keys under which there is an object; `moved` is told after each answer."""
+    def stat_all(self, keys: Sequence[str], moved: Moved = nobody) -> Looks:
+        """Describe those of the keys under which there is an object; `moved` is told after each answer.
+
+        A key that cannot be looked at is told with its reason. Raises `StoreFailed` where the store does not answer.
+        """
 
     def open(self, key: str) -> AbstractContextManager[tuple[StoredObject, Chunks]]:
         """Describe an object and stream its bytes, all of them of what is described.
@@ -89,7 +104,8 @@ class Store(Protocol):
     def discard_unfinished(self, before: datetime) -> int:
         """End what was being written or deleted, by somebody who is gone, and not touched since; give how many.
 
-        What was being written is removed; what was being deleted is, too, unless it is another than was to go.
+        What was being written is removed. What was being deleted is an object again: only who looked at it and at its
+        copy may delete it. Where another has its key by now, both stay, and an operator is told.
         """
 
     def abandon(self, key: str) -> None:
@@ -102,4 +118,8 @@ class Store(Protocol):
         """Measure the space there is; None where the store cannot tell."""
 
     def now(self) -> datetime | None:
-        """Say what time it is there, by the clock that gives objects their times; None where that is not told."""
+        """Say what time it is there, by the clock that gives objects their times; None where the store has no clock.
+
+        Nor has one that is full and cannot be asked without a write: it has to be swept all the same. Raises
+        `StoreFailed` where the time is not known.
+        """

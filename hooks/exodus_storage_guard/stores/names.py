@@ -1,8 +1,14 @@
-"""Names that are no object's in a folder: of what is being written, and of what is about to be deleted."""
+"""Names that are no object's in a folder: of what is being written, and of what is about to be deleted.
+
+Only what has exactly the shape of a name that we make is ours: what an uploader calls nearly so is an object.
+"""
 
 import hashlib
 import os
+import re
 import secrets
+
+from exodus_common.terminal import printable
 
 PART = ".exodus-part-"
 """Begins the name of what is being written."""
@@ -10,12 +16,20 @@ ASIDE = ".exodus-aside-"
 """Begins the name of what is set aside to be deleted: it says which object was to go, and what its name was."""
 USUAL_NAME_BYTES = 255
 """How long a name may be on nearly every filesystem."""
+TAKEN = "another file has its name by now; compare the two, then remove this one or give it a name of its own"
+"""Says why what was set aside is not put back, and what to do."""
 DIGITS, TOKEN_DIGITS = 16, 8
+PART_GLOB = PART + "[0-9a-f]" * DIGITS
+ASIDE_FOLDER_GLOB = f"{ASIDE}{'[0-9a-f]' * DIGITS}-{'[0-9a-f]' * TOKEN_DIGITS}-"
+ASIDE_GLOB = f"{ASIDE_FOLDER_GLOB}*"
+"""Tell for find(1) what is ours: what is being written, a folder for what is set aside, and this or a file so set."""
+_IS_PART = re.compile(f"{re.escape(PART)}[0-9a-f]{{{DIGITS}}}")
+_IS_ASIDE = re.compile(f"{re.escape(ASIDE)}[0-9a-f]{{{DIGITS}}}-[0-9a-f]{{{TOKEN_DIGITS}}}-(.*)", re.DOTALL)
 
 
 def part_name() -> str:
     """Make a name for what is being written."""
-    return PART + secrets.token_hex(8)
+    return PART + secrets.token_hex(DIGITS // 2)
 
 
 def aside_name(file: str, identity_: str, most_bytes: int = USUAL_NAME_BYTES) -> str:
@@ -29,14 +43,33 @@ def aside_token() -> str:
     return secrets.token_hex(TOKEN_DIGITS // 2)
 
 
-def read_aside(name: str) -> tuple[str, str] | None:
-    """Give the identity of what was to go, and its own name; None for a name that is not such a one.
+def is_part(name: str) -> bool:
+    """Tell whether a name is of what is being written."""
+    return _IS_PART.fullmatch(name) is not None
 
-    Its own name is empty where the name is that of a folder that what was to go lies in.
+
+def read_aside(name: str) -> str | None:
+    """Give the name that what was set aside had before; None for a name that is not such a one.
+
+    It is empty where the name is that of a folder that what was set aside lies in.
     """
-    identity_, _, rest = name.removeprefix(ASIDE).partition("-")
-    _, dash, file = rest.partition("-")
-    return (identity_, file) if name.startswith(ASIDE) and dash else None
+    found = _IS_ASIDE.fullmatch(name)
+    return found[1] if found else None
+
+
+def not_put_back(store: str, path: str, why: str) -> str:
+    """Tell an operator what a deletion that was killed had set aside, and that nobody can put back by himself."""
+    return f"{store}: {printable(path)} was set aside by a deletion that was killed, and stays there: {why}"
+
+
+def is_aside_folder(name: str) -> bool:
+    """Tell whether a name is of a folder that what was set aside lies in."""
+    return read_aside(name) == ""
+
+
+def is_ours(name: str) -> bool:
+    """Tell whether a file of this name is none of the objects'."""
+    return is_part(name) or read_aside(name) is not None
 
 
 def identity(size_bytes: int, modified: str, inode: int | str) -> str:
@@ -46,5 +79,5 @@ def identity(size_bytes: int, modified: str, inode: int | str) -> str:
 
 def is_no_key(parts: tuple[str, ...]) -> bool:
     """Tell whether the parts of a path are none that stay in a folder, or a name of ours."""
-    odd = any(part in ("", ".", "..") or "\0" in part or part.startswith(ASIDE) for part in parts)
-    return odd or parts[-1].startswith(PART)
+    odd = any(part in ("", ".", "..") or "\0" in part or is_aside_folder(part) for part in parts)
+    return odd or is_ours(parts[-1])

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from exodus_common.errors import ExodusError
 from exodus_storage_guard.model import StoredObject
-from exodus_storage_guard.stores.contract import Moved, Store
+from exodus_storage_guard.stores.contract import Looks, Moved, Store
 
 
 def delete_one_by_one(store: Store, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
@@ -18,15 +18,19 @@ def delete_one_by_one(store: Store, batch: Sequence[StoredObject]) -> Mapping[st
     return failed
 
 
-def stat_one_by_one(store: Store, keys: Sequence[str], moved: Moved) -> Mapping[str, StoredObject]:
-    """Do what `Store.stat_all` promises."""
-    found = dict[str, StoredObject]()
+def stat_one_by_one(store: Store, keys: Sequence[str], moved: Moved) -> Looks:
+    """Do what `Store.stat_all` promises, as long as the store answers."""
+    found, failed = dict[str, StoredObject](), dict[str, ExodusError]()
     for key in keys:
-        stored = store.stat(key)
-        if stored is not None:
-            found[key] = stored
+        try:
+            stored = store.stat(key)
+        except ExodusError as error:
+            failed[key] = error
+        else:
+            if stored is not None:
+                found[key] = stored
         moved(0)
-    return found
+    return Looks(found, failed)
 
 
 def present_one_by_one(store: Store, keys: Sequence[str], moved: Moved) -> Collection[str]:

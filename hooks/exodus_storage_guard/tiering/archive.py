@@ -141,8 +141,10 @@ class Archive:
 
     def look(self, names: Sequence[str], moved: Moved = nobody) -> Mapping[str, str | None]:
         """Say how each copy that is there and its manifest look (`looks_of`); None where that tells nothing."""
-        found = self.store.stat_all([one for name in names for one in (name, manifest_name(name))], moved)
-        seen = {one: looks_of(stored) for one, stored in found.items()}
+        looks = self.store.stat_all([one for name in names for one in (name, manifest_name(name))], moved)
+        for error in looks.failed.values():
+            raise error
+        seen = {one: looks_of(stored) for one, stored in looks.found.items()}
         return {name: _mark(seen[name], seen.get(manifest_name(name))) for name in names if name in seen}
 
     def describes(self, name: str, entry: Entry) -> bool:

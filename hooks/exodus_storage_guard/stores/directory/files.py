@@ -6,6 +6,7 @@ import re
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
 
 from exodus_storage_guard.instants import datetime_of
 from exodus_storage_guard.model import StoredObject
@@ -53,6 +54,20 @@ def give_name(folder: int, part: str, file: str, new_folder: int | None = None) 
             os.stat(file, dir_fd=there, follow_symlinks=False)
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
         os.rename(part, file, src_dir_fd=folder, dst_dir_fd=there)
+
+
+def touched_at(folder: int) -> datetime | None:
+    """Have a folder's inode changed, which takes no space, and give the time that it has got; None where it got none.
+
+    A change of owner to nobody else changes nothing but that time (chown(2)), and not even that on some networks': what
+    is older than this call tells nothing. Whoever is given None believes his own clock, as with a store that has none:
+    a full store that nobody may free would stay full.
+    """
+    before = os.fstat(folder).st_ctime_ns
+    with suppress(OSError):
+        os.fchown(folder, -1, -1)
+    after = os.fstat(folder).st_ctime_ns
+    return datetime_of(after // 1000) if after != before else None
 
 
 def write_all(descriptor: int, content: bytes) -> None:

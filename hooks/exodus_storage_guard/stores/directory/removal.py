@@ -1,33 +1,28 @@
 """Remove exactly one file: what has its name is set aside first, under a name of ours, and looked at there.
 
 Between a look at a name and its removal others may give it to a newer file. What turns out to be another one gets its
-name back, unless there is a newer one yet. Whoever comes after a crash can tell by the name that it was given what was
-to go, and what is only to be put back.
+name back, unless there is a newer one yet. Only who looked at the file, and at its copy, removes it: whoever comes
+after a crash knows neither, and gives it its name back.
 """
 
+import errno
 import os
+import stat
 from contextlib import suppress
 from datetime import datetime
 
 from exodus_storage_guard.stores.directory.files import give_name
-from exodus_storage_guard.stores.names import ASIDE, aside_name, identity, read_aside
+from exodus_storage_guard.stores.names import TAKEN, aside_name, identity, is_no_key, read_aside
 
 
 def remove(folder: int, file: str, wanted: os.stat_result) -> bool:
-    """Remove a file where it is this one yet; False where it is another, which stays."""
-    return settle(folder, _set_aside(folder, file, wanted))
-
-
-def settle(folder: int, aside: str) -> bool:
-    """Remove what was set aside where it is what was to go, else put it back; tell whether it was that.
+    """Remove a file where it is this one yet; False where it is another, which stays.
 
     What cannot be removed is put back as well. Raises `OSError`.
     """
-    above, _, file = aside.rpartition("/")
-    to_go, own_name = read_aside(above or aside) or ("", "")
-    file = own_name or file
-    is_it = _identity(os.stat(aside, dir_fd=folder, follow_symlinks=False)) == to_go
+    aside = _set_aside(folder, file, wanted)
     try:
+        is_it = _identity(os.stat(aside, dir_fd=folder, follow_symlinks=False)) == _identity(wanted)
         if is_it:
             os.unlink(aside, dir_fd=folder)
     except OSError:
@@ -36,6 +31,7 @@ def settle(folder: int, aside: str) -> bool:
         raise
     if not is_it:
         _put_back(folder, aside, file)
+    above = aside.rpartition("/")[0]
     if above:
         os.rmdir(above, dir_fd=folder)
     os.fsync(folder)
@@ -47,7 +43,8 @@ def left_in(folder: int, before: datetime) -> list[str]:
     left = list[str]()
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(ASIDE):
+            file = read_aside(entry.name)
+            if file == "" or (file and entry.is_file(follow_symlinks=False)):
                 with suppress(FileNotFoundError):  # deleted meanwhile
                     if is_untouched(entry.stat(follow_symlinks=False), before):
                         left.append(entry.name)
@@ -60,12 +57,13 @@ def is_untouched(status: os.stat_result, before: datetime) -> bool:
 
 
 def end_removal(folder: int, aside: str) -> None:
-    """Do what is left to do for one who is gone: settle a file, or those in a folder of ours."""
-    found = read_aside(aside)
-    if found is None:
-        return  # whatever others call so
-    if found[1]:
-        settle(folder, aside)
+    """Give what somebody who is gone had set aside, a file or those in a folder of ours, its name back.
+
+    Raises `OSError`, `FileExistsError` where another file has that name by now: then both stay.
+    """
+    file = read_aside(aside)
+    if file:
+        _return(folder, aside, file)
         return
     inside = os.open(aside, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
@@ -74,9 +72,25 @@ def end_removal(folder: int, aside: str) -> None:
     finally:
         os.close(inside)
     for file in files:
-        settle(folder, f"{aside}/{file}")
+        _return(folder, f"{aside}/{file}", file)
     with suppress(FileNotFoundError):
         os.rmdir(aside, dir_fd=folder)
+
+
+def _return(folder: int, aside: str, file: str) -> None:
+    set_aside = os.stat(aside, dir_fd=folder, follow_symlinks=False)
+    if not stat.S_ISREG(set_aside.st_mode) or is_no_key((file,)):
+        raise OSError(errno.EINVAL, "it is nothing that is ever set aside")
+    try:
+        give_name(folder, aside, file)
+    except FileExistsError:
+        present = os.stat(file, dir_fd=folder, follow_symlinks=False)
+        if not os.path.samestat(present, set_aside):  # else somebody was killed who had put it back
+            raise FileExistsError(errno.EEXIST, TAKEN) from None
+    os.fsync(folder)
+    with suppress(FileNotFoundError):  # where there are no links it was renamed
+        os.unlink(aside, dir_fd=folder)
+    os.fsync(folder)
 
 
 def _set_aside(folder: int, file: str, wanted: os.stat_result) -> str:

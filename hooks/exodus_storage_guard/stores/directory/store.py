@@ -12,6 +12,7 @@ import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from exodus_common.errors import ExodusError
@@ -26,12 +27,12 @@ from exodus_storage_guard.errors import (
 )
 from exodus_storage_guard.instants import datetime_of, instant
 from exodus_storage_guard.model import Capacity, StoredObject, Total
-from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
-from exodus_storage_guard.stores.directory.files import described, give_name, own, own_folder, write_all
+from exodus_storage_guard.stores.contract import Chunks, Looks, Moved, Store, nobody
+from exodus_storage_guard.stores.directory.files import described, give_name, own, own_folder, touched_at, write_all
 from exodus_storage_guard.stores.directory.filesystem import measure
 from exodus_storage_guard.stores.directory.removal import end_removal, is_untouched, left_in, remove
 from exodus_storage_guard.stores.directory.walking import Found, walk
-from exodus_storage_guard.stores.names import ASIDE, PART, is_no_key, part_name
+from exodus_storage_guard.stores.names import is_no_key, is_ours, is_part, not_put_back, part_name
 from exodus_storage_guard.stores.one_by_one import delete_one_by_one, present_one_by_one, stat_one_by_one
 
 _log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class DirectoryStore:
     def __init__(self, folder: Path) -> None:
         """Name the folder; it has to be there once anything is asked of it."""
         self._folder = folder
+        self._told = set[str]()
 
     @property
     def name(self) -> str:
@@ -56,11 +58,11 @@ class DirectoryStore:
         return printable(str(self._folder))
 
     def listing(self) -> Iterator[StoredObject]:
-        """Stream every file, folder by folder; what somebody who is gone was deleting is ended first."""
+        """Stream every file, folder by folder; what somebody who is gone was deleting is put back first."""
         unseen, at_work_since = dict[str, str](), datetime.now(UTC) - _AT_WORK
         with self._translated("/"):
-            for found in walk(self._folder_of, unseen, lambda folder: self._end_deletions(folder, at_work_since)):
-                if stat.S_ISREG(found.status.st_mode) and not found.name.startswith((PART, ASIDE)):
+            for found in walk(self._folder_of, unseen, partial(self._end_deletions, before=at_work_since)):
+                if stat.S_ISREG(found.status.st_mode) and not is_ours(found.name):
                     yield described(found.key, found.status)
         if unseen:
             raise ListingIncomplete(self.name, unseen)
@@ -74,8 +76,10 @@ class DirectoryStore:
             return None
         return described(key, status) if stat.S_ISREG(status.st_mode) else None
 
-    def stat_all(self, keys: Sequence[str], moved: Moved = nobody) -> Mapping[str, StoredObject]:
-        """Look at one after the other."""
+    def stat_all(self, keys: Sequence[str], moved: Moved = nobody) -> Looks:
+        """Look at one after the other, once the folder is seen to be there."""
+        with self._translated("/"), self._folder_of("any"):
+            pass
         return stat_one_by_one(self, keys, moved)
 
     @contextmanager
@@ -230,16 +234,16 @@ class DirectoryStore:
             os.fsync(folder)
 
     def discard_unfinished(self, before: datetime) -> int:
-        """Remove files that were being written and that nobody has written to since; end what was being deleted."""
-        ended = 0
-        for found in self._unfinished(before):
-            with suppress(OSError):
-                if found.name.startswith(ASIDE):
-                    end_removal(found.folder, found.name)
-                else:
-                    os.unlink(found.name, dir_fd=found.folder)
-                ended += 1
-        return ended
+        """Remove files that were being written and that nobody writes to any more; put back what was being deleted."""
+        return sum(self._ended(found) for found in self._unfinished(before))
+
+    def _ended(self, found: Found) -> bool:
+        if not is_part(found.name):
+            return self._end_deletion(found.folder, found.below, found.name)
+        with suppress(OSError):
+            os.unlink(found.name, dir_fd=found.folder)
+            return True
+        return False
 
     def abandon(self, key: str) -> None:
         """Do nothing: no name of a file that is being written tells of which key it is."""
@@ -251,37 +255,50 @@ class DirectoryStore:
     def _unfinished(self, before: datetime) -> Iterator[Found]:
         with self._translated("/"):
             for found in walk(self._folder_of, {}):
-                if found.name.startswith((PART, ASIDE)) and is_untouched(found.status, before):
+                if found.is_ours and is_untouched(found.status, before):
                     yield found
 
-    def _end_deletions(self, folder: int, before: datetime) -> None:
+    def _end_deletions(self, folder: int, below: str, before: datetime) -> None:
         """End what somebody who is gone was deleting, before a folder is listed: what is put back is an object again.
 
         What cannot be ended is no object, and there yet for the next time.
         """
         for aside in left_in(folder, before):
-            try:
-                end_removal(folder, aside)
-            except OSError as error:
-                _log.warning("%s: %s was being deleted: %s", self.name, printable(aside), error.strerror)
+            self._end_deletion(folder, below, aside)
+
+    def _end_deletion(self, folder: int, below: str, aside: str) -> bool:
+        try:
+            end_removal(folder, aside)
+        except FileNotFoundError:  # somebody else has ended it
+            return False
+        except OSError as error:
+            told = not_put_back(self.name, f"{below}{aside}", error.strerror or str(error))
+            if told not in self._told:
+                self._told.add(told)
+                _log.warning("%s", told)
+            return False
+        return True
 
     def capacity(self) -> Capacity | None:
         """Measure the filesystem the folder is on."""
         return measure(self._folder, datetime.now(UTC))
 
     def now(self) -> datetime | None:
-        """Write a file, which its filesystem gives the time; None where none can be written."""
-        part = self._folder / part_name()
-        try:
-            descriptor = os.open(part, _WRITE, 0o600)
-        except OSError:
-            return None
-        try:
-            return datetime_of(os.fstat(descriptor).st_mtime_ns // 1000)
-        finally:
-            os.close(descriptor)
-            with suppress(OSError):
-                part.unlink()
+        """Write a file, which its filesystem gives the time; where there is no room for one, touch the folder."""
+        part = part_name()
+        with self._translated("/"), self._folder_of("any") as (folder, _):
+            try:
+                descriptor = os.open(part, _WRITE, 0o600, dir_fd=folder)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    return touched_at(folder)
+                raise  # not writable, or broken: what time it is there is not known, and nothing is old enough then
+            try:
+                return datetime_of(os.fstat(descriptor).st_mtime_ns // 1000)
+            finally:
+                os.close(descriptor)
+                with suppress(OSError):
+                    os.unlink(part, dir_fd=folder)
 
     def _parts(self, key: str) -> tuple[str, ...]:
         parts = tuple(key.split("/"))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from exodus_storage_guard.stores.names import ASIDE
+from exodus_storage_guard.stores.names import is_aside_folder, is_ours
 
 _MKFS = "lost+found"  # root's alone, at the top of a filesystem
 
@@ -31,14 +31,21 @@ class Found:
     @property
     def is_folder(self) -> bool:
         """Tell whether it is a folder that objects may lie in."""
-        return stat.S_ISDIR(self.status.st_mode) and not self.name.startswith(ASIDE)
+        return stat.S_ISDIR(self.status.st_mode) and not is_aside_folder(self.name)
+
+    @property
+    def is_ours(self) -> bool:
+        """Tell whether it is a file or a folder that we have made for what is no object."""
+        if stat.S_ISDIR(self.status.st_mode):
+            return is_aside_folder(self.name)
+        return stat.S_ISREG(self.status.st_mode) and is_ours(self.name)
 
 
-def walk(entered: Entered, unseen: dict[str, str], begin: Callable[[int], None] | None = None) -> Iterator[Found]:
+def walk(entered: Entered, unseen: dict[str, str], begin: Callable[[int, str], None] | None = None) -> Iterator[Found]:
     """Stream all that is no folder, and folders of ours; raise `OSError` where not even the first can be looked at.
 
-    `unseen` is told what the keys of all that could not be looked at begin with, and why; `begin` is given each folder
-    before it is looked through.
+    `unseen` is told what the keys of all that could not be looked at begin with, and why; `begin` is given each folder,
+    and its path, before it is looked through.
     """
     waiting = [""]
     while waiting:
@@ -46,7 +53,7 @@ def walk(entered: Entered, unseen: dict[str, str], begin: Callable[[int], None] 
         try:
             with entered(f"{below}any") as (folder, _):
                 if begin is not None:
-                    begin(folder)
+                    begin(folder, below)
                 for found in _entries(folder, below, unseen):
                     if found.is_folder:
                         waiting.append(f"{found.key}/")

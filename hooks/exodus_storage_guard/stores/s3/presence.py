@@ -21,7 +21,7 @@ _PARALLEL = 4
 
 
 def described(
-    names: Sequence[str], ask: AskForPage, look: Callable[[str], T | None], moved: Moved
+    names: Sequence[str], ask: AskForPage, look: Callable[[str], StoredObject | T | None], moved: Moved
 ) -> dict[str, StoredObject | T]:
     """Describe those of the names that a bucket has: by pages as long as these settle enough of them, then one by one.
 

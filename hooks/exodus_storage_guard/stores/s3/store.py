@@ -13,7 +13,7 @@ from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import KeyRefused, NotFreeable, ObjectChanged, ObjectMissing, StoreFailed
 from exodus_storage_guard.model import Capacity, StoredObject, Total
-from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
+from exodus_storage_guard.stores.contract import Chunks, Looks, Moved, Store, nobody
 from exodus_storage_guard.stores.s3.bucket import BucketDoor, Found
 from exodus_storage_guard.stores.s3.deletions import deleted
 from exodus_storage_guard.stores.s3.paging import ListingStuck
@@ -52,16 +52,30 @@ class S3Store:
         found = self._door.head(self._named(key))
         return None if found is None else self._without_prefix(found.stored)
 
-    def stat_all(self, keys: Sequence[str], moved: Moved = nobody) -> Mapping[str, StoredObject]:
+    def stat_all(self, keys: Sequence[str], moved: Moved = nobody) -> Looks:
         """Look into a listing where that shows many of them, and ask for the others."""
+        named, found, failed = dict[str, str](), dict[str, StoredObject](), dict[str, ExodusError]()
+        for key in keys:
+            try:
+                named[self._named(key)] = key
+            except KeyRefused as error:
+                failed[key] = error
+        looks: dict[str, StoredObject | ExodusError]
+        looks = described(list(named), self._door.page, self._looked_at, moved)
+        for name, seen in looks.items():
+            if isinstance(seen, StoredObject):
+                found[named[name]] = self._without_prefix(seen)
+            else:
+                failed[named[name]] = seen
+        return Looks(found, failed)
 
-        def look(name: str) -> StoredObject | None:
+    def _looked_at(self, name: str) -> StoredObject | ExodusError | None:
+        try:
             found = self._door.head(name)
-            return None if found is None else found.stored
-
-        named = {self._named(key): key for key in keys}
-        found = described(list(named), self._door.page, look, moved)
-        return {named[name]: self._without_prefix(stored) for name, stored in found.items()}
+        except StoreFailed as error:
+            self._door.now()  # raises where it is not this object alone that nobody answers for
+            return error
+        return None if found is None else found.stored
 
     @contextmanager
     def open(self, key: str) -> Iterator[tuple[StoredObject, Chunks]]:
@@ -179,6 +193,7 @@ class S3Store:
         stored = self.stat(key)
         if stored is None:
             raise ObjectMissing(f"{self.name}: there is no {printable(key)}")
+        self._to_delete(stored)  # before it is copied: each try would leave one copy more
         if self.take(self, stored, new_key) is None:
             with self.open(key) as (found, chunks):
                 self.put(replace(found, key=new_key), _told(chunks, moved))

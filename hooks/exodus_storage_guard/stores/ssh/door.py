@@ -16,6 +16,7 @@ from pathlib import Path
 from shlex import quote
 from typing import IO
 
+from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import KeyRefused, ObjectChanged, ObjectMissing, StoreFailed, StoreFull
 from exodus_storage_guard.stores.contract import Chunks, Moved, nobody
@@ -99,9 +100,10 @@ class SshDoor:
             raise StoreFailed(f"{self.name}: no answer for {watch.seconds:g} s (sweep.request_timeout_seconds)")
         if exit_code != 0:
             errors.seek(0)
-            raise self._failure(exit_code, errors.read(), printable(names[0]) if names else "")
+            raise self.failure(exit_code, errors.read(), printable(names[0]) if names else "")
 
-    def _failure(self, exit_code: int, said: bytes, key: str) -> Exception:
+    def failure(self, exit_code: int, said: bytes, key: str) -> ExodusError:
+        """Say what a script that exited so, and said so, has failed with."""
         lines = said.decode("utf-8", "replace").split("\n")
         last = printable(" ".join(line.strip() for line in lines if line.strip())[-300:])
         where = f"{self.name}: {key}" if key else self.name
@@ -161,7 +163,7 @@ class SshDoor:
                 errors.seek(0)
                 if watch.has_bitten:
                     raise StoreFailed(f"{self.name}: no answer for {watch.seconds:g} s (sweep.request_timeout_seconds)")
-                raise self._failure(exit_code, errors.read(), "")
+                raise self.failure(exit_code, errors.read(), "")
         return os.getpid(), process, folder
 
     def _start(self, argv: list[str], errors: IO[bytes]) -> "subprocess.Popen[bytes]":

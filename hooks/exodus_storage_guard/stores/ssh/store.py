@@ -3,6 +3,7 @@
 What is asked of that machine: sshd, a POSIX shell, and GNU's coreutils and find. Nothing of ours is installed there.
 """
 
+import logging
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,12 +15,22 @@ from exodus_storage_guard.batches import batches
 from exodus_storage_guard.errors import KeyRefused, ListingIncomplete, ObjectChanged, ObjectMissing, StoreFailed
 from exodus_storage_guard.instants import datetime_of
 from exodus_storage_guard.model import Capacity, StoredObject, Total
-from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
-from exodus_storage_guard.stores.names import ASIDE, aside_token, identity, is_no_key, part_name, read_aside
+from exodus_storage_guard.stores.contract import Chunks, Looks, Moved, Store, nobody
+from exodus_storage_guard.stores.names import (
+    TAKEN,
+    aside_token,
+    identity,
+    is_aside_folder,
+    is_no_key,
+    not_put_back,
+    part_name,
+    read_aside,
+)
 from exodus_storage_guard.stores.one_by_one import delete_one_by_one, present_one_by_one
 from exodus_storage_guard.stores.ssh import scripts
 from exodus_storage_guard.stores.ssh.door import SshDoor
 
+_log = logging.getLogger(__name__)
 _LONGEST_KEY_BYTES = 4000
 _STAT_AT_ONCE = 200  # names fit into a pipe while nobody has read an answer yet
 _MOST_SMALL_BYTES = 16 * 1024 * 1024
@@ -33,6 +44,7 @@ class RemoteStore:
     def __init__(self, door: SshDoor) -> None:
         """Take the door to the folder."""
         self._door = door
+        self._told = set[str]()
 
     @property
     def name(self) -> str:
@@ -40,7 +52,7 @@ class RemoteStore:
         return self._door.name
 
     def listing(self) -> Iterator[StoredObject]:
-        """Stream every file, as find(1) comes by it; what somebody who is gone was deleting is ended first."""
+        """Stream every file, as find(1) comes by it; what somebody who is gone was deleting is put back first."""
         self._end_deletions(datetime.now(UTC) - _AT_WORK)
         rest, unseen = b"", dict[str, str]()
         with self._door.session(scripts.LIST) as answer:
@@ -63,15 +75,26 @@ class RemoteStore:
         except ObjectMissing:
             return None
 
-    def stat_all(self, keys: Sequence[str], moved: Moved = nobody) -> Mapping[str, StoredObject]:
+    def stat_all(self, keys: Sequence[str], moved: Moved = nobody) -> Looks:
         """Have the other side look at one after the other."""
-        found = dict[str, StoredObject]()
-        for batch in batches(keys, _STAT_AT_ONCE):
-            names = (os.fsencode(self._named(key)) + b"\0" for key in batch)
-            said = self._door.ask(scripts.STAT_ALL, content=names)
-            found |= {one.key: one for one in map(self._listed, said.split(b"\0")[:-1])}
+        found, failed, named = dict[str, StoredObject](), dict[str, ExodusError](), list[bytes]()
+        for key in keys:
+            try:
+                named.append(os.fsencode(self._named(key)) + b"\0")
+            except KeyRefused as error:
+                failed[key] = error
+        for batch in batches(named, _STAT_AT_ONCE):
+            lines = iter(self._door.ask(scripts.STAT_ALL, content=batch).split(b"\0")[:-1])
+            for line in lines:
+                if line.startswith(_UNSEEN):
+                    exit_code, _, name = line.removeprefix(_UNSEEN).partition(b" ")
+                    key = os.fsdecode(name)
+                    failed[key] = self._door.failure(int(exit_code), next(lines), printable(key))
+                else:
+                    one = self._listed(line)
+                    found[one.key] = one
             moved(0)
-        return found
+        return Looks(found, failed)
 
     @contextmanager
     def open(self, key: str) -> Iterator[tuple[StoredObject, Chunks]]:
@@ -151,25 +174,39 @@ class RemoteStore:
         self._door.ask(scripts.WRITE_SMALL, *names, content=[content])
 
     def discard_unfinished(self, before: datetime) -> int:
-        """Remove files that were being written and that nobody has written to since; end what was being deleted."""
+        """Remove files that were being written and that nobody writes to any more; put back what was being deleted."""
         ended = self._end_deletions(before)
         return ended + len(self._door.ask(scripts.DISCARD, _instant(before)))
 
     def _end_deletions(self, before: datetime) -> int:
-        """Settle what was set aside by somebody who is gone; give how many there were."""
+        """Put back what was set aside by somebody who is gone; give how many there were."""
         *left, _ = self._door.ask(scripts.LEFT, _instant(before)).split(b"\0")
-        return sum(self._settled(os.fsdecode(path)) for path in left)
+        return sum(self._put_back(os.fsdecode(path)) for path in left)
 
-    def _settled(self, path: str) -> bool:
+    def _put_back(self, path: str) -> bool:
         *parts, last = path.split("/")
-        ours = parts.pop() if parts and parts[-1].startswith(ASIDE) else ""
-        found = read_aside(ours or last)
-        if found is None or bool(found[1]) == bool(ours):
+        ours = parts.pop() if parts and is_aside_folder(parts[-1]) else ""
+        own_name = last if ours else read_aside(last)
+        if not own_name:
             return False  # whatever others call so
-        key = "/".join((*parts, found[1] or last))
         aside, folder = (f"./{ours}/{last}", f"./{ours}") if ours else (f"./{last}", "")
-        self._door.ask(scripts.SETTLE_LEFT, self._named(key), aside, folder, found[0])
+        try:
+            self._door.ask(scripts.PUT_BACK, self._named("/".join((*parts, own_name))), aside, folder)
+        except ObjectMissing:  # somebody else has ended it
+            return False
+        except ObjectChanged:
+            self._warn(not_put_back(self.name, path, TAKEN))
+            return False
+        except ExodusError as error:
+            self._warn(not_put_back(self.name, path, str(error)))
+            return False
         return True
+
+    def _warn(self, told: str) -> None:
+        """Tell an operator, once."""
+        if told not in self._told:
+            self._told.add(told)
+            _log.warning("%s", told)
 
     def abandon(self, key: str) -> None:
         """Do nothing: no name of a file that is being written tells of which key it is."""
@@ -188,8 +225,8 @@ class RemoteStore:
         """Ask date(1) over there."""
         try:
             return datetime.fromtimestamp(int(self._door.ask("date +%s")), UTC)
-        except (ValueError, OverflowError, OSError):
-            return None
+        except (ValueError, OverflowError, OSError) as error:
+            raise StoreFailed(f"{self.name}: date(1) over there does not say what time it is") from error
 
     def _named(self, key: str) -> str:
         if len(os.fsencode(key)) > _LONGEST_KEY_BYTES or is_no_key(tuple(key.split("/"))):
