@@ -1,10 +1,11 @@
 """Decide what fits, what is swept, and why the rest is not: pure functions; `now` is an argument."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import accumulate
 
 from exodus_storage_guard.model import Capacity, Entry, ObjectState, Reservation, Total, Watermarks
 from exodus_storage_guard.sizes import shown, shown_apart
@@ -193,6 +194,15 @@ class Chooser:
     def give_back(self, failed_bytes: int) -> None:
         """Take note that what was chosen could not be freed: the next ones in line are chosen in its place."""
         self.chosen_bytes -= failed_bytes
+
+    def still_needed(self, steps: Sequence[Step], left_bytes: int) -> list[Step]:
+        """Keep the first of the steps that were just taken, as far as so much is still needed; never choose more."""
+        before = accumulate((step.entry.bytes for step in steps), initial=0)
+        needed = [step for step, already_bytes in zip(steps, before, strict=False) if already_bytes < left_bytes]
+        self.chosen_bytes -= sum(step.entry.bytes for step in steps)
+        self.need_bytes = min(self.need_bytes, self.chosen_bytes + left_bytes)
+        self.chosen_bytes += sum(step.entry.bytes for step in needed)
+        return needed
 
     def count_rest(self) -> None:
         """Count what is left as not needed, or whatever else keeps it."""

@@ -425,6 +425,22 @@ def test_every_key_that_a_store_can_have_is_kept_as_it_is(catalogue: Catalogue, 
     assert [one.key for one in catalogue.history(key)] == [key]
 
 
+def test_what_runs_have_taken_is_given_once_by_whoever_owns_it_and_nothing_else(catalogue: Catalogue) -> None:
+    listed(catalogue, *(stored(key) for key in "abcd"))
+    for key in "abc":
+        brought(catalogue, key, Event.COPY_BEGUN)
+    claims = [Change(got(catalogue, key), Event.COPY_BEGUN, "taken", owner=f"run-{key}") for key in "d"]
+    proven = [
+        Change(got(catalogue, key), Event.COPY_PROVEN, "t", sha256="ab", copy=key, owner=owner)
+        for key, owner in {"b": "run-b", "c": None}.items()
+    ]
+    catalogue.change([*claims, *proven], T0)
+
+    taken = {entry.key: (entry.state, entry.owner) for entry in catalogue.taken()}
+
+    assert taken == {"b": (ObjectState.PREMIGRATED, "run-b"), "d": (ObjectState.COPYING, "run-d")}
+
+
 # --- transitions ---
 
 

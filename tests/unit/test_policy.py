@@ -222,6 +222,27 @@ def test_what_failed_is_made_up_for_by_the_next_in_line() -> None:
     assert [step.entry.key for step in chooser.take()] == ["c.apk"]
 
 
+@given(ENTRIES, st.integers(0, 600), st.integers(0, 600))
+def test_what_others_took_meanwhile_is_not_taken_in_its_place(entries: list[Entry], need: int, left: int) -> None:
+    chooser = Chooser(iter(entries), SELECTION, NOW, need)
+    taken = chooser.take()
+
+    needed = chooser.still_needed(taken, left)
+
+    assert needed == taken[: len(needed)]
+    assert sum(step.entry.bytes for step in needed[:-1]) < left or not needed
+    assert sum(step.entry.bytes for step in needed) >= left or needed == taken
+    assert chooser.chosen_bytes == sum(step.entry.bytes for step in needed)
+    assert chooser.need_bytes == min(need, left)
+
+
+def test_what_is_needed_as_before_is_all_freed() -> None:
+    chooser = Chooser(iter([entry("a.apk"), entry("b.apk"), entry("c.apk")]), SELECTION, NOW, 20)
+
+    assert [step.entry.key for step in chooser.still_needed(chooser.take(), 20)] == ["a.apk", "b.apk"]
+    assert chooser.take() == []
+
+
 PRUNES = Selection(re.compile("apk"), timedelta(), prunes=True)
 
 

@@ -1,6 +1,6 @@
 -- What a copy and its manifest looked like when they were proven: a release sees whether they still do.
 ALTER TABLE objects ADD COLUMN copy_mark TEXT;
-CREATE INDEX to_be_released ON objects (state, key) WHERE state = 'premigrated' AND owner IS NOT NULL;
+CREATE INDEX taken ON objects (key) WHERE owner IS NOT NULL;
 
 -- Every copy that was proven and not lost or forgotten since, older ones too: an object has its newest one in its row.
 -- BYTEA and BIGINT are PostgreSQL's words; SQLite takes them, and keeps bytes and integers as they are.

@@ -124,8 +124,8 @@ class Catalogue(Protocol):
     def premigrated(self) -> Iterator[Entry]:
         """Stream what is premigrated, oldest first."""
 
-    def to_be_released(self) -> Iterator[Entry]:
-        """Stream what is premigrated and a run is about to release: it has an owner."""
+    def taken(self) -> Iterator[Entry]:
+        """Stream what a run is at work on, or was when it ended: what has an owner, each once, by key."""
 
     def in_state(self, *states: ObjectState) -> Iterator[Entry]:
         """Stream the objects in some states, by key."""

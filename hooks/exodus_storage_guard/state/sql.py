@@ -218,9 +218,9 @@ class SqlCatalogue:
             last_one = rows.entry(page[-1])
             at, key = instant(last_one.aged_from), rows.key_bytes(last_one.key)
 
-    def to_be_released(self) -> Iterator[Entry]:
-        """Stream what is premigrated and has an owner, by key."""
-        return self._by_key("state = 'premigrated' AND owner IS NOT NULL")
+    def taken(self) -> Iterator[Entry]:
+        """Stream what has an owner, each once, by key."""
+        return self._by_key("owner IS NOT NULL")
 
     def in_state(self, *states: ObjectState) -> Iterator[Entry]:
         """Stream the objects in some states, by key."""

@@ -29,6 +29,7 @@ _BATCH, _BATCH_BYTES = 1_000, 256 * 1024 * 1024
 _UNFINISHED_FOR = timedelta(days=1)
 _SOON_FREED = timedelta(minutes=10)
 _LOOKED_FOR = 5
+_BEING_FREED = ObjectState.COPYING, ObjectState.PREMIGRATED, ObjectState.RELEASING
 
 AHEAD = "copied ahead of need"
 
@@ -97,14 +98,15 @@ def _sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high
     chooser = Chooser(entries, run.selection(), believed.now, aim)
     begin, moved = run.clock.monotonic(), list[Moved]()
     try:
-        while not mover.stopped and (steps := chooser.take(_BATCH, _BATCH_BYTES)):
+        while not mover.stopped and (taken := chooser.take(_BATCH, _BATCH_BYTES)):
+            # Others free as well. What they took before these were read is seen now, and what they take from now on
+            # are these. Never more than before, for what is freed may not be measured yet.
+            _, left = _left(run, need, is_pressing=is_pressing)
+            steps = chooser.still_needed(taken, left)
             done = mover.free(steps)
             chooser.give_back(sum(step.entry.bytes for step in steps) - _freed(done))
             moved += done
             go_on()
-            # Less where others free as well; never more, for what is freed may not be measured yet.
-            _, left = _left(run, need, is_pressing=is_pressing)
-            chooser.need_bytes = min(chooser.need_bytes, chooser.chosen_bytes + left)
         _remember_rate(run, moved, run.clock.monotonic() - begin)
         run.measure()
         if _freed(moved) < chooser.need_bytes:
@@ -185,20 +187,18 @@ def _left(run: Run, need: Need | None, *, is_pressing: bool) -> tuple[Capacity |
 
 def _freed_by_others(run: Run, *, is_pressing: bool) -> int:
     """Add up what other runs are about to free; where room is pressing nothing that has taken them for long."""
-    at_work = run.catalogue.in_state(ObjectState.COPYING, ObjectState.RELEASING)
-    others = [entry for entry in at_work if entry.owner != run.owner and entry.note != AHEAD]
-    # Between the two states it is premigrated for a moment; a run that ended there owns it for no longer.
-    proven = [entry for entry in run.catalogue.to_be_released() if entry.owner != run.owner]
     now = run.clock.now()
-    counted = [
-        *(one for one in others if not is_pressing or _is_young(one, now)),
-        *(one for one in proven if _is_young(one, now)),
-    ]
-    return sum(entry.bytes for entry in counted)
+    others = [entry for entry in run.catalogue.taken() if entry.owner != run.owner and _is_to_be_freed(entry)]
+    return sum(
+        entry.bytes
+        for entry in others
+        # What is proven and its run has ended is nobody's work any more: the next release takes it as it is.
+        if not (is_pressing or entry.state is ObjectState.PREMIGRATED) or abs(now - entry.since) < _SOON_FREED
+    )
 
 
-def _is_young(entry: Entry, now: datetime) -> bool:
-    return abs(now - entry.since) < _SOON_FREED
+def _is_to_be_freed(entry: Entry) -> bool:
+    return entry.state in _BEING_FREED and entry.note != AHEAD
 
 
 def _on_its_way(run: Run, *, is_pressing: bool) -> int:
