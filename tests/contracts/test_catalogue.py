@@ -372,6 +372,92 @@ def test_an_older_copy_is_lost_without_its_object(catalogue: Catalogue) -> None:
     assert told.count(("lost", "01", "it is missing")) == 1
 
 
+def test_the_newest_copy_is_that_of_the_newest_upload_whatever_the_clock_of_who_copied_it_said(
+    catalogue: Catalogue,
+) -> None:
+    listed(catalogue, stored("a", age=9))
+    proven(catalogue, "a", "a~1", "01", at=T0 + HOUR)  # its clock was ahead
+    listed(catalogue, stored("a", etag="f", age=8), at=T0 + 2 * HOUR)
+    proven(catalogue, "a", "a", "02", at=T0)
+    catalogue.adopt(Entry(stored("a", etag=""), ObjectState.ARCHIVED, T0 + 3 * HOUR, "03", "a~2"), "by hand")
+
+    assert [one.name for one in catalogue.copies_of("a")] == ["a", "a~1", "a~2"]
+    listed(catalogue, stored("a", etag="g", age=7), at=T0 + 3 * HOUR)
+    assert listed(catalogue, at=T0 + 30 * HOUR) == {"vanished": 1, "copy-found": 1}
+    assert got(catalogue, "a").copy == "a"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_newest_upload_is_adopted_whatever_the_clock_of_who_copied_it_said(
+    catalogue: Catalogue, order: int
+) -> None:
+    uploads = [("a", stored("a", age=9), T0), ("a~1", stored("a", age=8), T0 - HOUR), ("a~2", stored("a", etag=""), T0)]
+    for name, one, at in uploads[::order]:
+        catalogue.adopt(Entry(one, ObjectState.ARCHIVED, at, "ab", name), "test")
+
+    assert got(catalogue, "a").copy == "a~1"
+
+
+@pytest.mark.parametrize("event", [Event.COPY_LOST, Event.COPY_DIFFERED])
+def test_of_a_copy_that_is_no_more_nothing_stays_in_its_object(catalogue: Catalogue, event: Event) -> None:
+    listed(catalogue, stored("a"))
+    proven(catalogue, "a", "a", "01", at=T0)
+
+    made = brought(catalogue, "a", Event.RELEASE_BEGUN, event)
+
+    assert (made.sha256, made.copy, made.copy_mark) == (None, None, None)
+    assert got(catalogue, "a") == made
+    assert list(catalogue.copies()) == []
+    assert [one.sha256 for one in catalogue.history("a")][-1] == "01"
+
+
+def test_what_differs_while_it_is_copied_costs_no_older_copy(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a"))
+    proven(catalogue, "a", "a", "01", at=T0)
+    change = Change(got(catalogue, "a"), Event.ARCHIVE_CHANGED, "test", copy="a")
+    catalogue.change([change], T0)
+
+    brought(catalogue, "a", Event.COPY_BEGUN, Event.COPY_DIFFERED)
+
+    assert [one.name for one in catalogue.copies()] == ["a"]
+
+
+def test_of_what_is_lost_is_known_what_it_takes_to_find_it_again(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a"))
+    proven(catalogue, "a", "a", "01", at=T0)
+
+    made = brought(catalogue, "a", Event.RELEASE_BEGUN, Event.RELEASED, Event.COPY_LOST)
+
+    assert (made.state, made.sha256, made.copy) == (ObjectState.LOST, "01", "a")
+    assert got(catalogue, "a") == made
+
+
+def test_a_copy_that_is_proven_without_a_mark_has_not_that_of_the_one_before(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a"))
+    proven(catalogue, "a", "a", "01", at=T0)
+    catalogue.change([Change(got(catalogue, "a"), Event.ARCHIVE_CHANGED, "test")], T0)
+    brought(catalogue, "a", Event.COPY_BEGUN)
+
+    catalogue.change([Change(got(catalogue, "a"), Event.COPY_PROVEN, "test", sha256="02", copy="a~1")], T0)
+
+    assert (got(catalogue, "a").copy, got(catalogue, "a").copy_mark) == ("a~1", None)
+    assert [one.mark for one in catalogue.copies_of("a") if one.name == "a~1"] == [None]
+
+
+def test_whose_a_copy_is_is_told_by_its_name(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a"), stored("b"), stored("c"))
+    for key in ("a", "b", "c"):
+        proven(catalogue, key, f"copy of {key}", "01", at=T0)
+    brought(catalogue, "a", Event.RELEASE_BEGUN, Event.RELEASED, Event.COPY_LOST)
+    listed(catalogue, stored("b", etag="f"), stored("c"), at=T0 + HOUR)
+    brought(catalogue, "c", Event.RELEASE_BEGUN, Event.RELEASED, Event.FORGOTTEN)
+
+    names = [*(f"copy of {key}" for key in "abc"), *map(str, range(300))]
+
+    assert set(catalogue.owners_of_copies(names)) == {("copy of a", "a"), ("copy of b", "b")}
+    assert set(catalogue.owners_of_copies([])) == set()
+
+
 def adopted(catalogue: Catalogue, state: ObjectState, name: str, *, age: int) -> bool:
     return catalogue.adopt(Entry(stored("a", etag=name), state, T0 - age * HOUR, "ab", name), "test")
 

@@ -1,6 +1,7 @@
 """What the guard knows of copies: every one of a key, whose each is, and what is left when knowledge is lost."""
 
 import json
+import os
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,12 +14,15 @@ from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.admission.reservations import AdmissionControl
 from exodus_storage_guard.errors import NotInitialised, ObjectMissing, StoreFailed
 from exodus_storage_guard.model import ObjectState, StoredObject, Verdict
-from exodus_storage_guard.state.contract import REBUILDING
+from exodus_storage_guard.state.contract import REBUILDING, Change
 from exodus_storage_guard.stores.directory.store import DirectoryStore
 from exodus_storage_guard.tiering import initialise, rebuild, recall, sync, verify
 from exodus_storage_guard.tiering.archive import MARK, Archive
+from exodus_storage_guard.tiering.bandwidth import Flow
 from exodus_storage_guard.tiering.copy_names import copy_names, manifest_name
+from exodus_storage_guard.tiering.copying import Copier, CopyDiffers
 from exodus_storage_guard.tiering.run import Run
+from exodus_storage_guard.transitions import Event
 from tests.parts.doors import replace_methods
 from tests.parts.guard import Guarded, apk_key, sha256_of, swept
 
@@ -40,9 +44,9 @@ def begun(guarded: Guarded, **doors: Any) -> Run:
     return run
 
 
-def archived(run: Run, guarded: Guarded, key: str, content: bytes) -> None:
+def archived(run: Run, guarded: Guarded, key: str, content: bytes, *, days: float = 400) -> None:
     """Have an upload archived and released."""
-    guarded.put(key, content=content)
+    guarded.put(key, content=content, days=days)
     sync.sync(run, emptied=True)
     report = swept(run)
     assert key not in guarded.stored(), report
@@ -521,3 +525,257 @@ def test_a_state_that_knows_its_archive_is_rebuilt_from_no_other_one(guarded: Gu
         rebuild.rebuild(run)
 
     assert not (guarded.archive / MARK).exists()
+
+
+# --- what lies there and nobody proved ---
+
+
+def torn(guarded: Guarded, name: str) -> Path:
+    """Leave half of an rsync of 2019 in the archive."""
+    path = guarded.archive / name
+    path.write_bytes(b"torn")
+    os.utime(path, (1.55e9, 1.55e9))
+    return path
+
+
+def aside(guarded: Guarded) -> list[bytes]:
+    return [path.read_bytes() for path in guarded.archive.glob(".exodus-quarantine/*") if path.is_file()]
+
+
+def test_a_plain_file_is_not_taken_where_a_described_copy_of_its_key_is_known(guarded: Guarded) -> None:
+    run = begun(guarded)
+    archived(run, guarded, KEY, OLD)
+    second = copy_names(KEY, run.catalogue.copies_of(KEY)[0].sha256)[1]
+    for name in (str, manifest_name):
+        (guarded.archive / name(KEY)).rename(guarded.archive / name(second))
+    plain = torn(guarded, KEY)
+    lost_catalogue(run, guarded)
+
+    told = rebuild.rebuild(run)
+
+    assert (told.archived, told.adopted, len(told.problems)) == (1, 0, 1)
+    assert f"{KEY}: it has no manifest, and is not the copy" in told.problems[0]
+    assert fetched(run, guarded) == OLD
+    assert not (guarded.archive / manifest_name(KEY)).exists()
+    plain.unlink()  # as the message says
+    assert rebuild.rebuild(run).problems == ()
+
+
+def test_a_copy_that_is_known_and_has_lost_its_manifest_is_described_again(guarded: Guarded) -> None:
+    run = begun(guarded)
+    archived(run, guarded, KEY, OLD)
+    (guarded.archive / manifest_name(KEY)).unlink()
+
+    assert rebuild.rebuild(run).problems == ()
+
+    lost_catalogue(run, guarded)
+    assert rebuild.rebuild(run).archived == 1
+    assert fetched(run, guarded) == OLD
+
+
+def test_what_was_adopted_from_a_plain_file_is_older_than_what_was_seen_in_the_store(guarded: Guarded) -> None:
+    run = begun(guarded)
+    os.utime(torn(guarded, KEY))  # today, and the object is of last year
+    guarded.put(KEY, content=OLD)
+    assert rebuild.rebuild(run).adopted == 1
+    archived(run, guarded, KEY, OLD)
+    assert [one.stored.bytes for one in run.catalogue.copies_of(KEY)] == [len(OLD), len(b"torn")]
+    lost_catalogue(run, guarded)
+
+    rebuild.rebuild(run)
+
+    assert fetched(run, guarded) == OLD
+
+
+def test_a_plain_file_that_differs_is_put_aside_before_its_key_is_copied(guarded: Guarded) -> None:
+    run = begun(guarded)
+    torn(guarded, KEY)
+
+    archived(run, guarded, KEY, OLD)
+
+    assert (run.catalogue.copies_of(KEY)[0].name, aside(guarded)) == (KEY, [b"torn"])
+    lost_catalogue(run, guarded)
+    assert rebuild.rebuild(run).problems == ()
+    assert fetched(run, guarded) == OLD
+
+
+def test_a_plain_file_that_may_be_another_keys_is_left(guarded: Guarded) -> None:
+    run = begun(guarded, archive=Archive(Folding(guarded.archive)))
+    other = torn(guarded, KEY.swapcase())
+
+    archived(run, guarded, KEY, OLD)
+
+    assert (other.read_bytes(), aside(guarded)) == (b"torn", [])
+    assert fetched(run, guarded) == OLD
+
+
+@pytest.mark.parametrize("is_there_before", [True, False])
+def test_a_copy_that_was_there_before_is_not_put_aside_for_what_the_platform_recorded(
+    guarded: Guarded, is_there_before: bool
+) -> None:
+    run = begun(guarded)
+    if is_there_before:
+        archived(run, guarded, KEY, OLD)
+    guarded.put(KEY, content=OLD, days=300)
+    sync.sync(run)
+    entry = run.catalogue.get(KEY)
+    assert entry is not None
+    assert run.archive is not None
+    flow = Flow(0, run.clock, lambda size_bytes: None)
+    copier = Copier(run.store, run.archive, flow, run.clock)
+
+    with pytest.raises(CopyDiffers, match="the copy stays, too" if is_there_before else "the copy is put aside"):
+        copier.prove(replace(entry, recorded_sha256="0" * 64))
+
+    assert (guarded.archive / KEY).exists() is is_there_before
+    assert aside(guarded) == ([] if is_there_before else [OLD])
+
+
+# --- which version is the newest, and what is left of it ---
+
+
+def test_the_newest_version_is_the_one_that_was_uploaded_last_whatever_the_clock_said(guarded: Guarded) -> None:
+    run = begun(guarded)
+    archived(run, guarded, KEY, OLD)
+    manifest = guarded.archive / manifest_name(KEY)
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"archived_at": "2039-01-01T00:00:00Z"}))
+    archived(run, guarded, KEY, NEW, days=300)
+    lost_catalogue(run, guarded)
+
+    rebuild.rebuild(run)
+
+    assert fetched(run, guarded) == NEW
+    assert [one.stored.bytes for one in run.catalogue.copies_of(KEY)] == [len(NEW), len(OLD)]
+
+
+@pytest.mark.parametrize("is_sound", [True, False])
+def test_a_lost_object_is_archived_by_a_rebuild_where_its_copy_is_right_again(guarded: Guarded, is_sound: bool) -> None:
+    run = begun(guarded)
+    archived(run, guarded, KEY, OLD)
+    copy = guarded.archive / KEY
+    copy.rename(guarded.folder / "hidden")
+    verified(run)
+    assert state(run) is ObjectState.LOST
+    copy.write_bytes(OLD if is_sound else b"x" * len(OLD))
+
+    told = rebuild.rebuild(run)
+
+    assert (told.archived, told.lost, len(told.problems)) == ((1, 0, 0) if is_sound else (0, 1, 1))
+    assert [one.name for one in run.catalogue.copies_of(KEY)] == ([KEY] if is_sound else [])
+
+
+def test_a_copy_that_is_put_aside_at_its_release_does_not_hide_an_older_one(guarded: Guarded) -> None:
+    run = begun(guarded)
+    archived(run, guarded, KEY, OLD)
+    guarded.put(KEY, content=NEW)
+    sync.sync(run)
+    entry = run.catalogue.get(KEY)
+    assert entry is not None
+    now = run.clock.now()
+    for event, name, sha256 in (
+        (Event.COPY_BEGUN, None, None),
+        (Event.COPY_PROVEN, "second", "00"),
+        (Event.RELEASE_BEGUN, None, None),
+        (Event.COPY_DIFFERED, None, None),
+    ):
+        (entry,) = run.catalogue.change([Change(entry, event, "test", copy=name, sha256=sha256)], now)
+    (guarded.store / KEY).unlink()
+
+    sync.sync(run, emptied=True)
+
+    assert fetched(run, guarded) == OLD
+
+
+# --- a takedown beside others ---
+
+
+def any_key(guarded: Guarded) -> Run:
+    guarded.write(
+        capacity={"total_bytes": 100},
+        admission={"emergency_reserve": 0},
+        watermarks={"low": "1%", "high": "2%"},
+        select={"pattern": "."},
+    )
+    return begun(guarded)
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_text("{}")], ids=["gone", "broken"])
+@pytest.mark.parametrize("other", ["App.apk", "app.apk~0123456789ab"])
+def test_forgetting_leaves_what_is_known_as_another_keys(
+    guarded: Guarded, other: str, spoil: Callable[[Path], object]
+) -> None:
+    run = any_key(guarded)
+    for key, content in (("app.apk", OLD), (other, NEW)):
+        archived(run, guarded, key, content)
+    entry = run.catalogue.get(other)
+    assert entry is not None
+    assert entry.copy is not None
+    for name in (str, manifest_name):  # as `~` was written once
+        (guarded.archive / name(entry.copy)).rename(guarded.archive / name(other))
+    execute = "UPDATE {} SET {} = CAST(? AS BLOB) WHERE key = CAST(? AS BLOB)"
+    for table, column in (("objects", "copy"), ("copies", "name")):
+        sql = execute.format(table, column)
+        run.catalogue.database.write(lambda session: session.execute(sql, (other, other)))  # type: ignore[attr-defined]  # noqa: B023 - by hand, and called at once
+    spoil(guarded.archive / manifest_name(other))
+
+    assert recall.forget(run, "app.apk").reason == "forgotten"
+
+    assert not (guarded.archive / "app.apk").exists()
+    assert fetched(run, guarded, other) == NEW
+
+
+def test_forgetting_names_what_is_only_similar_and_leaves_it(guarded: Guarded) -> None:
+    run = any_key(guarded)
+    archived(run, guarded, "app.apk", OLD)
+    similar = torn(guarded, "APP.apk")
+    torn(guarded, "app.apk~0123456789ab")
+
+    told = recall.forget(run, "app.apk")
+
+    assert told.reason == "forgotten; nothing says whose these are, and they were left: APP.apk"
+    assert in_archive(guarded) == {similar.name}
+
+
+@pytest.mark.parametrize("content", [OLD, NEW], ids=["the same", "other"])
+def test_what_is_uploaded_again_and_archived_while_the_archive_is_listed_is_not_forgotten(
+    guarded: Guarded, content: bytes
+) -> None:
+    run = begun(guarded)
+    archived(run, guarded, KEY, OLD)
+    beside = guarded.run()
+    assert run.archive is not None
+
+    def listing(store: DirectoryStore) -> Iterator[StoredObject]:
+        archived(beside, guarded, KEY, content)
+        yield from DirectoryStore.listing(store)
+
+    replace_methods(run.archive.store, listing=listing)
+
+    with pytest.raises(StoreFailed, match="was changed meanwhile, and nothing was removed; run it again"):
+        recall.forget(run, KEY)
+
+    assert fetched(run, guarded) == content
+    assert recall.forget(beside, KEY).reason == "forgotten"
+
+
+def test_what_is_uploaded_again_while_its_copies_are_removed_keeps_the_others(guarded: Guarded) -> None:
+    run = begun(guarded)
+    archived(run, guarded, KEY, OLD)
+    archived(run, guarded, KEY, NEW)
+    beside, begun_ = guarded.run(), list[str]()
+    assert run.archive is not None
+
+    def delete(store: DirectoryStore, stored: StoredObject) -> bool:
+        if not begun_:
+            begun_.append(stored.key)
+            guarded.put(KEY, content=NEW)
+            sync.sync(beside)
+        return DirectoryStore.delete(store, stored)
+
+    replace_methods(run.archive.store, delete=delete)
+
+    with pytest.raises(StoreFailed, match="changed meanwhile; run it again"):
+        recall.forget(run, KEY)
+
+    assert state(beside) is ObjectState.RESIDENT
+    assert len(in_archive(guarded)) == 2, "one copy, with its manifest"

@@ -161,6 +161,39 @@ def test_an_archive_is_free_to_change_as_long_as_nothing_is_in_it(guarded: Guard
     assert guarded("sweep").exit_code == 0
 
 
+def test_a_place_that_has_no_mark_never_takes_the_id_of_another_one(guarded: Guarded) -> None:
+    guarded.put(apk_key(1))
+    guarded("init")
+    first = guarded.archive / MARK
+    before = json.loads(first.read_text())["archive"]
+    second = guarded.folder / "second"
+    second.mkdir()
+    guarded.write(archive={"url": f"directory://{second}"})
+    assert guarded("init").exit_code == 0
+    assert json.loads((second / MARK).read_text())["archive"] != before
+    guarded.write(archive={"url": f"directory://{second}"}, watermarks={"low": "0.1%", "high": "0.2%"})
+    assert guarded("sweep").exit_code == 0
+    guarded.write()
+
+    fetched = guarded("fetch", apk_key(1), "-")
+
+    assert fetched.exit_code == 1
+    assert "bears another mark than ours" in fetched.stderr
+
+
+def test_an_archive_is_not_left_unasked_while_it_has_an_older_version(lived_in: Guarded) -> None:
+    for path in lived_in.archive.glob("*.apk"):
+        lived_in.put(path.name, content=b"another version", days=1)
+    lived_in("sync")
+    assert lived_in.states() == {"resident": 9}
+    unmount(lived_in)
+
+    refused = lived_in("init")
+
+    assert refused.exit_code == 1
+    assert "init --new-archive" in refused.stderr
+
+
 def test_what_others_put_back_whose_copy_is_in_an_archive_of_before_is_copied_anew(lived_in: Guarded) -> None:
     disk = unmount(lived_in)
     lived_in("init", "--new-archive")

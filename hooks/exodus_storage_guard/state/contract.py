@@ -27,7 +27,8 @@ REBUILDING = "rebuilding"
 class Change:
     """Ask for one transition of an entry, as it was read: it fails where somebody else was faster.
 
-    What is None stays as it is, except `owner` and `retry_at`, which are always set.
+    What is None stays as it is, except `owner` and `retry_at`, which are always set; and `sha256`, `copy` and
+    `copy_mark` where a copy was proven, or what was proven is no more.
     """
 
     entry: Entry
@@ -157,7 +158,10 @@ class Catalogue(Protocol):
         """Stream every copy that was proven and not lost or forgotten since, older ones too, by name."""
 
     def copies_of(self, key: str) -> Sequence[ProvenCopy]:
-        """Give those of one key, the newest first."""
+        """Give those of one key, the newest first: by the store's clock, then by that of who copied them."""
+
+    def owners_of_copies(self, names: Collection[str]) -> Collection[tuple[str, str]]:
+        """Give each of these names that a copy is known by, a lost one too, with its key."""
 
     def rename_copies(self, names: Mapping[str, str]) -> None:
         """Know copies by other names, in one transaction."""

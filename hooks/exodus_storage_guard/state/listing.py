@@ -12,6 +12,7 @@ from exodus_storage_guard.errors import ListingIncomplete
 from exodus_storage_guard.instants import instant
 from exodus_storage_guard.model import ELSEWHERE, ObjectState, Record, StoredObject, Total
 from exodus_storage_guard.state.contract import SyncResult
+from exodus_storage_guard.state.copies import NEWEST_FIRST
 from exodus_storage_guard.state.database import Database, Session
 from exodus_storage_guard.state.rows import key_bytes
 from exodus_storage_guard.transitions import TRANSITIONS, Event
@@ -93,9 +94,9 @@ _TAKES = {
     Event.CHANGED: f"{_TAKE_NEW}, sha256 = NULL, copy = NULL, copy_mark = NULL",
     Event.RETURNED: _TAKE_NEW,
     Event.VANISHED: "",
-    Event.COPY_FOUND: """, (bytes, etag, modified_at, sha256, copy, copy_mark) = (
+    Event.COPY_FOUND: f""", (bytes, etag, modified_at, sha256, copy, copy_mark) = (
         SELECT c.bytes, c.etag, c.modified_at, c.sha256, c.name, c.mark FROM copies AS c
-        WHERE c.key = old.key ORDER BY c.archived_at DESC, c.name DESC LIMIT 1)""",
+        WHERE c.key = old.key ORDER BY {NEWEST_FIRST} LIMIT 1)""",
 }
 _STEPS = [
     *((Event.VANISHED, before) for before in TRANSITIONS[Event.VANISHED]),

@@ -30,16 +30,20 @@ _AT_REST = "state IN ('resident', 'premigrated', 'failed', 'quarantined')"
 _RESERVE = f"INSERT INTO reservations ({rows.RESERVATION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _FAILURES = (Event.COPY_FAILED, Event.COPY_DIFFERED)
 _CHANGE = """UPDATE objects SET state = ?, since = ?, owner = ?, retry_at = ?, note = ?,
-  sha256 = coalesce(?, sha256), copy = coalesce(?, copy), copy_mark = coalesce(?, copy_mark),
+  sha256 = {sha256}, copy = {copy}, copy_mark = {copy_mark},
   held = coalesce(?, held), failures = ?, bytes = ?, etag = ?, modified_at = ?
 WHERE key = ? AND state = ? AND bytes = ? AND etag = ? AND owner IS NOT DISTINCT FROM ?"""
+_PROOF = ("sha256", "copy", "copy_mark")
+_KEPT = _CHANGE.format(**{column: f"coalesce(?, {column})" for column in _PROOF})
+_ANEW = _CHANGE.format(**dict.fromkeys(_PROOF, "?"))
 _ADOPT = """INSERT INTO objects (key, bytes, etag, modified_at, state, since, found_at, sha256, copy, copy_mark, note)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET bytes = excluded.bytes, etag = excluded.etag, modified_at = excluded.modified_at,
   state = excluded.state, since = excluded.since, sha256 = excluded.sha256, copy = excluded.copy,
   copy_mark = excluded.copy_mark, note = excluded.note
 WHERE objects.state = 'gone' OR (objects.state IN ('archived', 'lost')
-  AND (objects.since, objects.copy) < (excluded.since, excluded.copy))"""
+  AND (objects.etag <> '', objects.modified_at, objects.since, objects.copy)
+    < (excluded.etag <> '', excluded.modified_at, excluded.since, excluded.copy))"""
 # Whatever a run was about to do to the object that was there before, it finds that it has lost its claim.
 _RENEW = """UPDATE objects SET bytes = ?, etag = '', modified_at = ?, state = 'resident', since = ?, owner = NULL,
   sha256 = NULL, copy = NULL, copy_mark = NULL, recorded_at = NULL, recorded_sha256 = NULL,
@@ -248,34 +252,35 @@ class SqlCatalogue:
         state, stored = after(entry.state, change.event), change.stored or entry.stored
         failures = entry.failures + 1 if change.event in _FAILURES else 0
         new = (state.value, instant(at), change.owner, rows.instant_or_none(change.retry_at), rows.text(change.reason))
+        is_anew = _says_all_of_the_proof(change.event, state)
+        was = replace(entry, sha256=None, copy=None, copy_mark=None) if is_anew else entry
         proof = (change.sha256, rows.key_bytes_or_none(change.copy), change.copy_mark)
         more = (rows.flag_or_none(change.hold), failures, stored.bytes, stored.etag, instant(stored.last_modified))
         key = rows.key_bytes(entry.key)
         as_read = (key, entry.state.value, entry.bytes, entry.stored.etag, entry.owner)
         begins = change.event in _BEGINNINGS
-        sql = f"{_CHANGE} {_IF_HELD_AS_READ if begins else ''} RETURNING held"
+        sql = f"{_ANEW if is_anew else _KEPT} {_IF_HELD_AS_READ if begins else ''} RETURNING held"
         condition = (*as_read, int(entry.held)) if begins else as_read
         held = session.execute(sql, (*new, *proof, *more, *condition)).fetchone()
         if held is None:
             return None
-        sha256 = change.sha256 or entry.sha256
         told = "forgotten" if change.event is Event.FORGOTTEN else state.value
-        _note(session, at, key, told, stored.bytes, sha256, change.reason)
+        _note(session, at, key, told, stored.bytes, change.sha256 or entry.sha256, change.reason)
         made = replace(
             entry,
             stored=stored,
             state=state,
             since=at,
-            sha256=sha256,
-            copy=change.copy or entry.copy,
-            copy_mark=change.copy_mark or entry.copy_mark,
+            sha256=change.sha256 or was.sha256,
+            copy=change.copy or was.copy,
+            copy_mark=change.copy_mark or was.copy_mark,
             held=bool(held[0]),
             owner=change.owner,
             failures=failures,
             retry_at=change.retry_at,
             note=rows.text(change.reason),
         )
-        copies.follow(session, change.event, made, at)
+        copies.follow(session, change.event, entry, made)
         return made
 
     def hold(self, keys: Collection[str], at: datetime, *, held: bool) -> int:
@@ -316,6 +321,10 @@ class SqlCatalogue:
     def copies_of(self, key: str) -> Sequence[ProvenCopy]:
         """Give those of one key, the newest first."""
         return copies.of_key(self._database, key)
+
+    def owners_of_copies(self, names: Collection[str]) -> Collection[tuple[str, str]]:
+        """Give each of these names that a copy is known by, with its key."""
+        return copies.owners(self._database, names)
 
     def rename_copies(self, names: Mapping[str, str]) -> None:
         """Know copies by other names, in one transaction."""
@@ -363,6 +372,13 @@ class SqlCatalogue:
         """Say for how long a run has not been heard of, by the database's own clock; None where it never was."""
         found = self._database.read(f"SELECT {self._database.now} - beat_at FROM runs WHERE owner = ?", (owner,))
         return found[0][0] / 1_000_000 if found else None
+
+
+def _says_all_of_the_proof(event: Event, state: ObjectState) -> bool:
+    """Tell whether nothing of an earlier proof stays; what is lost can be found again by what is known of it."""
+    if event in (Event.COPY_LOST, Event.COPY_DIFFERED):
+        return state is not ObjectState.LOST
+    return event is Event.COPY_PROVEN
 
 
 def _note(session: Session, at: datetime, key: bytes, event: str, size: int, sha256: str | None, reason: str) -> None:

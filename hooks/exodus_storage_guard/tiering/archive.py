@@ -18,10 +18,8 @@ from exodus_storage_guard.tiering.copy_names import (
     aside_name,
     copy_name,
     copy_names,
-    is_ours,
     manifest_name,
-    may_be_of,
-    name_before,
+    spelled_otherwise,
 )
 from exodus_storage_guard.tiering.manifests import Manifest, ManifestUnreadable, parsed
 
@@ -38,12 +36,14 @@ Reading = Callable[[], AbstractContextManager[tuple[StoredObject, Chunks]]]
 class Copy:
     """Name a copy in the archive, what was copied, and the SHA-256 of its bytes as they were read.
 
-    `sha256` is None where the server that has both copied it, and nobody has read it.
+    `sha256` is None where the server that has both copied it, and nobody has read it; `is_new` tells it from one that
+    was there before.
     """
 
     name: str
     source: StoredObject
     sha256: str | None
+    is_new: bool = True
 
 
 class Archive:
@@ -90,8 +90,8 @@ class Archive:
     def copy(self, source: Store, stored: StoredObject, read: Reading, moved: Moved = nobody) -> Copy:
         """Copy an object; a copy that is there already is taken where it is the same, and never overwritten.
 
-        What is another key's, or other content, stays where it is; only what says that it is this content and differs
-        is put aside.
+        What is another key's, or other content that is described, stays where it is; what says that it is this content
+        and differs is put aside, and so is what nothing describes.
         """
         plain = copy_name(stored.key)
         try:
@@ -107,11 +107,20 @@ class Archive:
             if manifest is not None and manifest.key != stored.key:
                 continue  # names that differ may be one to a filesystem
             if self.store.sha256(name, moved) == sha256:
-                return Copy(name, found, sha256)
-            if name != plain and (manifest is None or manifest.sha256 == sha256):
+                return Copy(name, found, sha256, is_new=False)
+            if self._is_in_the_way(name, manifest, sha256, stored.key):
                 self.quarantine(name, moved)
                 return self._copied(source, stored, name, read)
         raise StoreFailed(f"{self.name}: every name that a copy of {printable(stored.key)} may have is taken")
+
+    def _is_in_the_way(self, name: str, manifest: Manifest | None, sha256: str, key: str) -> bool:
+        """Tell whether what differs under a name of this content's would be taken for a copy of it, or of its key."""
+        if manifest is not None:
+            return manifest.sha256 == sha256
+        if name != copy_name(key):
+            return True
+        is_described = self.store.stat(manifest_name(name)) is not None  # by what cannot be read
+        return not is_described and not self.store.present(sorted(spelled_otherwise(name)))
 
     def _copied(self, source: Store, stored: StoredObject, name: str, read: Reading) -> Copy:
         if stored.bytes >= _TAKEN_FROM_BYTES and (copied := self.store.take(source, stored, name)) is not None:
@@ -174,23 +183,13 @@ class Archive:
         except ManifestUnreadable:
             return None
 
-    def is_of(self, name: str, key: str) -> bool:
-        """Tell whether a copy, put aside or not, is this key's: by its manifest, or where it has none by its name."""
-        before = name_before(name)
-        if is_ours(before):
-            return False
+    def key_of(self, name: str) -> str | None:
+        """Give the key that the manifest of a copy, put aside or not, names; None where none can be read."""
         manifest = self._readable_manifest(name)
-        return may_be_of(before, key) if manifest is None else manifest.key == key
+        return None if manifest is None else manifest.key
 
-    def remove(self, name: str, key: str) -> None:
-        """Delete a copy of this key and its manifest, for good; what is gone already is no fault.
-
-        Raises `StoreFailed`, and deletes nothing, where it is not this key's.
-        """
-        if not self.is_of(name, key):
-            raise StoreFailed(
-                f"{self.name}: {printable(name)} is no copy of {printable(key)}; nothing of it was removed"
-            )
+    def remove(self, name: str) -> None:
+        """Delete a copy and its manifest, for good; what is gone already is no fault."""
         for each in (name, manifest_name(name)):
             stored = self.store.stat(each)
             if stored is not None:

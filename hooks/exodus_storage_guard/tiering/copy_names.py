@@ -51,6 +51,20 @@ def may_be_of(name: str, key: str) -> bool:
     return any(found.startswith(stem) and end.fullmatch(found[len(stem) :]) for stem, end in stems)
 
 
+def is_named_for(name: str, key: str) -> bool:
+    """Tell whether a name is, byte for byte, a copy's of this key and of no other one, whatever its content."""
+    plain = copy_name(key)
+    if name.startswith(plain) and _OTHER_OR_NONE.fullmatch(name[len(plain) :]):
+        return True
+    return _crowded(plain) == plain and name.startswith(f"{plain}~") and bool(_DIGEST.fullmatch(name[len(plain) + 1 :]))
+
+
+def spelled_otherwise(name: str) -> set[str]:
+    """Give names that an archive takes for this one where it tells no case, or no forms of Unicode, apart."""
+    others = {name.swapcase(), *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))}
+    return {other for other in others - {name} if not is_ours(other)}
+
+
 def is_ours(name: str) -> bool:
     """Tell whether a name is of something of ours in the archive, and never a copy's."""
     return any(part.startswith(OURS) for part in name.split("/"))

@@ -10,7 +10,7 @@ from exodus_common.terminal import printable
 from exodus_storage_guard.errors import ObjectChanged, StoreFailed
 from exodus_storage_guard.model import Entry, StoredObject
 from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
-from exodus_storage_guard.tiering.archive import Archive, digested, looks_of
+from exodus_storage_guard.tiering.archive import Archive, Copy, digested, looks_of
 from exodus_storage_guard.tiering.bandwidth import Flow
 from exodus_storage_guard.tiering.manifests import Manifest
 
@@ -40,7 +40,7 @@ class Copier:
     moved: Moved = nobody
 
     def prove(self, entry: Entry) -> Proof:
-        """Give the proof; raise `CopyDiffers` (the copy is put aside), `ObjectChanged`, `StoreFailed`, or `Stopped`.
+        """Give the proof; raise `CopyDiffers` (what it wrote is aside), `ObjectChanged`, `StoreFailed` or `Stopped`.
 
         What a server copied that has both is read here all the same: nobody's word is taken for its SHA-256. The source
         is, too, unless the copy is what the platform recorded of it.
@@ -55,19 +55,24 @@ class Copier:
         read_back = self.archive.sha256(copy.name, self.moved)
         sha256 = copy.sha256 or (read_back if read_back == entry.recorded_sha256 else digested(read)[1])
         if read_back != sha256:
-            self.archive.quarantine(copy.name, self.moved)
             raise CopyDiffers(
                 f"the copy of {printable(entry.key)} in {self.archive.name} reads back as {read_back}, "
-                f"and the object is {sha256}; the copy is put aside, and the object stays where it is"
+                f"and the object is {sha256}; {self._put_aside(copy)}, and the object stays where it is"
             )
         if entry.recorded_sha256 and entry.recorded_sha256 != sha256:
-            self.archive.quarantine(copy.name, self.moved)
             raise CopyDiffers(
                 f"{printable(entry.key)} is not what the platform recorded: its SHA-256 is {sha256}, "
-                f"the record has {entry.recorded_sha256}; it stays where it is, and its copy is put aside"
+                f"the record has {entry.recorded_sha256}; it stays where it is, and {self._put_aside(copy)}"
             )
         self.archive.describe(copy.name, _manifest(copy.source, sha256, self.clock, self.store.name))
         return Proof(copy.name, sha256, looks)
+
+    def _put_aside(self, copy: Copy) -> str:
+        """Put aside what this run has written, and nothing that may have been proven before; say which."""
+        if not copy.is_new:
+            return f"the copy stays, too, since it was there before as {printable(copy.name)}"
+        self.archive.quarantine(copy.name, self.moved)
+        return "the copy is put aside"
 
     @contextmanager
     def _source(self, entry: Entry) -> Iterator[tuple[StoredObject, Chunks]]:

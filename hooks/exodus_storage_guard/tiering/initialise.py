@@ -78,13 +78,13 @@ def mark(run: Run, *, new_archive: bool = False) -> str:
     if archive is None:
         return ""
     before, found = known.get(state_identity.ARCHIVE), archive.marked()
-    copied = in_store(run.catalogue.totals(), _COPIED)
-    moves = before is not None and before != found and copied.count > 0
+    copied = _copied(run)
+    moves = before is not None and before != found and copied > 0
     if moves and not new_archive:
         raise NotInitialised(_refusal(archive, found, state_identity.called(known, before or ""), copied))
     separation.refuse_folders(run.settings)
     separation.refuse_one_place(run.store, archive)
-    wanted = found or (uuid.uuid4().hex if before is None or moves else before)
+    wanted = found or uuid.uuid4().hex  # never the id of before: two places would be one to whoever goes by it
     if found is None:
         archive.mark(wanted, run.clock.now())
     if moves:
@@ -100,15 +100,20 @@ def refuse_another_archive(run: Run) -> None:
     if run.archive is None:
         return
     known, found = run.catalogue.settled(), run.archive.marked()
-    before, copied = known[state_identity.ARCHIVE], in_store(run.catalogue.totals(), _COPIED)
-    if found != before and copied.count:
+    before, copied = known[state_identity.ARCHIVE], _copied(run)
+    if found != before and copied:
         raise NotInitialised(_refusal(run.archive, found, state_identity.called(known, before), copied))
     run.check_places()
 
 
-def _refusal(archive: Archive, found: str | None, called: str, copied: Total) -> str:
+def _copied(run: Run) -> int:
+    """Count the objects that have a copy; where there are none, the older versions that have one."""
+    return in_store(run.catalogue.totals(), _COPIED).count or sum(1 for _ in run.catalogue.copies())
+
+
+def _refusal(archive: Archive, found: str | None, called: str, copied: int) -> str:
     return (
-        f"the archive {archive.name} {unlike(found)}, and {copied.count} objects are known to have their copies in "
+        f"the archive {archive.name} {unlike(found)}, and {copied} objects are known to have their copies in "
         f"{called}: is its disk mounted? If the copies were moved here, move the mark .exodus-storage-guard.json "
         "as well. If this is another archive, beside the one before: exodus-storage-guard init --new-archive. "
         f"{_meaning(called)}"

@@ -17,8 +17,8 @@ from exodus_storage_guard.errors import ObjectMissing, StoreFailed
 from exodus_storage_guard.model import IN_STORE, Entry, ObjectState, StoredObject, Verdict
 from exodus_storage_guard.state.contract import REBUILDING, Change
 from exodus_storage_guard.stores.contract import Chunks
+from exodus_storage_guard.tiering import forgetting
 from exodus_storage_guard.tiering.archive import verified
-from exodus_storage_guard.tiering.forgetting import remove_every_copy
 from exodus_storage_guard.tiering.manifests import ManifestUnreadable
 from exodus_storage_guard.tiering.replay import replay
 from exodus_storage_guard.tiering.run import Run
@@ -62,7 +62,7 @@ def restore(run: Run, control: AdmissionControl, key: str) -> Recalled:
         replay(run)
         entry = _known(run, key)
     if entry.state is ObjectState.LOST:
-        entry = _looked_for_again(run, entry)
+        entry = looked_for_again(run, entry)
     if entry.state in IN_STORE:
         run.catalogue.hold([key], run.clock.now(), held=True)
         return _told(entry, "is in the store already; held from now on")
@@ -77,7 +77,7 @@ def restore(run: Run, control: AdmissionControl, key: str) -> Recalled:
         reservations.release(control, wanted.id)
 
 
-def _looked_for_again(run: Run, entry: Entry) -> Entry:
+def looked_for_again(run: Run, entry: Entry) -> Entry:
     """Read a lost copy once more: what is right again is archived, as `verify` and `fetch` have it."""
     try:
         with _proven_chunks(run, entry) as chunks:
@@ -181,7 +181,11 @@ def _write(target: Path, chunks: Chunks) -> None:
 
 
 def forget(run: Run, key: str) -> Recalled:
-    """Remove every copy of an object for good; what was done stays in the history."""
+    """Remove every copy of an object for good; what was done stays in the history.
+
+    It is known as forgotten before anything is removed: what is uploaded again from then on is another object. Raises
+    `StoreFailed`, and removes nothing, where it was changed since it was read.
+    """
     entry = _known(run, key)
     if entry.state in IN_STORE:
         raise StoreFailed(
@@ -189,19 +193,13 @@ def forget(run: Run, key: str) -> Recalled:
         )
     if entry.state is ObjectState.RECALLING:
         raise StoreFailed(f"{printable(key)} is being restored: try again once it is in the store, or archived again")
-    known = [one.name for one in run.catalogue.copies_of(key)][::-1]
-    if entry.state is not ObjectState.GONE and entry.copy is not None and entry.copy not in known:
-        known.append(entry.copy)
-    for name in known:
-        if told := run.elsewhere(key, name):
-            raise ObjectMissing(told)
-    removed = remove_every_copy(run.proving_archive, key, known)
-    if entry.state is ObjectState.GONE and not removed:
+    copies = forgetting.copies_of(run, entry)
+    if entry.state is ObjectState.GONE and not copies.names:
         if _was_forgotten(run, key):
-            return _told(entry, "is forgotten already")
-        raise ObjectMissing(f"{printable(key)} is {entry.state}: nothing of it is archived")
-    run.catalogue.change([Change(entry, Event.FORGOTTEN, "by hand")], run.clock.now())
-    return _told(entry, "forgotten")
+            return _told(entry, f"is forgotten already{copies.left}")
+        raise ObjectMissing(f"{printable(key)} is {entry.state}: nothing of it is archived{copies.left}")
+    forgetting.remove(run, forgetting.forgotten(run, entry), copies.names)
+    return _told(entry, f"forgotten{copies.left}")
 
 
 def _was_forgotten(run: Run, key: str) -> bool:
