@@ -19,7 +19,7 @@ from exodus_storage_guard.state.sql import SqlCatalogue
 from exodus_storage_guard.stores.contract import Moved, Store, nobody
 from exodus_storage_guard.tiering import sweep
 from exodus_storage_guard.tiering.archive import MARK
-from exodus_storage_guard.tiering.copy_names import manifest_name
+from exodus_storage_guard.tiering.copy_names import is_ours, manifest_name
 from exodus_storage_guard.tiering.deleting import delete
 from exodus_storage_guard.tiering.moving import Moved as MovedObject
 from exodus_storage_guard.tiering.moving import Mover
@@ -384,3 +384,52 @@ def test_objects_that_cannot_be_freed_here_and_there_stop_no_sweep(guarded: Guar
 
     assert report.freed_bytes == 6 * MIB
     assert "in a row" not in report.reason
+
+
+@on_sqlite
+def test_a_copy_that_cannot_be_looked_at_holds_up_no_other(guarded: Guarded) -> None:
+    guarded.write(capacity={"total_bytes": "20 MiB"}, select={"pattern": "."}, sweep={"premigrate": "100%"})
+    guarded.put("folder/key.apk")
+    for key in KEYS[:3]:
+        guarded.put(key)
+    guarded("init")
+    guarded("sweep")
+    shutil.rmtree(guarded.archive / "folder")
+    (guarded.archive / "folder").write_bytes(b"in the way")
+
+    swept_again = guarded("sweep", "--need", "19 MiB", "--premigrated-only", "--json")
+
+    verdicts = {one["key"]: (one["verdict"], one["reason"]) for one in swept_again.json["objects"]}
+    assert "in the way" in verdicts["folder/key.apk"][1]
+    assert {key for key, (verdict, _) in verdicts.items() if verdict == "ok"} == set(KEYS[:3])
+    assert set(guarded.stored()) == {"folder/key.apk"}
+
+
+@on_sqlite
+def test_an_archive_that_keeps_what_it_was_tried_out_with_is_a_good_one(guarded: Guarded) -> None:
+    guarded("init")
+    run = guarded.run()
+
+    def delete(self: Store, stored: StoredObject) -> bool:
+        raise NotFreeable("it is kept for a year")
+
+    replace_methods(archive_of(run), delete=delete)
+    run.proving_archive.try_out()
+    run.proving_archive.try_out()
+
+    kept = [one.key for one in archive_of(run).listing() if one.key != MARK]
+    assert len(kept) == len(set(kept)) == 2
+    assert all(is_ours(key) for key in kept)
+
+
+@on_sqlite
+def test_an_archive_that_gives_back_other_bytes_than_it_took_is_none(guarded: Guarded) -> None:
+    guarded("init")
+    run = guarded.run()
+    archive = run.proving_archive
+    replace_methods(archive.store, read_small=lambda self, key: b"other")
+
+    with pytest.raises(StoreFailed, match="is not read back"):
+        archive.try_out()
+
+    assert [one.key for one in archive_of(run).listing()] == [MARK]

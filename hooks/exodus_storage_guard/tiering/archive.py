@@ -2,19 +2,21 @@
 
 import hashlib
 import json
-import os
 import re
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from exodus_common.errors import ExodusError
 from exodus_common.render import instant, json_text
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import NotInitialised, ObjectChanged, ObjectMissing, StoreFailed
 from exodus_storage_guard.model import Entry, StoredObject
 from exodus_storage_guard.stores.contract import Chunks, Moved, Store, nobody
 from exodus_storage_guard.tiering.copy_names import (
+    OURS,
     aside_name,
     copy_name,
     copy_names,
@@ -25,7 +27,7 @@ from exodus_storage_guard.tiering.manifests import Manifest, ManifestUnreadable,
 
 MARK = ".exodus-storage-guard.json"
 _ID = re.compile(r"[\w-]{1,64}", re.ASCII)
-PROBE = ".exodus-probe"
+_PROBE = f"{OURS}do-you-take-this-"
 _TAKEN_FROM_BYTES = 1024 * 1024  # below, sending the bytes once more costs less than asking for a copy
 
 Reading = Callable[[], AbstractContextManager[tuple[StoredObject, Chunks]]]
@@ -44,6 +46,17 @@ class Copy:
     source: StoredObject
     sha256: str | None
     is_new: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Hold how each copy that is there and its manifest look (`looks_of`), and which could not be looked at, and why.
+
+    A mark is None where its server tells too little, or it has no manifest. A copy that is in neither is not there.
+    """
+
+    marks: Mapping[str, str | None]
+    failed: Mapping[str, ExodusError]
 
 
 class Archive:
@@ -140,21 +153,32 @@ class Archive:
 
     def try_out(self) -> None:
         """See that the archive takes an object and gives it back; raise `StoreFailed` where it does not."""
-        content = os.urandom(16)
-        self.store.write_small(PROBE, content)
-        if self.store.read_small(PROBE) != content:
-            raise StoreFailed(f"{self.name}: what was written there is not read back")
-        written = self.store.stat(PROBE)
-        if written is not None:
-            self.store.delete(written)
+        name, content = f"{_PROBE}{secrets.token_hex(8)}", secrets.token_bytes(16)
+        self.store.write_small(name, content)
+        try:
+            if self.store.read_small(name) != content:
+                raise StoreFailed(f"{self.name}: what was written there is not read back")
+        finally:
+            self._remove_probe(name)
 
-    def look(self, names: Sequence[str], moved: Moved = nobody) -> Mapping[str, str | None]:
-        """Say how each copy that is there and its manifest look (`looks_of`); None where that tells nothing."""
+    def _remove_probe(self, name: str) -> None:
+        """Remove it if that can be: an archive that keeps all it gets is a good one."""
+        with suppress(ExodusError):
+            written = self.store.stat(name)
+            if written is not None:
+                self.store.delete(written)
+
+    def look(self, names: Sequence[str], moved: Moved = nobody) -> Seen:
+        """See how copies and their manifests look; raise `StoreFailed` where the archive does not answer."""
         looks = self.store.stat_all([one for name in names for one in (name, manifest_name(name))], moved)
-        for error in looks.failed.values():
-            raise error
+        failed = {
+            name: error
+            for name in names
+            if (error := looks.failed.get(name) or looks.failed.get(manifest_name(name))) is not None
+        }
         seen = {one: looks_of(stored) for one, stored in looks.found.items()}
-        return {name: _mark(seen[name], seen.get(manifest_name(name))) for name in names if name in seen}
+        there = [name for name in names if name in seen and name not in failed]
+        return Seen({name: _mark(seen[name], seen.get(manifest_name(name))) for name in there}, failed)
 
     def describes(self, name: str, entry: Entry) -> bool:
         """Tell whether a copy's manifest says that it is this very object's."""

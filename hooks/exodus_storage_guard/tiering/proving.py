@@ -62,7 +62,8 @@ class Prover:
         """Write down how each copy and its manifest look, as long as it is the one that was read back."""
         try:
             workers, names = self.run.workers(self.pulse), [proof.copy for _, proof in proofs]
-            marks = workers.watched(lambda: self.copier.archive.look(names, self.pulse.moved))
+            # What cannot be looked at has no mark: it is read again before its original is released.
+            marks = workers.watched(lambda: self.copier.archive.look(names, self.pulse.moved)).marks
             # An archive that went away meanwhile has left the bare folder that it was mounted on.
             workers.watched(self.run.see_mark)
         except ExodusError as error:

@@ -1,6 +1,6 @@
 """The last look before an original is deleted: what is not seen to be as it was proven stays in the store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from exodus_common.terminal import printable
 from exodus_storage_guard.errors import ObjectChanged, ObjectMissing
 from exodus_storage_guard.model import Entry
 from exodus_storage_guard.state.contract import Change
-from exodus_storage_guard.tiering.archive import Archive
+from exodus_storage_guard.tiering.archive import Archive, Seen
 from exodus_storage_guard.tiering.workers import Workers
 from exodus_storage_guard.transitions import Event
 
@@ -29,12 +29,15 @@ def look(archive: Archive, claimed: Sequence[Entry], workers: Workers, now: date
     takes time, all of them are looked at once more at the end.
     """
     looked, doubtful = Looked(), list[Entry]()
-    before = _marks(archive, claimed, workers)
+    before = _seen(archive, claimed, workers)
     for entry in claimed:
-        mark = before.get(entry.copy or "")
-        if mark is not None and mark == entry.copy_mark:
+        name = entry.copy or ""
+        mark = before.marks.get(name)
+        if name in before.failed:
+            looked.errors.append((entry, before.failed[name]))
+        elif mark is not None and mark == entry.copy_mark:
             looked.proven.append(entry)
-        elif entry.copy in before:
+        elif name in before.marks:
             doubtful.append(entry)
         else:
             looked.changes.append(Change(entry, Event.COPY_LOST, f"its copy {_shown(entry)} is not in the archive"))
@@ -45,21 +48,26 @@ def look(archive: Archive, claimed: Sequence[Entry], workers: Workers, now: date
             looked.changes.append(found)
         else:
             looked.proven.append(entry)
-    return _unchanged(looked, before, _marks(archive, looked.proven, workers)) if doubtful else looked
+    return _unchanged(looked, before, _seen(archive, looked.proven, workers)) if doubtful else looked
 
 
-def _marks(archive: Archive, entries: Sequence[Entry], workers: Workers) -> Mapping[str, str | None]:
+def _seen(archive: Archive, entries: Sequence[Entry], workers: Workers) -> Seen:
     """Look by a worker, who is watched: an archive may hang."""
     names = [entry.copy for entry in entries if entry.copy is not None]
     return workers.watched(lambda: archive.look(names, workers.pulse.moved))
 
 
-def _unchanged(looked: Looked, before: Mapping[str, str | None], after: Mapping[str, str | None]) -> Looked:
+def _unchanged(looked: Looked, before: Seen, after: Seen) -> Looked:
     """Keep what looks as it did before others were read; what does not is the next run's."""
-    for entry in [one for one in looked.proven if after.get(one.copy or "", "") != before.get(one.copy or "")]:
-        looked.proven.remove(entry)
-        looked.errors.append((entry, ObjectChanged(f"its copy {_shown(entry)} was changed while others were read")))
-    return looked
+    proven = list[Entry]()
+    for entry in looked.proven:
+        name = entry.copy or ""
+        if name in after.marks and after.marks[name] == before.marks[name]:
+            proven.append(entry)
+        else:
+            why = ObjectChanged(f"its copy {_shown(entry)} was changed while others were read")
+            looked.errors.append((entry, after.failed.get(name, why)))
+    return Looked(proven, looked.changes, looked.errors)
 
 
 def _read_again(archive: Archive, entry: Entry, workers: Workers, now: datetime) -> Change | None:
