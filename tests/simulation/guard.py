@@ -91,6 +91,8 @@ class SimulatedCatalogue(SqlCatalogue):
         keys = {entry.key for entry in made}
         self.process.world.events |= {one.event.value for one in asked if one.entry.key in keys}
         for one in asked:
+            if one.event is Event.FORGOTTEN and one.entry.key in keys:
+                self.process.world.forget(one.entry.key)
             if one.event in (Event.RELEASE_BEGUN, Event.PRUNE_BEGUN):
                 self.process.claimed_at[one.entry.key] = self.process.world.ticks
             self.process.world.note(self.process.name, f"{one.event} {one.entry.key[:3]}: {one.reason[:60]}")

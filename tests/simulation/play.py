@@ -183,14 +183,10 @@ class Play:
         return self.sweeping(need, premigrated_only, listing=False)
 
     def forgetting(self, key: str) -> Process:
-        """Have a person forget a key: what is archived of it may go."""
+        """Have a person forget a key."""
 
         def story(process: Process) -> str:
-            run = guard.run_of(process, self.settings, self.file)
-            for (one, sha256), excuse in self.world.accepted.items():
-                if one == key and not excuse and key not in self.world.store:
-                    self.world.accepted[one, sha256] = "forgotten"
-            return recall.forget(run, key).reason
+            return recall.forget(guard.run_of(process, self.settings, self.file), key).reason
 
         return self.start("forget", story)
 

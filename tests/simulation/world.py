@@ -118,6 +118,12 @@ class World:
         self.accepted.pop((key, thing.sha256), None)  # the last one that was accepted stands last
         self.accepted[key, thing.sha256] = ""
 
+    def forget(self, key: str) -> None:
+        """Take note that what is archived of a key may go from now on, as a person wants it."""
+        for (one, sha256), excuse in self.accepted.items():
+            if one == key and not excuse and not self._is_stored(key, sha256):
+                self.accepted[one, sha256] = "forgotten"
+
     def copies(self, sha256: str) -> Iterator[str]:
         """Name the copies of some content that anybody would find in the archive."""
         for name, thing in self.archive.items():

@@ -587,16 +587,28 @@ def test_what_was_adopted_from_a_plain_file_is_older_than_what_was_seen_in_the_s
     assert fetched(run, guarded) == OLD
 
 
-def test_a_plain_file_that_differs_is_put_aside_before_its_key_is_copied(guarded: Guarded) -> None:
+def test_a_plain_file_that_differs_stays_beside_the_copy_of_its_key_and_is_never_taken_for_it(guarded: Guarded) -> None:
     run = begun(guarded)
-    torn(guarded, KEY)
+    plain = torn(guarded, KEY)
 
     archived(run, guarded, KEY, OLD)
-
-    assert (run.catalogue.copies_of(KEY)[0].name, aside(guarded)) == (KEY, [b"torn"])
     lost_catalogue(run, guarded)
-    assert rebuild.rebuild(run).problems == ()
+
+    assert "it has no manifest, and is not the copy" in rebuild.rebuild(run).problems[0]
+    assert (plain.read_bytes(), aside(guarded)) == (b"torn", [])
     assert fetched(run, guarded) == OLD
+
+
+def test_an_older_version_that_has_lost_its_manifest_stays_when_a_newer_one_is_copied(guarded: Guarded) -> None:
+    run = begun(guarded)
+    archived(run, guarded, KEY, OLD)
+    (guarded.archive / manifest_name(KEY)).unlink()
+
+    archived(run, guarded, KEY, NEW)
+
+    assert [one.stored.bytes for one in run.catalogue.copies_of(KEY)] == [len(NEW), len(OLD)]
+    assert ((guarded.archive / KEY).read_bytes(), aside(guarded)) == (OLD, [])
+    assert fetched(run, guarded) == NEW
 
 
 def test_a_plain_file_that_may_be_another_keys_is_left(guarded: Guarded) -> None:

@@ -21,7 +21,6 @@ from exodus_storage_guard.tiering.copy_names import (
     copy_name,
     copy_names,
     manifest_name,
-    spelled_otherwise,
 )
 from exodus_storage_guard.tiering.manifests import Manifest, ManifestUnreadable, parsed
 
@@ -103,8 +102,8 @@ class Archive:
     def copy(self, source: Store, stored: StoredObject, read: Reading, moved: Moved = nobody) -> Copy:
         """Copy an object; a copy that is there already is taken where it is the same, and never overwritten.
 
-        What is another key's, or other content that is described, stays where it is; what says that it is this content
-        and differs is put aside, and so is what nothing describes.
+        Whatever else has its name stays where it is, also what nothing describes: it may be the last of an older
+        version. Only what says that it is this very content, and is not, is put aside.
         """
         plain = copy_name(stored.key)
         try:
@@ -121,19 +120,11 @@ class Archive:
                 continue  # names that differ may be one to a filesystem
             if self.store.sha256(name, moved) == sha256:
                 return Copy(name, found, sha256, is_new=False)
-            if self._is_in_the_way(name, manifest, sha256, stored.key):
+            says_it_is_this = manifest.sha256 == sha256 if manifest is not None else name != plain
+            if says_it_is_this:
                 self.quarantine(name, moved)
                 return self._copied(source, stored, name, read)
         raise StoreFailed(f"{self.name}: every name that a copy of {printable(stored.key)} may have is taken")
-
-    def _is_in_the_way(self, name: str, manifest: Manifest | None, sha256: str, key: str) -> bool:
-        """Tell whether what differs under a name of this content's would be taken for a copy of it, or of its key."""
-        if manifest is not None:
-            return manifest.sha256 == sha256
-        if name != copy_name(key):
-            return True
-        is_described = self.store.stat(manifest_name(name)) is not None  # by what cannot be read
-        return not is_described and not self.store.present(sorted(spelled_otherwise(name)))
 
     def _copied(self, source: Store, stored: StoredObject, name: str, read: Reading) -> Copy:
         if stored.bytes >= _TAKEN_FROM_BYTES and (copied := self.store.take(source, stored, name)) is not None:

@@ -59,12 +59,6 @@ def is_named_for(name: str, key: str) -> bool:
     return _crowded(plain) == plain and name.startswith(f"{plain}~") and bool(_DIGEST.fullmatch(name[len(plain) + 1 :]))
 
 
-def spelled_otherwise(name: str) -> set[str]:
-    """Give names that an archive takes for this one where it tells no case, or no forms of Unicode, apart."""
-    others = {name.swapcase(), *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))}
-    return {other for other in others - {name} if not is_ours(other)}
-
-
 def is_ours(name: str) -> bool:
     """Tell whether a name is of something of ours in the archive, and never a copy's."""
     return any(part.startswith(OURS) for part in name.split("/"))
