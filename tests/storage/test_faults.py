@@ -286,8 +286,13 @@ def test_what_cannot_be_seen_to_be_gone_is_looked_for_by_the_next_run(
     run = guarded.run()
     run = replace(run, owner=f"{run.owner.rpartition(' ')[0]} 0")  # this process goes on; the run is to have ended
 
+    usual = type(run.store).present
+
     def present(self: Store, keys: Sequence[str], moved: Moved = nobody) -> Collection[str]:
-        raise StoreFailed("nobody answers")
+        found = usual(self, keys, moved)
+        if len(found) < len(keys):
+            raise StoreFailed("nobody answers")
+        return found
 
     replace_methods(run.store, present=present)
     with pytest.raises(StoreFailed, match="nobody answers"):

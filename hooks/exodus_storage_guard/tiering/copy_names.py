@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import secrets
 import unicodedata
 from urllib.parse import unquote_to_bytes
 
@@ -66,7 +67,7 @@ def is_ours(name: str) -> bool:
 
 def aside_name(name: str) -> str:
     """Give a copy a name under which nobody takes it for an archived object."""
-    return f"{_QUARANTINE}/{os.urandom(4).hex()}-{name}"
+    return f"{_QUARANTINE}/{secrets.token_hex(4)}-{name}"
 
 
 def name_before(name: str) -> str:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cache
 from itertools import islice
 
 from exodus_common.stopping import Stopped, go_on, in_order
@@ -188,17 +189,14 @@ def _left(run: Run, need: Need | None, *, is_pressing: bool) -> tuple[Capacity |
 def _freed_by_others(run: Run, *, is_pressing: bool) -> int:
     """Add up what other runs are about to free; where room is pressing nothing that has taken them for long."""
     now = run.clock.now()
-    others = [entry for entry in run.catalogue.taken() if entry.owner != run.owner and _is_to_be_freed(entry)]
+    lives = cache(run.lives)
     return sum(
         entry.bytes
-        for entry in others
-        # What is proven and its run has ended is nobody's work any more: the next release takes it as it is.
-        if not (is_pressing or entry.state is ObjectState.PREMIGRATED) or abs(now - entry.since) < _SOON_FREED
+        for entry in run.catalogue.taken()
+        if entry.state in _BEING_FREED and entry.note != AHEAD
+        if not is_pressing or abs(now - entry.since) < _SOON_FREED
+        if entry.owner is not None and entry.owner != run.owner and lives(entry.owner)
     )
-
-
-def _is_to_be_freed(entry: Entry) -> bool:
-    return entry.state in _BEING_FREED and entry.note != AHEAD
 
 
 def _on_its_way(run: Run, *, is_pressing: bool) -> int:
