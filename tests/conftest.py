@@ -11,8 +11,9 @@ from tests.parts.postgresql import Postgresql, make_cluster, running_postgresql
 from tests.parts.s3 import S3Server, running_minio, running_versitygw
 from tests.parts.sshd import Sshd, running_sshd
 
-# Under nohup every program that a test starts would ignore it as well.
+# Under nohup, or in a shell's background, every program that a test starts would ignore them as well.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

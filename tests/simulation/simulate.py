@@ -34,9 +34,13 @@ class Played(NamedTuple):
 
 def played(seeds: Sequence[int]) -> list[Played]:
     """Play these seeds' worlds."""
+    before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)  # the guard complains of what the world does to it
-    worlds = ((seed, play.of_seed(seed)) for seed in seeds)
-    return [Played(seed, world.wrong, len(world.log), world.events) for seed, world in worlds]
+    try:
+        worlds = ((seed, play.of_seed(seed)) for seed in seeds)
+        return [Played(seed, world.wrong, len(world.log), world.events) for seed, world in worlds]
+    finally:
+        logging.disable(before)
 
 
 def wrong_of(seeds: Sequence[int]) -> list[Played]:
