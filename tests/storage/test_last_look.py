@@ -212,12 +212,17 @@ def swept_for_all(run: Run) -> sweep.Report:
     return sweep.sweep(run, Need(8 * MIB), premigrated_only=False, start_at_high=False, progress=lambda done, aim: None)
 
 
-def test_a_failure_of_the_whole_archive_is_not_held_against_its_objects(platform: Guarded) -> None:
+def without_copies(platform: Guarded) -> Run:
+    """Have the guard see that no copy is left, so that all objects are to be copied anew."""
     for key in KEYS:
         removed(archive_of(platform.run()), key)
         removed(archive_of(platform.run()), manifest_name(key))
     need_all(platform)
-    run = platform.run()
+    return platform.run()
+
+
+def test_a_failure_of_the_whole_archive_is_not_held_against_its_objects(platform: Guarded) -> None:
+    run = without_copies(platform)
 
     def refuse(*_: object) -> StoredObject:
         raise StoreFailed("it is read-only for a minute")
@@ -233,11 +238,7 @@ def test_a_failure_of_the_whole_archive_is_not_held_against_its_objects(platform
 
 
 def test_a_failure_of_one_object_is_its_own_and_the_others_go(platform: Guarded) -> None:
-    for key in KEYS:
-        removed(archive_of(platform.run()), key)
-        removed(archive_of(platform.run()), manifest_name(key))
-    need_all(platform)
-    run = platform.run()
+    run = without_copies(platform)
     usual = archive_of(run).put
 
     def put(self: Store, wanted: StoredObject, chunks: Iterable[bytes]) -> StoredObject:
@@ -254,11 +255,7 @@ def test_a_failure_of_one_object_is_its_own_and_the_others_go(platform: Guarded)
 
 
 def test_what_was_proven_before_the_archive_was_full_is_released(platform: Guarded) -> None:
-    for key in KEYS:
-        removed(archive_of(platform.run()), key)
-        removed(archive_of(platform.run()), manifest_name(key))
-    need_all(platform)
-    run = platform.run()
+    run = without_copies(platform)
     usual = archive_of(run).put
 
     def put(self: Store, wanted: StoredObject, chunks: Iterable[bytes]) -> StoredObject:

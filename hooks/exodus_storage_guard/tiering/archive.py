@@ -4,8 +4,8 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -145,19 +145,19 @@ class Archive:
     def try_out(self) -> None:
         """See that the archive takes an object and gives it back; raise `StoreFailed` where it does not."""
         name, content = f"{_PROBE}{secrets.token_hex(8)}", secrets.token_bytes(16)
-        self.store.write_small(name, content)
-        try:
+        with self.probed(name, content):
             if self.store.read_small(name) != content:
                 raise StoreFailed(f"{self.name}: what was written there is not read back")
-        finally:
-            self._remove_probe(name)
 
-    def _remove_probe(self, name: str) -> None:
-        """Remove it if that can be: an archive that keeps all it gets is a good one."""
-        with suppress(ExodusError):
-            written = self.store.stat(name)
-            if written is not None:
-                self.store.delete(written)
+    @contextmanager
+    def probed(self, name: str, content: bytes) -> Iterator[None]:
+        """Have a small object there for a block; it is removed if it can be: an archive may keep all it gets."""
+        self.store.write_small(name, content)
+        try:
+            yield
+        finally:
+            with suppress(ExodusError):
+                self._remove_one(name)
 
     def look(self, names: Sequence[str], moved: Moved = nobody) -> Seen:
         """See how copies and their manifests look; raise `StoreFailed` where the archive does not answer."""
@@ -206,9 +206,12 @@ class Archive:
     def remove(self, name: str) -> None:
         """Delete a copy and its manifest, for good; what is gone already is no fault."""
         for each in (name, manifest_name(name)):
-            stored = self.store.stat(each)
-            if stored is not None:
-                self.store.delete(stored)
+            self._remove_one(each)
+
+    def _remove_one(self, name: str) -> None:
+        stored = self.store.stat(name)
+        if stored is not None:
+            self.store.delete(stored)
 
 
 def looks_of(stored: StoredObject | None) -> str | None:

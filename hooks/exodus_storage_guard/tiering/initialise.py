@@ -14,7 +14,7 @@ from exodus_storage_guard.model import ObjectState, Total
 from exodus_storage_guard.settings import marks
 from exodus_storage_guard.state.contract import Change
 from exodus_storage_guard.tiering import separation
-from exodus_storage_guard.tiering.archive import Archive, unlike
+from exodus_storage_guard.tiering.archive import MARK, Archive, unlike
 from exodus_storage_guard.tiering.copy_names import elsewhere, whereabouts
 from exodus_storage_guard.tiering.replay import replay
 from exodus_storage_guard.tiering.run import Run, in_store
@@ -114,7 +114,7 @@ def _copied(run: Run) -> int:
 def _refusal(archive: Archive, found: str | None, called: str, copied: int) -> str:
     return (
         f"the archive {archive.name} {unlike(found)}, and {copied} objects are known to have their copies in "
-        f"{called}: is its disk mounted? If the copies were moved here, move the mark .exodus-storage-guard.json "
+        f"{called}: is its disk mounted? If the copies were moved here, move the mark {MARK} "
         "as well. If this is another archive, beside the one before: exodus-storage-guard init --new-archive. "
         f"{_meaning(called)}"
     )

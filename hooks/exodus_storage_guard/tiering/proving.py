@@ -1,7 +1,7 @@
 """Copy a batch of objects into the archive, prove the copies, and write down what became of each."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from exodus_common.errors import ExodusError
@@ -69,20 +69,7 @@ class Prover:
         except ExodusError as error:
             self.stopped = str(error)
             return [Change(entry, Event.COPY_ABANDONED, str(error)) for entry, _ in proofs]
-        return [replace(one, owner=owner) for one in self._as_read(proofs, marks)]
-
-    def _as_read(self, proofs: Sequence[tuple[Entry, Proof]], marks: Mapping[str, str | None]) -> Iterator[Change]:
-        for entry, proof in proofs:
-            mark = marks.get(proof.copy)
-            is_what_was_read = mark is not None and proof.looks is not None and mark.startswith(f"{proof.looks} ")
-            yield Change(
-                entry,
-                Event.COPY_PROVEN,
-                _PROVEN,
-                sha256=proof.sha256,
-                copy=proof.copy,
-                copy_mark=mark if is_what_was_read else None,
-            )
+        return [_proven(entry, proof, marks.get(proof.copy), owner) for entry, proof in proofs]
 
     def _failures(self, failed: Sequence[Failed]) -> list[Change]:
         """Tell what is wrong with an object from what is wrong with the whole store or archive, by trying these out."""
@@ -111,6 +98,15 @@ class Prover:
         if at_fault or isinstance(error, StoreFull | _NOBODYS):
             return Change(entry, Event.COPY_ABANDONED, str(error))
         return Change(entry, Event.COPY_FAILED, str(error), retry_at=_retry_at(entry, now))
+
+
+def _proven(entry: Entry, proof: Proof, mark: str | None, owner: str | None) -> Change:
+    """Say that a copy is proven; what it looks like is remembered only where it is the one that was read back."""
+    is_what_was_read = mark is not None and proof.looks is not None and mark.startswith(f"{proof.looks} ")
+    copy_mark = mark if is_what_was_read else None
+    return Change(
+        entry, Event.COPY_PROVEN, _PROVEN, owner=owner, sha256=proof.sha256, copy=proof.copy, copy_mark=copy_mark
+    )
 
 
 _NOBODY = "exodus-storage-guard-asks-whether-you-answer"

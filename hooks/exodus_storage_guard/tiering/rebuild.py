@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from exodus_common.terminal import printable
+from exodus_storage_guard import state_identity
 from exodus_storage_guard.errors import KeyRefused, StoreFailed
 from exodus_storage_guard.instants import datetime_of, instant
 from exodus_storage_guard.model import Entry, ObjectState, StoredObject, Total
@@ -70,7 +71,7 @@ class _Rebuilding:
                 f"{error}. Its copy is not taken; where it is sound, move that manifest away and run this again"
             )
         except (StoreFailed, KeyRefused) as error:
-            self.archive.check_mark(self.run.settled("archive"))  # else it is the whole archive that cannot be read
+            self.run.see_mark()  # else it is the whole archive that cannot be read
             self.problems.append(str(error))
         else:
             if entry is not None:
@@ -129,7 +130,7 @@ def rebuild(run: Run) -> Rebuilt:
     Until it comes to its end the catalogue says that it has not: what is archived may not be known yet.
     """
     run.catalogue.create()
-    anew = "archive" not in run.catalogue.settled()
+    anew = state_identity.ARCHIVE not in run.catalogue.settled()
     run.catalogue.settle(REBUILDING, run.clock.now().isoformat())
     if anew:
         mark(run)
@@ -146,7 +147,7 @@ def rebuild(run: Run) -> Rebuilt:
             work.look_at(found)
         for file in plain:
             work.look_at_plain(file)
-    work.archive.check_mark(run.settled("archive"))  # nothing was passed over because its disk had gone
+    run.see_mark()  # nothing was passed over because its disk had gone
     run.catalogue.settle(REBUILDING, "")
     archived, lost = _count(run, ObjectState.ARCHIVED), _count(run, ObjectState.LOST)
     return Rebuilt(listed, archived, max(0, archived - before), work.adopted, lost, anew, tuple(work.problems))

@@ -34,19 +34,10 @@ def refuse_mark(store: Store, archive: Archive, archive_id: str, key: str = MARK
 def refuse_one_place(store: Store, archive: Archive, *, in_archive: str = "", in_store: str = "") -> None:
     """Write a probe into the archive and raise `SettingsInvalid` where it is seen in the store."""
     content = secrets.token_hex(16).encode()
-    archive.store.write_small(f"{in_archive}{_PROBE}", content)
-    try:
+    with archive.probed(f"{in_archive}{_PROBE}", content):
         seen = _holds(store, f"{in_store}{_PROBE}", content)
-    finally:
-        _remove(archive.store, f"{in_archive}{_PROBE}")
     if seen:
         raise _one_place(store.name, archive.name)
-
-
-def _remove(store: Store, key: str) -> None:
-    with suppress(ExodusError):  # an archive that nothing can be deleted from keeps it
-        if written := store.stat(key):
-            store.delete(written)
 
 
 def refuse_store_in_archive(settings: Settings, store: Store, archive: Archive, known: Entry) -> None:
