@@ -1,6 +1,6 @@
 """Values that decisions, doors and stories exchange: frozen, and complete once built."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -44,6 +44,11 @@ class Verdict(StrEnum):
     OK = "ok"
     WARNING = "warning"
     CRITICAL = "critical"
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """Give the worst of several verdicts."""
+    return max(verdicts, key=list(Verdict).index, default=Verdict.OK)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from exodus_storage_guard.admission.reservations import AdmissionControl
 from exodus_storage_guard.capacity import measurement, pending
 from exodus_storage_guard.capacity.usefulness import frees_nothing
 from exodus_storage_guard.forecast import forecast
-from exodus_storage_guard.model import Capacity, ObjectState, Total, Verdict, Watermarks
+from exodus_storage_guard.model import Capacity, ObjectState, Total, Verdict, Watermarks, worst
 from exodus_storage_guard.settings import Settings, marks
 from exodus_storage_guard.sizes import shown, shown_apart
 from exodus_storage_guard.state.contract import REBUILDING
@@ -62,7 +62,7 @@ def status(control: AdmissionControl) -> Status:
     on_its_way = measurement.pending(control.settings, control.catalogue)
     warnings = _warnings(control, on_its_way)
     if warnings:
-        verdict = max(verdict, Verdict.WARNING, key=list(Verdict).index)
+        verdict = worst([verdict, Verdict.WARNING])
         reason = "; ".join([reason, *warnings])
     samples = [*control.catalogue.samples(), *_sample(capacity, control.clock.now())]
     foreseen = forecast(samples, limits.flood_bytes) if limits else None
@@ -106,8 +106,7 @@ def _judged(
     share += f", {shown(reserved_bytes)} reserved for uploads" if reserved_bytes else ""
     if not wrong:
         return Verdict.OK, share
-    verdict = max((found for found, _ in wrong), key=list(Verdict).index)
-    return verdict, "; ".join([share, *(text for _, text in wrong)])
+    return worst(found for found, _ in wrong), "; ".join([share, *(text for _, text in wrong)])
 
 
 def _wrong(

@@ -100,8 +100,12 @@ def request(
         size_bytes = _estimate(control.catalogue.totals())
     now = control.clock.now()
     lease = timedelta(seconds=lease_seconds or control.settings.admission.lease_seconds)
-    charged = math.ceil(size_bytes * control.settings.admission.size_factor)
-    return Reservation(uuid.uuid4().hex, size_bytes, charged, now, now + lease, key, owner)
+    return Reservation(uuid.uuid4().hex, size_bytes, _charged(control, size_bytes), now, now + lease, key, owner)
+
+
+def _charged(control: AdmissionControl, size_bytes: int) -> int:
+    """Say what an upload takes on its way."""
+    return math.ceil(size_bytes * control.settings.admission.size_factor)
 
 
 def _estimate(totals: Mapping[ObjectState, Total]) -> int:
@@ -296,6 +300,5 @@ def release(control: AdmissionControl, reservation_id: str) -> bool:
 
 def grow(control: AdmissionControl, reservation: Reservation, size_bytes: int) -> Reservation:
     """Reserve more for an upload that is larger than it was thought; raise `UploadRefused` where that does not fit."""
-    charged = math.ceil(size_bytes * control.settings.admission.size_factor)
-    larger = replace(reservation, bytes=size_bytes, charged_bytes=charged)
+    larger = replace(reservation, bytes=size_bytes, charged_bytes=_charged(control, size_bytes))
     return admit(control, larger).reservation

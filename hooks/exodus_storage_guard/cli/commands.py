@@ -18,7 +18,7 @@ from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.cli import output
 from exodus_storage_guard.cli.context import Context
 from exodus_storage_guard.errors import ObjectMissing, RecordsFailed, StateFailed, StoreFailed, UploadRefused
-from exodus_storage_guard.model import Need, Verdict
+from exodus_storage_guard.model import Need, Verdict, worst
 from exodus_storage_guard.sizes import shown
 from exodus_storage_guard.tiering.recall import Recalled
 
@@ -161,7 +161,7 @@ def _verify(context: Context) -> int:
     found, stopped = _as_far_as(verify.verify(context.run, context.arguments.sample))
     wrong = [one for one in found if one.verdict is not Verdict.OK]
     if wrong or not stopped:  # a part of the archive that is right says nothing of the rest
-        verdict = output.worst([one.verdict for one in found])
+        verdict = worst(one.verdict for one in found)
         alerts.tell("storage-archive", verdict, "; ".join(one.reason for one in wrong[:3]))
     return _told_of_each(context, found, stopped)
 
@@ -178,7 +178,7 @@ def _as_far_as(work: Iterable[Recalled]) -> tuple[Sequence[Recalled], str]:
 
 
 def _told_of_each(context: Context, found: Sequence[Recalled], stopped: str) -> int:
-    verdict = Verdict.CRITICAL if stopped else output.worst([one.verdict for one in found])
+    verdict = Verdict.CRITICAL if stopped else worst(one.verdict for one in found)
     return context.told(output.recalled(found, as_json=context.arguments.json, stopped=stopped), verdict)
 
 

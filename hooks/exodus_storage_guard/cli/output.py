@@ -15,7 +15,7 @@ from exodus_common.render import (
     prometheus,
     table,
 )
-from exodus_storage_guard.model import HistoryEvent, ObjectState, Total, Verdict
+from exodus_storage_guard.model import HistoryEvent, ObjectState, Total, Verdict, worst
 from exodus_storage_guard.policy import Step
 from exodus_storage_guard.sizes import shown
 from exodus_storage_guard.status import Status
@@ -25,11 +25,6 @@ from exodus_storage_guard.tiering.sweep import Report
 
 _NAGIOS: dict[Verdict, Literal[0, 1, 2]] = {Verdict.OK: 0, Verdict.WARNING: 1, Verdict.CRITICAL: 2}
 _MOST_ROWS, _FEW = 40, 5
-
-
-def worst(verdicts: Sequence[Verdict]) -> Verdict:
-    """Give the worst of several verdicts."""
-    return max(verdicts, key=list(Verdict).index, default=Verdict.OK)
 
 
 def exit_code(verdict: Verdict) -> int:
@@ -73,7 +68,7 @@ def _row(one: Moved | Step) -> dict[str, Any]:
 
 def recalled(found: Sequence[Recalled], *, as_json: bool, stopped: str = "") -> str:
     """Show what `verify`, `restore`, `fetch` and `forget` did; and why that is not all."""
-    verdict = Verdict.CRITICAL if stopped else worst([one.verdict for one in found])
+    verdict = Verdict.CRITICAL if stopped else worst(one.verdict for one in found)
     if as_json:
         return json_text({"verdict": verdict, "objects": found} | ({"reason": stopped} if stopped else {}))
     wrong = [one for one in found if one.verdict is not Verdict.OK]

@@ -10,6 +10,8 @@ from exodus_common.errors import ExodusError
 from exodus_storage_guard.model import Capacity, StoredObject, Total
 
 Chunks = Iterator[bytes]
+MOST_SMALL_BYTES = 16 * 1024 * 1024
+"""How many bytes `Store.read_small` reads at most: a mark or a manifest has fewer."""
 Moved = Callable[[int], None]
 """Be told how many more bytes have moved: who watches can tell slow from dead."""
 

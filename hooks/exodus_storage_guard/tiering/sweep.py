@@ -12,7 +12,7 @@ from exodus_storage_guard import policy
 from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.capacity import measurement, pending
 from exodus_storage_guard.errors import StoreFailed
-from exodus_storage_guard.model import Capacity, Entry, Need, ObjectState, Total, Verdict
+from exodus_storage_guard.model import Capacity, Entry, Need, ObjectState, Total, Verdict, worst
 from exodus_storage_guard.policy import Action, BelievedNow, Chooser, Kept, Step
 from exodus_storage_guard.settings import marks
 from exodus_storage_guard.sizes import shown
@@ -69,8 +69,7 @@ def _warned(report: Report, warning: str) -> Report:
     """Add what somebody has to look at."""
     if not warning:
         return report
-    verdict = max(report.verdict, Verdict.WARNING, key=list(Verdict).index)
-    return replace(report, verdict=verdict, reason=f"{report.reason}; {warning}")
+    return replace(report, verdict=worst([report.verdict, Verdict.WARNING]), reason=f"{report.reason}; {warning}")
 
 
 def sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high: bool, progress: Progress) -> Report:

@@ -27,7 +27,7 @@ from exodus_storage_guard.errors import (
 )
 from exodus_storage_guard.instants import datetime_of, instant
 from exodus_storage_guard.model import Capacity, StoredObject, Total
-from exodus_storage_guard.stores.contract import Chunks, Looks, Moved, Store, nobody
+from exodus_storage_guard.stores.contract import MOST_SMALL_BYTES, Chunks, Looks, Moved, Store, nobody
 from exodus_storage_guard.stores.directory.files import described, give_name, own, own_folder, touched_at, write_all
 from exodus_storage_guard.stores.directory.filesystem import measure
 from exodus_storage_guard.stores.directory.removal import end_removal, is_untouched, left_in, remove
@@ -38,7 +38,6 @@ from exodus_storage_guard.stores.one_by_one import delete_one_by_one, present_on
 _log = logging.getLogger(__name__)
 _AT_WORK = timedelta(minutes=1)  # who set something aside a moment ago is about to delete it
 _CHUNK_BYTES = 1024 * 1024
-_MOST_SMALL_BYTES = 16 * 1024 * 1024
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -212,7 +211,7 @@ class DirectoryStore:
             except (FileNotFoundError, ObjectMissing):
                 return None
             with os.fdopen(descriptor, "rb") as file:
-                return file.read(_MOST_SMALL_BYTES)
+                return file.read(MOST_SMALL_BYTES)
 
     def write_small(self, key: str, content: bytes) -> None:
         """Write beside, wait for the disk, rename over what is there."""

@@ -13,7 +13,7 @@ from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import KeyRefused, NotFreeable, ObjectChanged, ObjectMissing, StoreFailed
 from exodus_storage_guard.model import Capacity, StoredObject, Total
-from exodus_storage_guard.stores.contract import Chunks, Looks, Moved, Store, nobody
+from exodus_storage_guard.stores.contract import MOST_SMALL_BYTES, Chunks, Looks, Moved, Store, nobody
 from exodus_storage_guard.stores.s3.bucket import BucketDoor, Found
 from exodus_storage_guard.stores.s3.deletions import deleted
 from exodus_storage_guard.stores.s3.paging import ListingStuck
@@ -27,7 +27,6 @@ _MOST_COPIED_BYTES = 512 * _MIB  # a server says nothing while it copies: what t
 _OF_PARTS = re.compile(r"[0-9a-f]{32}-([0-9]+)")
 _OF_ONE = re.compile(r"[0-9a-f]{32}")
 _PART_BYTES = tuple(size * _MIB for size in (5, 8, 10, 15, 16, 32, 64))  # what known clients cut uploads into
-_MOST_SMALL_BYTES = 16 * _MIB
 _USUAL_PART_BYTES, _MOST_IN_ONE_BYTES, _MOST_PARTS = 8 * _MIB, 32 * _MIB, 10_000
 
 
@@ -203,7 +202,7 @@ class S3Store:
         """Get a small object."""
         try:
             with self._door.get(self._named(key)) as (stored, chunks):
-                if stored.bytes > _MOST_SMALL_BYTES:
+                if stored.bytes > MOST_SMALL_BYTES:
                     raise StoreFailed(f"{self.name}: {printable(key)} has {stored.bytes} bytes: it is none of ours")
                 return b"".join(chunks)
         except ObjectMissing:

@@ -15,7 +15,7 @@ from exodus_storage_guard.batches import batches
 from exodus_storage_guard.errors import KeyRefused, ListingIncomplete, ObjectChanged, ObjectMissing, StoreFailed
 from exodus_storage_guard.instants import datetime_of
 from exodus_storage_guard.model import Capacity, StoredObject, Total
-from exodus_storage_guard.stores.contract import Chunks, Looks, Moved, Store, nobody
+from exodus_storage_guard.stores.contract import MOST_SMALL_BYTES, Chunks, Looks, Moved, Store, nobody
 from exodus_storage_guard.stores.names import (
     TAKEN,
     aside_token,
@@ -33,7 +33,6 @@ from exodus_storage_guard.stores.ssh.door import SshDoor
 _log = logging.getLogger(__name__)
 _LONGEST_KEY_BYTES = 4000
 _STAT_AT_ONCE = 200  # names fit into a pipe while nobody has read an answer yet
-_MOST_SMALL_BYTES = 16 * 1024 * 1024
 _UNSEEN = b"? "
 _AT_WORK = timedelta(minutes=1)  # who set something aside a moment ago is about to delete it
 
@@ -164,7 +163,7 @@ class RemoteStore:
     def read_small(self, key: str) -> bytes | None:
         """Give the bytes of a small file."""
         try:
-            return self._door.ask(scripts.READ_SMALL, self._named(key), str(_MOST_SMALL_BYTES))
+            return self._door.ask(scripts.READ_SMALL, self._named(key), str(MOST_SMALL_BYTES))
         except ObjectMissing:
             return None
 
