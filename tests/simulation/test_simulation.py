@@ -12,7 +12,7 @@ from tests.simulation.simulate import parts, played
 NEVER = {Event.ARCHIVE_CHANGED}
 
 
-@pytest.mark.parametrize("seeds", parts(0, 1000), ids=str)
+@pytest.mark.parametrize("seeds", list(parts(0, 1000)), ids=str)
 def test_nothing_is_lost_over_committed_or_stuck(seeds: range) -> None:
     assert [one for one in played(seeds) if one.wrong] == []
 

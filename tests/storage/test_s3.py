@@ -261,7 +261,7 @@ def test_a_mark_that_is_huge_is_not_read(minio: S3Server, monkeypatch: pytest.Mo
     store = S3Store(BucketDoor(minio.access(), minio.bucket()), "")
     store.write_small("mark", b"12345678")
     assert store.read_small("mark") == b"12345678"
-    monkeypatch.setattr(s3, "_MOST_SMALL_BYTES", 7)
+    monkeypatch.setattr(s3, "MOST_SMALL_BYTES", 7)
 
     with pytest.raises(StoreFailed, match="mark has 8 bytes"):
         store.read_small("mark")

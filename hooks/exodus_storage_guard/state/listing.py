@@ -31,12 +31,12 @@ _REASONS = {
 _IN_STORE = ", ".join(f"'{state.value}'" for state in TRANSITIONS[Event.VANISHED])
 _NOT_IN_STORE = ", ".join(f"'{state.value}'" for state in TRANSITIONS[Event.FOUND])
 # To the second: some servers tell no more of an object than of a list.
-_NEWER = "new.modified_at / 1000000 > old.modified_at / 1000000"
+_OTHER_TIME = "new.modified_at / 1000000 <> old.modified_at / 1000000"
 # One pass over both, in the order of their keys; whatever is found is looked at again in a transaction.
 _DIFFER = f"""
 INSERT INTO differ
 SELECT new.key FROM listed AS new LEFT JOIN objects AS old ON old.key = new.key
-WHERE old.key IS NULL OR old.etag <> new.etag OR old.bytes <> new.bytes OR {_NEWER}
+WHERE old.key IS NULL OR old.etag <> new.etag OR old.bytes <> new.bytes OR {_OTHER_TIME}
   OR old.state IN ({_NOT_IN_STORE})
 UNION ALL
 SELECT old.key FROM objects AS old LEFT JOIN listed AS new ON new.key = old.key
@@ -73,10 +73,10 @@ _SELECTS = {
     Event.RETURNED: f"""{_SINCE_BEFORE} AND old.etag <> ''
         AND (old.copy IS NULL OR substr(old.copy, 1, :elsewhere_bytes) <> :elsewhere)
         AND EXISTS (SELECT 1 FROM listed AS new
-            WHERE new.key = old.key AND new.etag = old.etag AND new.bytes = old.bytes AND NOT {_NEWER})""",
-    # The same ETag and another time: uploaded again, and it need not be the same content.
+            WHERE new.key = old.key AND new.etag = old.etag AND new.bytes = old.bytes AND NOT {_OTHER_TIME})""",
+    # The same ETag and another time, be it an earlier one: uploaded again, and it need not be the same content.
     Event.CHANGED: f"""(old.etag <> '' OR old.state <> 'resident') AND EXISTS (SELECT 1 FROM listed AS new
-        WHERE new.key = old.key AND (new.etag <> old.etag OR new.bytes <> old.bytes OR {_NEWER}))""",
+        WHERE new.key = old.key AND (new.etag <> old.etag OR new.bytes <> old.bytes OR {_OTHER_TIME}))""",
     # What came after the listing had begun need not be in it.
     Event.VANISHED: f"""{_SINCE_BEFORE} AND {_FOUND_BEFORE}
         AND NOT EXISTS (SELECT 1 FROM listed AS new WHERE new.key = old.key)""",
