@@ -286,6 +286,18 @@ def commit(control: AdmissionControl, reservation_id: str, key: str | None = Non
     return control.catalogue.commit(replace(present, committed_at=now, key=key), stored, seen)
 
 
+def count_until_measured(control: AdmissionControl, one: Reservation) -> None:
+    """End a reservation whose bytes we have put into the store ourselves, where the catalogue knows of them.
+
+    A budget counts them there from now on; whoever measured before they came counts them until it is measured again.
+    """
+    if control.settings.capacity.source == "budget":
+        release(control, one.id)
+        return
+    landed_now = replace(one, committed_at=control.clock.now(), key=None)
+    control.catalogue.commit(landed_now, None, _seen_for_good(control, control.measure()))
+
+
 def _forget_ended(control: AdmissionControl) -> None:
     """Drop reservations that ended without a word."""
     ended = [one.id for one in control.catalogue.reservations() if not counts(control, one)]
