@@ -59,12 +59,17 @@ class Deadline:
 
     def poll(self, first_seconds: float = 0.01, most_seconds: float = 0.25) -> Iterator[int]:
         """Yield attempt numbers from 1, waiting ever longer between them; the last one begins at the deadline."""
-        attempt, pause_seconds = 1, first_seconds
+        for attempt, pause_seconds in enumerate(self.pauses(first_seconds, most_seconds), start=1):
+            yield attempt
+            self.clock.wait(min(pause_seconds, self.remaining_seconds()))
+
+    def pauses(self, first_seconds: float = 0.01, most_seconds: float = 0.25) -> Iterator[float]:
+        """Yield, for each attempt, how long to wait after it, ever longer; the last one begins at the deadline."""
+        pause_seconds = first_seconds
         while True:
             # Asked before the attempt: one that itself outlasts the deadline is followed by a last look.
             is_last = self.is_past()
-            yield attempt
+            yield 0.0 if is_last else min(pause_seconds, self.remaining_seconds())
             if is_last:
                 return
-            self.clock.wait(min(pause_seconds, self.remaining_seconds()))
-            attempt, pause_seconds = attempt + 1, min(2 * pause_seconds, most_seconds)
+            pause_seconds = min(2 * pause_seconds, most_seconds)

@@ -65,6 +65,14 @@ class KeyRefused(UsageError):
     """Say that a key cannot be one of this store's."""
 
 
+class NotYours(ExodusError):
+    """Say that a reservation is another user's, who alone may end it, beside the guard and root."""
+
+
+class NotTheGuard(ExodusError):
+    """Say that something is for the guard's own user, and root."""
+
+
 class StateFailed(ExodusError):
     """Say that the catalogue cannot be read or written."""
 

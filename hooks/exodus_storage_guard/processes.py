@@ -14,6 +14,12 @@ def this_process() -> str:
     return f"{_machine()} {_boot_id()} {pid} {_started(pid)}"
 
 
+def process(pid: int) -> str | None:
+    """Name a process of this machine as `this_process` does; None where it is gone, or not shown to us."""
+    started = _started(pid) if pid > 0 else ""
+    return f"{_machine()} {_boot_id()} {pid} {started}" if started else None
+
+
 def is_of_this_machine(owner: str) -> bool:
     """Tell whether an owner runs, or ran, on this very machine."""
     return owner.split(" ")[0] == _machine()

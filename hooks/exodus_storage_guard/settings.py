@@ -126,33 +126,35 @@ class AdmissionSettings:
     size_factor: float = 1
     when_unknown: Literal["refuse", "accept"] = "refuse"
     lease_seconds: float = 3600
-    make_room: str = "command"
+    most_lease_seconds: float = 86400
+    most_bytes: str | int = "2 GiB"
     when_broken: Literal["refuse", "accept"] = "refuse"
+    socket: Path = Path("/run/exodus-storage-guard/service.sock")
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         _size("emergency_reserve", self.emergency_reserve)
         require(1 <= self.size_factor <= 10, "size_factor: allowed: 1 to 10")
-        require(0 < self.lease_seconds <= 30 * 86400, "lease_seconds: allowed: more than 0, at most 30 days")
-        allowed = self.make_room in ("command", "service") or Path(self.make_room).is_absolute()
-        require(allowed, 'make_room: allowed: "command", the absolute path of one, or "service"')
+        for name in ("lease_seconds", "most_lease_seconds"):
+            require(0 < getattr(self, name) <= 30 * 86400, f"{name}: allowed: more than 0, at most 30 days")
+        require(self.most_upload_bytes > 0, "most_bytes: allowed: more than 0")
+        fits = len(os.fsencode(self.socket)) < _LONGEST_SOCKET_NAME_BYTES
+        require(self.socket.is_absolute() and fits, "socket: allowed: an absolute path of at most 107 bytes")
 
     @property
     def reserve_bytes(self) -> int:
         """Give what stays free, whatever comes."""
         return _size("emergency_reserve", self.emergency_reserve)
 
+    @property
+    def most_upload_bytes(self) -> int:
+        """Give what one upload may have at most."""
+        return _size("most_bytes", self.most_bytes)
 
-@dataclass(frozen=True)
-class ServiceSettings:
-    """Say where the service is asked; who may write to its socket may ask it."""
-
-    socket: Path = Path("/run/exodus-storage-guard/service.sock")
-
-    def __post_init__(self) -> None:
-        """Refuse what no socket can be called."""
-        fits = len(os.fsencode(self.socket)) < _LONGEST_SOCKET_NAME_BYTES
-        require(self.socket.is_absolute() and fits, "socket: allowed: an absolute path of at most 107 bytes")
+    @property
+    def longest_lease_seconds(self) -> float:
+        """Give for how long a reservation may be asked for: never less than what one gets that does not say."""
+        return max(self.lease_seconds, self.most_lease_seconds)
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,6 @@ class Settings:
     sweep: SweepSettings = field(default_factory=SweepSettings)
     state: StateSettings = field(default_factory=StateSettings)
     records: RecordsSettings | None = None
-    service: ServiceSettings = field(default_factory=ServiceSettings)
 
     def __post_init__(self) -> None:
         """Refuse contradictions between the tables."""
@@ -225,6 +226,12 @@ class Settings:
 def load(option: Path | None, environ: Mapping[str, str]) -> Settings:
     """Read the settings file that `--config`, the environment or the default names; without `[store]` it is invalid."""
     return common.load(Settings, default_path=DEFAULT_FILE, option=option, variable=VARIABLE, environ=environ)
+
+
+def named(option: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Give the settings file that `load` reads where it is not the usual one, for whoever is started to read it too."""
+    found = option or environ.get(VARIABLE)
+    return Path(found) if found else None
 
 
 def marks(settings: Settings, total_bytes: int) -> Watermarks:

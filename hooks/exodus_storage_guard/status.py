@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from exodus_storage_guard import policy
 from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.admission.reservations import AdmissionControl
 from exodus_storage_guard.capacity import measurement, pending
 from exodus_storage_guard.capacity.usefulness import frees_nothing
+from exodus_storage_guard.errors import StateFailed
 from exodus_storage_guard.forecast import forecast
 from exodus_storage_guard.model import Capacity, ObjectState, Total, Verdict, Watermarks, worst
 from exodus_storage_guard.settings import Settings, marks
@@ -133,3 +135,22 @@ _NOT_RIGHT = {
     ObjectState.QUARANTINED: Verdict.CRITICAL,
     ObjectState.LOST: Verdict.CRITICAL,
 }
+
+
+def from_fields(fields: Mapping[str, Any]) -> Status:
+    """Make it of its JSON; raise `StateFailed` for what cannot be one."""
+    try:
+        capacity, limits, between = fields["capacity"], fields["watermarks"], fields["full_between"]
+        return Status(
+            Verdict(fields["verdict"]),
+            str(fields["reason"]),
+            capacity and Capacity(**{**capacity, "measured_at": datetime.fromisoformat(capacity["measured_at"])}),
+            limits and Watermarks(**limits),
+            Total(**fields["reservations"]),
+            {ObjectState(state): Total(**total) for state, total in fields["objects"].items()},
+            int(fields["pending_bytes"]),
+            fields["full_at"] and datetime.fromisoformat(fields["full_at"]),
+            between and (datetime.fromisoformat(between[0]), datetime.fromisoformat(between[1])),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StateFailed(f"what is answered is no status: {error}") from error

@@ -113,7 +113,8 @@ def platform(tmp_path: Path) -> Platform:
 @pytest.fixture
 def full(tmp_path: Path) -> Platform:
     """Give a platform whose store is full of what is old; nobody makes room but the test."""
-    guarded = Guarded(tmp_path).write(admission={"emergency_reserve": 0, "make_room": "/bin/true"})
+    guarded = Guarded(tmp_path).write(admission={"emergency_reserve": 0})
+    guarded.nobody_makes_room()
     guarded.fill(9, size=10 * MIB, oldest=400, newest=200)
     assert guarded("init").exit_code == 0
     return Platform(guarded)

@@ -18,6 +18,7 @@ from django.utils.functional import empty
 
 from exodus_storage_guard.adapters.django import gates
 from exodus_storage_guard.adapters.django.lingering_close import linger
+from exodus_storage_guard.admission.admissions import Direct
 from exodus_storage_guard.model import Seen
 from exodus_storage_guard.state.sqlite import SqliteCatalogue
 from tests.adapters import django_platform
@@ -167,7 +168,9 @@ class LosesTheState(FileSystemStorage):
     def save(self, *arguments: Any, **more: Any) -> Any:
         state = Path(self.location).parent / "state"
         state.rename(state.with_name("lost"))
-        catalogue = gates.gate().guard._control.catalogue
+        deciding = gates.gate().guard._admissions
+        assert isinstance(deciding, Direct)
+        catalogue = deciding.control.catalogue
         assert isinstance(catalogue, SqliteCatalogue)
         catalogue.database.close()
         return super().save(*arguments, **more)

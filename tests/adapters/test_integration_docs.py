@@ -168,7 +168,8 @@ def door(opened: Door, platform: Platform) -> Door:
 
 @contextmanager
 def running_guard(guarded: Guarded, sockets: Path, **tables: dict[str, Any]) -> Iterator[Service]:
-    guarded.write(service={"socket": str(sockets / "service.sock")}, **tables)
+    admission = {"socket": str(sockets / "service.sock")} | (tables.pop("admission", None) or {})
+    guarded.write(admission=admission, **tables)
     assert guarded("init").exit_code == 0
     with running_service(guarded, sockets / "service.sock") as service:
         yield service

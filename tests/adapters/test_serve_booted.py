@@ -16,7 +16,6 @@ url = "directory:///srv/apks"
 [archive]
 url = "directory:///mnt/backup/apks"
 [admission]
-make_room = "service"
 emergency_reserve = 0
 """
 ASK = """
@@ -63,7 +62,7 @@ ending() {
 }
 
 systemd-sysusers; systemctl daemon-reload
-install -d -m 2770 -o exodus-storage-guard -g exodus-storage-guard /var/lib/exodus-storage-guard
+install -d -m 0700 -o exodus-storage-guard -g exodus-storage-guard /var/lib/exodus-storage-guard
 mount -t tmpfs -o size=10m tmpfs /srv/apks
 cp -a /srv/before/. /srv/apks
 chmod 0700 /srv/apks /mnt/backup/apks; chown -R exodus-storage-guard: /srv/apks /mnt/backup/apks

@@ -247,7 +247,7 @@ ASKED: dict[str, Callable[[bytes], bytes]] = {
 
 def service(folder: Path) -> None:
     socket_path = folder / "service.sock"
-    guarded = catalogued(folder, service={"socket": str(socket_path)})
+    guarded = catalogued(folder, admission={"socket": str(socket_path)})
     argv = ["taskset", "--cpu-list", str(_SERVING), *guarded.argv("serve")]
     print(f"the service on core {_SERVING}, its client on core {_ASKING}, milliseconds (aim: 2000 GETs a second):")
     with running_service(guarded, socket_path, argv=argv) as running, _client_process() as client:

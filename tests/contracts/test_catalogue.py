@@ -814,8 +814,9 @@ def test_making_it_twice_keeps_what_is_there(tmp_path: Path) -> None:
     assert first.settled() == {"a": "b"}
 
 
-def test_members_of_the_group_may_write_whatever_the_umask(tmp_path: Path) -> None:
-    before = os.umask(0o077)
+@pytest.mark.parametrize("mask", [0, 0o077])
+def test_nobody_else_may_read_or_write_it_whatever_the_umask(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
     try:
         made = SqliteCatalogue(tmp_path / "state/state.db")
         made.create()
@@ -824,9 +825,9 @@ def test_members_of_the_group_may_write_whatever_the_umask(tmp_path: Path) -> No
         os.umask(before)
 
     modes = {path.name: path.stat().st_mode & 0o7777 for path in (tmp_path / "state").iterdir()}
-    assert modes == dict.fromkeys(modes, 0o660)
+    assert modes == dict.fromkeys(modes, 0o600)
     assert set(modes) == {"state.db", "state.db-wal", "state.db-shm", "state.db.ballast"}
-    assert (tmp_path / "state").stat().st_mode & 0o7777 == 0o2770
+    assert (tmp_path / "state").stat().st_mode & 0o7777 == 0o700
 
 
 def test_a_file_that_is_no_catalogue_is_said_to_be_none(tmp_path: Path) -> None:

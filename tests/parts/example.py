@@ -35,6 +35,15 @@ server {
 }
 """
 _AS_US = "" if os.geteuid() else "user root;"  # else its workers could not spool into our folder
+_GUARDS_GROUP, _PLATFORM = 54321, 54322
+# It may look everywhere, since the interpreter may lie in a home of somebody else's, and write nowhere but in its own.
+_LOOKING = "--inh-caps=+dac_read_search --ambient-caps=+dac_read_search"
+_AS_PLATFORM = (
+    f"setpriv --reuid={_PLATFORM} --regid={_PLATFORM} --groups={_GUARDS_GROUP} {_LOOKING}".split()
+    if os.geteuid() == 0
+    else []
+)
+_FOR_THE_GROUP = f"setpriv --regid={_GUARDS_GROUP} --clear-groups".split() if os.geteuid() == 0 else []
 _BOUNDARY = "----of-a-test"
 
 
@@ -61,8 +70,13 @@ class Example:
 
     @property
     def python(self) -> str:
-        """Give the interpreter of the platform's own environment."""
-        return str(ROOT / ".platforms" / self.kind / "bin/python")
+        """Give the interpreter of the platform's own environment, run as the platform's user."""
+        interpreter = ROOT / ".platforms" / self.kind / "bin/python"
+        program = self.folder / "platform-python"
+        if not program.exists():
+            program.write_text(f'#!/bin/sh\nexec {" ".join(_AS_PLATFORM)} {interpreter} "$@"\n')
+            program.chmod(0o755)
+        return str(program)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -191,13 +205,20 @@ def running_example(
     guarded: Bucketed, kind: str, sockets: Path, *, web_workers: int = 2, service: bool = True, **tables: Any
 ) -> Iterator[Example]:
     """Set a platform up over a bucket, and run its pages and our service for the time of a block."""
-    usual = {"admission": {"emergency_reserve": 0, "make_room": "service"}}
-    guarded.write(service={"socket": str(sockets / "guard.sock")}, **(usual | tables))
+    admission = {"emergency_reserve": 0, "socket": str(sockets / "guard.sock")} | tables.pop("admission", {})
+    guarded.write(admission=admission, **tables)
     assert guarded("init").exit_code == 0
     operator = {"endpoint": guarded.server.endpoint.removeprefix("http://"), "bucket": guarded.bucket}
     operator |= {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
     (guarded.folder / "example.json").write_text(json.dumps(operator))
     example = Example(guarded, kind)
+    if _AS_PLATFORM:
+        for place in (guarded.folder, *guarded.folder.glob("platform.db*")):
+            os.chown(place, _PLATFORM, _PLATFORM)
     example.manage("migrate", "--run-syncdb", "--verbosity", "0")
-    with running_service(guarded, sockets / "guard.sock") if service else nullcontext(), example.web(web_workers):
+    argv = [*_FOR_THE_GROUP, *guarded.argv("serve")]
+    with (
+        running_service(guarded, sockets / "guard.sock", argv=argv) if service else nullcontext(),
+        example.web(web_workers),
+    ):
         yield example

@@ -113,7 +113,24 @@ class Guarded:
     @property
     def environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("EXODUS_")}
-        return inherited | {"PYTHONPATH": f"{ROOT}:{ROOT / 'hooks'}", "EXODUS_STORAGE_GUARD_CONFIG": str(self.config)}
+        inherited |= {"PYTHONPATH": f"{ROOT}:{ROOT / 'hooks'}", "EXODUS_STORAGE_GUARD_CONFIG": str(self.config)}
+        return inherited | {"PATH": f"{self.programs}:{os.environ['PATH']}"}
+
+    @property
+    def programs(self) -> Path:
+        """Name the folder whose programs are found first."""
+        return self.folder / "bin"
+
+    def command(self, program: str) -> None:
+        """Have a script be found as the command that an admission has make room."""
+        self.programs.mkdir(exist_ok=True)
+        file = self.programs / "exodus-storage-guard"
+        file.write_text(program)
+        file.chmod(0o755)
+
+    def nobody_makes_room(self) -> None:
+        """Have no sweep be started but those of a test."""
+        self.command("#!/bin/sh\n")
 
     def argv(self, *arguments: str) -> list[str]:
         return [sys.executable, "-P", "-m", "exodus_storage_guard", *arguments]

@@ -214,7 +214,8 @@ class Play:
 
         def story(process: Process) -> str:
             control = guard.control_of(process, self.settings, self.file, self.sweeping_for)
-            wanted, begun_at = reservations.request(control, len(content), key, owner=process.owner), self.world.ticks
+            asker, begun_at = reservations.Asker(0, process.owner), self.world.ticks
+            wanted = reservations.request(control, len(content), key, asker=asker)
             try:
                 reservations.admit(control, wanted)
             except UploadRefused as refusal:

@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 import pytest
 
-from exodus_storage_guard.admission.accepting import AcceptingFlag
+from exodus_storage_guard.admission.admissions import Direct
 from exodus_storage_guard.admission.reservations import AdmissionControl
 from exodus_storage_guard.model import Need
 from exodus_storage_guard.state import opening as state
@@ -33,9 +33,9 @@ class Asked:
         raise AssertionError("nothing is fetched")
 
 
-def door(guarded: Guarded) -> tuple[AcceptingFlag, Asked, SetClock]:
+def door(guarded: Guarded) -> tuple[Direct, Asked, SetClock]:
     room, clock, settings = Asked(), SetClock(), guarded.run().settings
-    return AcceptingFlag(AdmissionControl(settings, state.opened(settings.state), clock, room)), room, clock
+    return Direct(AdmissionControl(settings, state.opened(settings.state), clock, room)), room, clock
 
 
 def test_an_open_door_asks_for_nothing(guarded: Guarded) -> None:

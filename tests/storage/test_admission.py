@@ -152,12 +152,9 @@ def test_what_is_proven_already_is_released_at_once(guarded: Guarded) -> None:
     assert guarded.stored() == set(keys[9:])
 
 
-def test_another_command_makes_room_with_the_same_arguments(guarded: Guarded) -> None:
-    """As a wrapper does that changes the user."""
-    program = guarded.folder / "make-room"
-    program.write_text(f'#!/bin/sh\necho "$@" >> {guarded.folder}/asked\nexec {" ".join(guarded.argv())} "$@"\n')
-    program.chmod(0o755)
-    guarded.write(admission={"emergency_reserve": "1 MiB", "make_room": str(program)})
+def test_the_command_makes_room_that_is_found_first(guarded: Guarded) -> None:
+    guarded.command(f'#!/bin/sh\necho "$@" >> {guarded.folder}/asked\nexec {" ".join(guarded.argv())} "$@"\n')
+    guarded.write(admission={"emergency_reserve": "1 MiB"})
     guarded.fill(94, oldest=400, newest=200)
     guarded("init")
 
@@ -351,8 +348,9 @@ def test_an_upload_that_is_under_way_is_left_alone_by_a_sweep(guarded: Guarded) 
         select={"minimum_age_days": 0},
         capacity={"total_bytes": "10 MiB"},
         # No sweep but the test's own: the one an admission starts would still be at work on the same objects.
-        admission={"emergency_reserve": 0, "make_room": "/bin/true"},
+        admission={"emergency_reserve": 0},
     )
+    guarded.nobody_makes_room()
     guarded("init")
     keys = guarded.fill(9, oldest=9, newest=1)
     guarded("sync")

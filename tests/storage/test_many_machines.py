@@ -81,7 +81,8 @@ def test_a_machine_that_dies_gives_back_its_claims_once_it_is_silent(shared: Gua
 
 def test_sixteen_processes_admit_exactly_as_many_as_fit(tmp_path: Path, postgresql: Postgresql) -> None:
     guarded = Guarded(tmp_path, postgresql.database())
-    guarded.write(admission={"emergency_reserve": 0, "make_room": "/bin/true"})
+    guarded.write(admission={"emergency_reserve": 0})
+    guarded.nobody_makes_room()
     assert guarded("init").exit_code == 0
 
     runs = [guarded.start("admit", "--bytes", "10 MiB") for _ in range(16)]

@@ -173,8 +173,9 @@ def test_what_uploads_filled_again_before_anybody_looked_has_come_back(tmp_path:
         bucketed = Bucketed(tmp_path / "guard", server=server, bucket=server.bucket()).write(
             capacity={"source": "filesystem", "path": str(namespace.path(disk)), "total_bytes": None},
             watermarks={"low": "74%", "high": "85%", "flood": "95%"},
-            admission={"emergency_reserve": "1 MiB", "make_room": "/bin/true"},  # nobody sweeps before we do
+            admission={"emergency_reserve": "1 MiB"},
         )
+        bucketed.nobody_makes_room()
         for number in range(58):
             bucketed.put(apk_key(number), size=size)
         assert bucketed("init").exit_code == 0

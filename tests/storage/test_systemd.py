@@ -14,10 +14,11 @@ run() { systemctl start "$1" 2>/dev/null; echo "$1 $?"; }
 guard() { runuser -u exodus-storage-guard -- exodus-storage-guard "$@"; }
 systemd-sysusers; systemctl daemon-reload
 install -d -o exodus-storage-guard -g exodus-storage-guard /srv/archive
-install -d -m 2770 -o exodus-storage-guard -g exodus-storage-guard /var/lib/exodus-storage-guard
+install -d -m 0700 -o exodus-storage-guard -g exodus-storage-guard /var/lib/exodus-storage-guard
 chown -R exodus-storage-guard: /srv/store
 exodus-storage-guard init
 useradd --groups exodus-storage-guard uploader
+systemctl start exodus-storage-guard-serve.socket
 runuser -u uploader -- exodus-storage-guard admit --bytes 1 >/dev/null; echo "uploader $?"
 run exodus-storage-guard.service
 guard status --json | grep -A 2 '"archived"' | grep count

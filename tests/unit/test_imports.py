@@ -17,7 +17,7 @@ ALLOWED = {
     "exodus_certbot.tls.x509": {"cryptography"},
     "exodus_storage_guard.adapters.celery": {"celery"},
     "exodus_storage_guard.adapters.django": {"django"},
-    "exodus_storage_guard.adapters.service.server": {"uvicorn"},
+    "exodus_storage_guard.adapters.service": {"jsonschema", "starlette", "uvicorn"},
     "exodus_storage_guard.records.query": {"psycopg"},
     "exodus_storage_guard.state.postgresql": {"psycopg"},
     "exodus_storage_guard.stores.s3.bucket": {"minio", "urllib3"},

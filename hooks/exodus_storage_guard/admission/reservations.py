@@ -5,13 +5,16 @@ In the caller's process only the state is touched, in one transaction; making ro
 
 import logging
 import math
+import os
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import BinaryIO
 
 from exodus_common.clock import Clock, Deadline
+from exodus_common.errors import UsageError
 from exodus_common.terminal import printable
 from exodus_storage_guard import policy, processes, state_identity
 from exodus_storage_guard.admission.sweeper import Sweeper
@@ -20,7 +23,7 @@ from exodus_storage_guard.errors import ObjectMissing, UploadRefused
 from exodus_storage_guard.model import Capacity, Need, ObjectState, Reservation, Seen, StoredObject, Total, Watermarks
 from exodus_storage_guard.policy import Fit
 from exodus_storage_guard.settings import Settings, marks
-from exodus_storage_guard.sizes import shown
+from exodus_storage_guard.sizes import shown, shown_apart
 from exodus_storage_guard.state.contract import Catalogue
 
 _log = logging.getLogger(__name__)
@@ -87,20 +90,41 @@ class Admission:
     freed_bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Say who asks: the user whose reservation it is, and the process that it ends with; None: by its lease alone."""
+
+    uid: int
+    process: str | None = None
+
+    @classmethod
+    def myself(cls, *, ends_with_process: bool) -> "Asker":
+        """Give this very process, and its user."""
+        return cls(os.geteuid(), processes.this_process() if ends_with_process else None)
+
+
 def request(
     control: AdmissionControl,
     size_bytes: int | None,
     key: str | None,
     *,
     lease_seconds: float | None = None,
-    owner: str | None = None,
+    asker: Asker | None = None,
 ) -> Reservation:
-    """Write down what an upload wants; one of unknown size is estimated from what the store holds."""
+    """Write down what an upload wants; one of unknown size is estimated from what the store holds.
+
+    Raises `UsageError` for a longer lease than the settings allow.
+    """
+    admission = control.settings.admission
     if size_bytes is None:
-        size_bytes = _estimate(control.catalogue.totals())
-    now = control.clock.now()
-    lease = timedelta(seconds=lease_seconds or control.settings.admission.lease_seconds)
-    return Reservation(uuid.uuid4().hex, size_bytes, _charged(control, size_bytes), now, now + lease, key, owner)
+        size_bytes = min(_estimate(control.catalogue.totals()), admission.most_upload_bytes)
+    seconds = lease_seconds or admission.lease_seconds
+    if seconds > admission.longest_lease_seconds:
+        most = f"{admission.longest_lease_seconds:g} s (admission.most_lease_seconds)"
+        raise UsageError(f"a lease of {seconds:g} s: allowed: at most {most}")
+    now, asker = control.clock.now(), asker or Asker.myself(ends_with_process=False)
+    ends_at, charged = now + timedelta(seconds=seconds), _charged(control, size_bytes)
+    return Reservation(uuid.uuid4().hex, size_bytes, charged, now, ends_at, key, asker.process, uid=asker.uid)
 
 
 def _charged(control: AdmissionControl, size_bytes: int) -> int:
@@ -114,25 +138,57 @@ def _estimate(totals: Mapping[ObjectState, Total]) -> int:
     return max(_SMALLEST_ESTIMATE_BYTES, 2 * everything.bytes // max(1, everything.count))
 
 
+Work = Callable[[], object]
+Steps = Generator[float | Work, bool | None, Admission]
+"""What an admission waits for: so many seconds, or the end of some work, after which it is told whether that was done
+for it (or, False, for another one that asked for the same meanwhile)."""
+
+
 def admit(control: AdmissionControl, wanted: Reservation, *, wait_seconds: float = 0) -> Admission:
     """Reserve, after making room where that is needed; raise `UploadRefused` where there is none to be made in time."""
+    going, told = steps(control, wanted, wait_seconds=wait_seconds), None
+    while True:
+        try:
+            awaited = going.send(told)
+        except StopIteration as done:
+            admitted: Admission = done.value
+            return admitted
+        if callable(awaited):
+            awaited()
+        else:
+            control.clock.wait(awaited)
+        told = True
+
+
+def steps(control: AdmissionControl, wanted: Reservation, *, wait_seconds: float = 0) -> Steps:
+    """Do what `admit` promises, without waiting for anything: whoever goes on with this does that as he likes."""
     control.refuse_another_store()
+    if control.measure() is None and _asks_a_server(control):
+        yield control.sweeper.look
     found = _try(control, wanted)
     if found.missing_bytes == 0:
         if found.starts_sweep:
             control.sweeper.start_sweep(None)
         return Admission(wanted)
-    found = _look_again(control, wanted, found)
-    if found.missing_bytes == 0:
-        return Admission(wanted)
-    before = control.measure()
-    if _premigrated(control):
+    if _asks_a_server(control):  # the store may have got room since that was asked last
+        yield control.sweeper.look
+        found = _try(control, wanted)
+        if found.missing_bytes == 0:
+            return Admission(wanted)
+    before, is_done = control.measure(), False
+    while found.missing_bytes > 0 and not is_done and _premigrated(control):
         _log.info("%s: releasing what is premigrated", found.reason)
-        control.sweeper.release(Need(wanted.charged_bytes, wanted.id))
+        need = Need(wanted.charged_bytes, wanted.id)
+        is_done = bool((yield partial(control.sweeper.release, need)))
         found = _try(control, wanted)
     if found.missing_bytes > 0:
-        found = _wait_for_sweep(control, wanted, found, wait_seconds)
+        yield from _wait_for_sweep(control, wanted, found, wait_seconds)
     return Admission(wanted, _freed(before, control.measure()))
+
+
+def _asks_a_server(control: AdmissionControl) -> bool:
+    """Tell whether the store is measured by a server, with a secret that only sweeps have."""
+    return control.settings.capacity.source == "minio"
 
 
 def is_accepting(control: AdmissionControl, size_bytes: int | None) -> bool:
@@ -167,35 +223,28 @@ def fit_among(
     return policy.fit(measured, reserved, charged_bytes, limits, control.settings.admission.reserve_bytes)
 
 
-def _look_again(control: AdmissionControl, wanted: Reservation, found: Fit) -> Fit:
-    """Have a store measured that only others can look at: it may have got room since that was done last."""
-    if found.missing_bytes == 0 or control.settings.capacity.source != "minio":
-        return found
-    control.sweeper.look()
-    return _try(control, wanted)
-
-
-def _wait_for_sweep(control: AdmissionControl, wanted: Reservation, found: Fit, wait_seconds: float) -> Fit:
+def _wait_for_sweep(control: AdmissionControl, wanted: Reservation, found: Fit, wait_seconds: float) -> Steps:
     retry_after = _retry_after(control, found.missing_bytes)
     if retry_after is None:
         raise UploadRefused(f"{found.reason}, and nothing old enough is left to release")
     sweeps = control.sweeper.start_sweep(Need(wanted.charged_bytes, wanted.id))
-    for turn, _ in enumerate(Deadline.after(wait_seconds, control.clock).poll(first_seconds=0.05, most_seconds=1)):
+    for turn, pause_seconds in enumerate(Deadline.after(wait_seconds, control.clock).pauses(0.05, most_seconds=1)):
+        if turn % _LOOKS_EVERY == _LOOKS_EVERY - 1 and _asks_a_server(control):
+            yield control.sweeper.look
         found = _try(control, wanted)
-        if turn % _LOOKS_EVERY == _LOOKS_EVERY - 1:
-            found = _look_again(control, wanted, found)
         if found.missing_bytes == 0:
-            return found
+            return Admission(wanted)
+        yield pause_seconds
     made = "a sweep is making room" if sweeps else "no sweep could be started, the log says why; the timer's will come"
     raise UploadRefused(f"{found.reason}; {made}", retry_after)
 
 
 def _try(control: AdmissionControl, wanted: Reservation) -> Fit:
     """Decide and reserve in one transaction; raise `UploadRefused` for what can never be, or cannot be known."""
-    measured = control.measure()
-    if measured is None and control.settings.capacity.source == "minio":
-        control.sweeper.look()
-        measured = control.measure()
+    measured, most_bytes = control.measure(), control.settings.admission.most_upload_bytes
+    if wanted.bytes > most_bytes:
+        more = "{} are more than the {}".format(*shown_apart(wanted.bytes, most_bytes))
+        raise UploadRefused(f"{more} that one upload may have (admission.most_bytes)")
     if measured is None:
         return _without_measurement(control, wanted)
     limits, reserve = marks(control.settings, measured.total_bytes), control.settings.admission.reserve_bytes

@@ -1,48 +1,95 @@
-"""The door to the service, which makes room and reads the archive with rights that the caller need not have."""
+"""The door to the service, which decides for whoever does not own the state, and reads what he may not."""
 
 import http.client
 import json
-import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
-from urllib.parse import quote
+from typing import Any, BinaryIO
+from urllib.parse import quote, urlencode
 
+from exodus_common.errors import ExodusError, TryLater, UsageError
 from exodus_common.terminal import printable
-from exodus_storage_guard.errors import ObjectMissing, StoreFailed
-from exodus_storage_guard.model import Need
+from exodus_storage_guard.admission.admissions import Reserved
+from exodus_storage_guard.errors import NotYours, ObjectMissing, StateFailed, StoreFailed, UploadRefused
 
-_log = logging.getLogger(__name__)
-_SECONDS = 90.0  # the service has its own command make room within 60
+_SECONDS = 90.0  # making room takes the service a minute at most, and its answer less
 _CHUNK_BYTES = 1024 * 1024
-_NOT_FOUND = 404
+_MOST_ANSWER_BYTES = 16 * 1024 * 1024
+_NO_CONTENT, _BAD, _FORBIDDEN, _NOT_FOUND, _LATER, _NEVER = 204, 400, 403, 404, 503, 507
 
 
 @dataclass(frozen=True)
 class Service:
-    """Ask the service that listens on a Unix socket."""
+    """Ask the service that listens on a Unix socket, with a connection for each question: it outlives a fork."""
 
     socket: Path
 
-    def release(self, need: Need) -> None:
-        """Have what is premigrated released until there is so much room, and come back."""
-        self._told("/v1/room", _fields(need))
+    def admit(
+        self, size_bytes: int | None, key: str | None, wait_seconds: float, lease_seconds: float | None, *, bound: bool
+    ) -> Reserved:
+        """Have room reserved."""
+        fields = {"bytes": size_bytes, "key": key, "wait_seconds": wait_seconds, "lease_seconds": lease_seconds}
+        asked = {name: value for name, value in fields.items() if value is not None}
+        asked |= {"ends_with_process": True} if bound else {}
+        return self._reserved("/v1/reservations", asked, _SECONDS + wait_seconds)
 
-    def look(self) -> None:
-        """Have the store measured."""
-        self._told("/v1/measure", {})
+    def grow(self, reservation_id: str, size_bytes: int) -> Reserved:
+        """Have more reserved."""
+        return self._reserved(f"{_path(reservation_id)}/grow", {"bytes": size_bytes}, _SECONDS)
 
-    def start_sweep(self, need: Need | None) -> bool:
-        """Have a sweep started; it goes on by itself."""
-        return self._told("/v1/sweep", {} if need is None else _fields(need))
+    def _reserved(self, path: str, fields: Mapping[str, object], seconds: float) -> Reserved:
+        found = self._asked("POST", path, fields, seconds=seconds)
+        try:
+            ends_at = datetime.fromisoformat(found["expires_at"])
+            return Reserved(str(found["reservation"]), int(found["bytes"]), ends_at, int(found["freed_bytes"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise StateFailed(f"{self._where} answers what is no reservation: {found}") from error
+
+    def commit(self, reservation_id: str, key: str | None) -> bool:
+        """Say that an upload is stored."""
+        return self._found("POST", f"{_path(reservation_id)}/commit", {} if key is None else {"key": key})
+
+    def release(self, reservation_id: str) -> bool:
+        """Say that an upload did not happen."""
+        return self._found("DELETE", _path(reservation_id), {})
+
+    def _found(self, method: str, path: str, fields: Mapping[str, object]) -> bool:
+        try:
+            self._asked(method, path, fields)
+        except ObjectMissing:
+            return False
+        return True
+
+    def is_accepting(self, size_bytes: int | None) -> bool:
+        """Ask what nginx asks, of which nothing is reserved."""
+        size = {} if size_bytes is None else {"bytes": size_bytes}
+        with self._answered("GET", f"/v1/accepting?{urlencode(size)}") as answer:
+            answer.read(_MOST_ANSWER_BYTES)
+        if answer.status not in (_NO_CONTENT, _LATER):
+            raise StateFailed(f"{self._where} answers HTTP {answer.status}")
+        return answer.status == _NO_CONTENT
+
+    def is_archived(self, key: str) -> bool:
+        """Ask for the state that an object is in."""
+        try:
+            return bool(self._asked("GET", f"/v1/states/{_name(key)}", {})["state"] == "archived")
+        except ObjectMissing:
+            return False
 
     def fetch(self, key: str, target: BinaryIO) -> None:
-        """Write an object, archived or not, to a file; raise `ObjectMissing`, `StoreFailed` where it is cut short."""
-        with self._answered("GET", f"/v1/objects/{quote(os.fsencode(key), safe='')}") as answer:
+        """Write an object to a file; what is cut short is not taken for the whole."""
+        try:
+            self._fetch(key, target)
+        except StateFailed as error:
+            raise StoreFailed(str(error)) from error
+
+    def _fetch(self, key: str, target: BinaryIO) -> None:
+        with self._answered("GET", f"/v1/objects/{_name(key)}") as answer:
             if answer.status == _NOT_FOUND:
                 raise ObjectMissing(f"there is no {printable(key)}, neither in the store nor in the archive")
             if answer.status != http.client.OK:
@@ -52,26 +99,54 @@ class Service:
             if answer.length:
                 raise StoreFailed(f"{self._where}: {printable(key)} ends {answer.length} bytes early")
 
-    def _told(self, path: str, fields: Mapping[str, object]) -> bool:
-        """Ask for something that may fail: the admission goes on by what it measures."""
-        try:
-            with self._answered("POST", path, json.dumps(fields).encode()) as answer:
-                if answer.status < http.client.BAD_REQUEST:
-                    return True
-                _log.warning("no room was made: %s", _said(answer))
-        except StoreFailed as error:
-            _log.warning("no room was made: %s", error)
-        return False
+    def status(self) -> Mapping[str, Any]:
+        """Give the fields of the status."""
+        return self._asked("GET", "/v1/status", {})
+
+    def reservations(self) -> Any:
+        """Give what is promised to whom."""
+        return self._asked("GET", "/v1/reservations", {})["reservations"]
+
+    def _asked(
+        self, method: str, path: str, fields: Mapping[str, object], *, seconds: float = _SECONDS
+    ) -> Mapping[str, Any]:
+        """Ask, and give the fields of the answer; raise what the service raised, `StateFailed` where it is away."""
+        body = json.dumps(fields).encode() if fields else None
+        with self._answered(method, path, body, seconds) as answer:
+            content = answer.read(_MOST_ANSWER_BYTES)
+            if answer.status == _NO_CONTENT:
+                return {}
+            try:
+                found = json.loads(content)
+            except (ValueError, RecursionError) as error:
+                raise StateFailed(f"{self._where} answers HTTP {answer.status}, and no JSON") from error
+        if not isinstance(found, dict):
+            raise StateFailed(f"{self._where} answers what is none: HTTP {answer.status}")
+        if answer.status >= _BAD:
+            raise self._error(answer.status, found)
+        return found
+
+    def _error(self, status: int, found: Mapping[str, Any]) -> ExodusError:
+        reason = printable(str(found.get("reason", f"HTTP {status}"))[:1000])
+        later = found.get("retry_after_seconds")
+        if found.get("refused"):
+            return UploadRefused(reason, later if isinstance(later, int) else None)
+        kinds = {_BAD: UsageError, _FORBIDDEN: NotYours, _NOT_FOUND: ObjectMissing, _LATER: TryLater}
+        return kinds.get(status, StateFailed)(reason)
 
     @contextmanager
-    def _answered(self, method: str, path: str, body: bytes | None = None) -> Iterator[http.client.HTTPResponse]:
-        connection = UnixConnection(self.socket)
+    def _answered(
+        self, method: str, path: str, body: bytes | None = None, seconds: float = _SECONDS
+    ) -> Iterator[http.client.HTTPResponse]:
+        connection = UnixConnection(self.socket, seconds)
         try:
             connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
             yield connection.getresponse()
+        except PermissionError as error:
+            raise StateFailed(f"{self._where}: {error.strerror}: is our user a member of its group?") from error
         except (OSError, http.client.HTTPException) as error:
             what = str(error) or type(error).__name__
-            raise StoreFailed(f"{self._where}: {what}; does exodus-storage-guard serve run?") from error
+            raise StateFailed(f"{self._where}: {what}; does exodus-storage-guard serve run?") from error
         finally:
             connection.close()
 
@@ -83,8 +158,8 @@ class Service:
 class UnixConnection(http.client.HTTPConnection):
     """Speak HTTP on a Unix socket."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_SECONDS)
+    def __init__(self, path: Path, seconds: float = _SECONDS) -> None:
+        super().__init__("localhost", timeout=seconds)
         self._path = path
 
     def connect(self) -> None:
@@ -94,15 +169,19 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
+def _path(reservation_id: str) -> str:
+    return f"/v1/reservations/{_name(reservation_id)}"
+
+
+def _name(key: str) -> str:
+    return quote(os.fsencode(key), safe="")
+
+
 def _write(target: BinaryIO, chunk: bytes, key: str) -> None:
     try:
         target.write(chunk)
     except OSError as error:
         raise StoreFailed(f"cannot write what is fetched of {printable(key)}: {error.strerror}") from error
-
-
-def _fields(need: Need) -> dict[str, object]:
-    return {"bytes": need.bytes, "reservation": need.reservation}
 
 
 def _said(answer: http.client.HTTPResponse) -> str:

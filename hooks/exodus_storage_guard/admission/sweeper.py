@@ -14,7 +14,6 @@ from exodus_common.process import run
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import ObjectMissing, StoreFailed
 from exodus_storage_guard.model import Need
-from exodus_storage_guard.settings import Settings
 
 _log = logging.getLogger(__name__)
 _RELEASE_SECONDS, _FETCH_SECONDS = 60.0, 3600.0
@@ -39,22 +38,10 @@ class Sweeper(Protocol):
         """Write an object, archived or not, to a file; raise `ObjectMissing` or `StoreFailed`."""
 
 
-def sweeper_for(settings: Settings, config: Path | None) -> Sweeper:
-    """Give whom the settings name to make room; `config` is the settings file where it is not the usual one."""
-    if settings.admission.make_room == "service":
-        from exodus_storage_guard.admission.service_client import (
-            Service,  # a command that does not ask it starts faster
-        )
-
-        return Service(settings.service.socket)
-    return Command(settings.admission.make_room, config)
-
-
 @dataclass
 class Command:
-    """Ask `exodus-storage-guard`, or another command that takes the same arguments (a sudo wrapper)."""
+    """Ask `exodus-storage-guard`, run as the same user; `config` is the settings file where it is not the usual one."""
 
-    program: str
     config: Path | None
     _started: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
@@ -107,8 +94,6 @@ class Command:
         return [] if self.config is None else ["--config", str(self.config)]
 
     def _program(self) -> Sequence[str]:
-        if self.program != "command":
-            return [self.program]
         found = shutil.which("exodus-storage-guard")
         return [found] if found else [sys.executable, "-P", "-m", "exodus_storage_guard"]
 

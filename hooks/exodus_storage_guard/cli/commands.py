@@ -6,6 +6,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from exodus_common.clock import SystemClock
@@ -14,12 +15,13 @@ from exodus_common.errors import TryLater, UsageError
 from exodus_common.output import complain, say
 from exodus_common.render import json_text, printable
 from exodus_common.stopping import Stopped, asked
-from exodus_storage_guard.admission import reservations
+from exodus_storage_guard.admission import promised
 from exodus_storage_guard.cli import output
 from exodus_storage_guard.cli.context import Context
 from exodus_storage_guard.errors import ObjectMissing, RecordsFailed, StateFailed, StoreFailed, UploadRefused
 from exodus_storage_guard.model import Need, Verdict, worst
 from exodus_storage_guard.sizes import shown
+from exodus_storage_guard.status import Status, from_fields, status
 from exodus_storage_guard.tiering.recall import Recalled
 
 _log = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ def _init(context: Context) -> int:
     from exodus_storage_guard.tiering import initialise
     from exodus_storage_guard.tiering.run import Run
 
+    context.refuse_others()
     arguments, run = context.arguments, Run.opened(context.settings, SystemClock())
     found = initialise.initialise(run, new_archive=arguments.new_archive, new_store=arguments.new_store)
     if arguments.json:
@@ -67,20 +70,18 @@ def _admit(context: Context) -> int:
 
 
 def _admitted(context: Context) -> int:
-    arguments, control = context.arguments, context.control
-    wanted = reservations.request(control, arguments.bytes, arguments.key, lease_seconds=arguments.lease)
-    admitted = reservations.admit(control, wanted, wait_seconds=arguments.wait)
-    found = admitted.reservation
+    arguments = context.arguments
+    found = context.admissions.admit(arguments.bytes, arguments.key, arguments.wait, arguments.lease, bound=False)
     if arguments.json:
         fields = {"reservation": found.id, "bytes": found.bytes, "expires_at": found.expires_at}
-        say(json_text({**fields, "freed_bytes": admitted.freed_bytes}))
+        say(json_text({**fields, "freed_bytes": found.freed_bytes}))
     else:
         say(found.id)
     return 0
 
 
 def _commit(context: Context) -> int:
-    if not reservations.commit(context.control, context.arguments.reservation, context.arguments.key):
+    if not context.admissions.commit(context.arguments.reservation, context.arguments.key):
         raise StoreFailed(
             f"there is no reservation {printable(context.arguments.reservation)} (any more): it had ended"
         )
@@ -88,26 +89,35 @@ def _commit(context: Context) -> int:
 
 
 def _release(context: Context) -> int:
-    there = reservations.release(context.control, context.arguments.reservation)
-    reason = "released" if there else "there was no such reservation any more"
-    return context.told(
-        json_text({"verdict": Verdict.OK, "reason": reason}) if context.arguments.json else f"OK: {reason}"
-    )
+    arguments = context.arguments
+    if arguments.reservation is None:
+        older = None if arguments.all else timedelta(seconds=arguments.older_than)
+        count = promised.end(context.control, older)
+        reason = f"{count} reservations released"
+    else:
+        there = context.admissions.release(arguments.reservation)
+        reason = "released" if there else "there was no such reservation any more"
+    return context.told(json_text({"verdict": Verdict.OK, "reason": reason}) if arguments.json else f"OK: {reason}")
+
+
+def _reservations(context: Context) -> int:
+    service = context.service
+    found = [one.fields() for one in promised.promised(context.control)] if service is None else service.reservations()
+    return context.told(output.reservations(found, as_json=context.arguments.json))
+
+
+def _status_of(context: Context) -> Status:
+    service = context.service
+    return status(context.control) if service is None else from_fields(service.status())
 
 
 def _status(context: Context) -> int:
-    from exodus_storage_guard import status
-
-    found = status.status(context.control)
+    found = _status_of(context)
     return context.told(output.status(found, as_json=context.arguments.json), found.verdict)
 
 
 def _check(context: Context) -> int:
-    from exodus_storage_guard import status
-
-    text, exit_code = output.check(
-        status.status(context.control), "json" if context.arguments.json else context.arguments.format
-    )
+    text, exit_code = output.check(_status_of(context), "json" if context.arguments.json else context.arguments.format)
     say(text)
     return exit_code
 
@@ -266,12 +276,11 @@ def _history(context: Context) -> int:
 
 
 def _report(context: Context) -> int:
-    from exodus_storage_guard import status
     from exodus_storage_guard.cli import page
 
     control, target = context.control, context.arguments.html
     last = tuple(deque(control.catalogue.history(None), maxlen=_LAST_EVENTS))
-    text = page.page(status.status(control), control.catalogue.samples(), last[::-1], control.clock.now())
+    text = page.page(status(control), control.catalogue.samples(), last[::-1], control.clock.now())
     try:
         with writing_to(target, mode=0o644) as file:
             file.write(text.encode("ascii"))
@@ -295,6 +304,7 @@ FACES: dict[str, Callable[[Context], int]] = {
     "admit": _admit,
     "commit": _commit,
     "release": _release,
+    "reservations": _reservations,
     "status": _status,
     "check": _check,
     "plan": _plan,

@@ -10,7 +10,7 @@ from exodus_common import program, stopping
 from exodus_common.errors import ExodusError, SettingsInvalid, UsageError
 from exodus_common.output import complain, say
 from exodus_common.render import json_text, nagios, printable
-from exodus_storage_guard import settings
+from exodus_storage_guard import privileges, settings
 from exodus_storage_guard.cli import options
 from exodus_storage_guard.cli.commands import FACES
 from exodus_storage_guard.cli.context import Context
@@ -32,7 +32,10 @@ def _run(argv: list[str] | None) -> int:
     logging.basicConfig(level=level, format=f"{_NAME}: %(message)s")
     try:
         with nullcontext() if arguments.command == "serve" else stopping.heard():  # uvicorn has its own way to end
-            return FACES[arguments.command](Context(arguments, settings.load(arguments.config, os.environ)))
+            found = settings.load(arguments.config, os.environ)
+            makes = arguments.command in ("init", "rebuild")
+            privileges.become_owner(found.state, found.admission.socket, makes=makes)
+            return FACES[arguments.command](Context(arguments, found))
     except UploadRefused as refusal:
         return _refuse(refusal, as_json=arguments.json)
     except ExodusError as error:

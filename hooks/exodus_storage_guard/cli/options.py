@@ -12,7 +12,8 @@ _HELP = {
     "init": "once: try the settings, mark the archive, make the state and the first catalogue",
     "admit": "reserve room for an upload; prints the reservation's id, or exits with 75",
     "commit": "say that an upload is stored",
-    "release": "say that an upload did not happen",
+    "release": "say that an upload did not happen; or end all that is promised",
+    "reservations": "what is promised to whom, and until when",
     "status": "how full the store is, what is archived, when it will be full",
     "check": "the same for monitoring",
     "plan": "what a sweep would do, and why the rest would stay; changes nothing",
@@ -71,8 +72,11 @@ def _admission_options(of: dict[str, argparse.ArgumentParser]) -> None:
     of["admit"].add_argument("--key", metavar="KEY", help="what it will be called: no sweep touches it meanwhile")
     of["admit"].add_argument("--wait", metavar="SECONDS", type=_seconds, default=0.0, help="for a sweep (default: 0)")
     of["admit"].add_argument("--lease", metavar="SECONDS", type=_seconds, help="until it ends by itself")
-    for name in ("commit", "release"):
-        of[name].add_argument("reservation", metavar="ID")
+    of["commit"].add_argument("reservation", metavar="ID")
+    which = of["release"].add_mutually_exclusive_group(required=True)
+    which.add_argument("reservation", metavar="ID", nargs="?")
+    which.add_argument("--all", action="store_true", help="every reservation, whoever made it")
+    which.add_argument("--older-than", metavar="SECONDS", type=_seconds, help="every one that was made so long ago")
     of["commit"].add_argument("--key", metavar="KEY", help="what it is called now")
 
 

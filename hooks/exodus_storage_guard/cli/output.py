@@ -1,7 +1,8 @@
 """Show what the stories report to people, scripts and monitoring; pure functions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any, Literal
 
 from exodus_common.render import (
@@ -96,6 +97,28 @@ def _status_lines(found: Status) -> list[str]:
     when = f"at the present rate on {instant(found.full_at)}" if found.full_at else "not foreseen"
     when += " (between {} and {})".format(*map(instant, found.full_between)) if found.full_between else ""
     return [*lines, f"full        {when}", printable(f"{found.verdict.value.upper()}: {found.reason}")]
+
+
+def reservations(found: Sequence[Mapping[str, Any]], *, as_json: bool) -> str:
+    """Show what is promised to whom."""
+    if as_json:
+        return json_text(found)
+    if not found:
+        return "nothing is promised"
+    shown_rows = [
+        (one["reservation"], shown(one["bytes"]), _who(one), _moment(one["expires_at"]), one["key"] or "")
+        for one in found
+    ]
+    return table(("RESERVATION", "SIZE", "OF", "UNTIL", "KEY"), shown_rows)
+
+
+def _who(one: Mapping[str, Any]) -> str:
+    process = f", process {one['process']}" if one["process"] else ""
+    return f"{one['user'] or 'unknown'}{process}"
+
+
+def _moment(at: datetime | str) -> str:
+    return at if isinstance(at, str) else instant(at)
 
 
 def check(found: Status, output: str) -> tuple[str, int]:

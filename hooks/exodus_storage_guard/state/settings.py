@@ -6,7 +6,8 @@ from urllib.parse import unquote, urlsplit
 
 from exodus_storage_guard.sizes import require
 
-DEFAULT_STATE_URL = "sqlite:////var/lib/exodus-storage-guard/state.db"
+DEFAULT_FOLDER = Path("/var/lib/exodus-storage-guard")
+DEFAULT_STATE_URL = f"sqlite:///{DEFAULT_FOLDER}/state.db"
 _POSTGRESQL = ("postgresql", "postgres")
 
 

@@ -27,7 +27,7 @@ _PAGE = 1000
 _SAMPLES_EVERY, _SAMPLES_FOR = timedelta(minutes=10), timedelta(days=30)
 _RUNS_FOR = timedelta(days=1)
 _AT_REST = "state IN ('resident', 'premigrated', 'failed', 'quarantined')"
-_RESERVE = f"INSERT INTO reservations ({rows.RESERVATION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_RESERVE = f"INSERT INTO reservations ({rows.RESERVATION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _FAILURES = (Event.COPY_FAILED, Event.COPY_DIFFERED)
 _CHANGE = """UPDATE objects SET state = ?, since = ?, owner = ?, retry_at = ?, note = ?,
   sha256 = {sha256}, copy = {copy}, copy_mark = {copy_mark},

@@ -9,17 +9,19 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from exodus_common.durable import sync_folder
 from exodus_common.errors import TryLater
 from exodus_common.terminal import printable
 from exodus_storage_guard.batches import batches
 from exodus_storage_guard.errors import NotInitialised, StateFailed
+from exodus_storage_guard.state import folder
 from exodus_storage_guard.state.database import SCHEMA_VERSION, Session, Values, Writing, scripts
 from exodus_storage_guard.state.rows import Row
 
 T = TypeVar("T")
 BUSY_SECONDS = 30.0
 """How long whoever has no hurry waits for others."""
-_FILE_MODE, _FOLDER_MODE = 0o660, 0o2770
+_SIDES = ("-wal", "-shm")  # which SQLite keeps beside a database
 _BALLAST_BYTES = 4 * 1024 * 1024
 _BATCH = 5_000
 _RECORDED = "key BLOB, created_at INTEGER, sha256 TEXT"
@@ -45,12 +47,15 @@ class SqliteDatabase:
 
     def get(self, *, durable: bool = True) -> sqlite3.Connection:
         """Give this thread's connection; raise `NotInitialised` where there is no catalogue."""
-        mine: dict[tuple[int, bool], sqlite3.Connection] = self._local.__dict__.setdefault("mine", {})
-        which = os.getpid(), durable
+        mine: dict[tuple[int, bool], tuple[tuple[int, int], sqlite3.Connection]]
+        mine = self._local.__dict__.setdefault("mine", {})
+        which, there = (os.getpid(), durable), self._which_file()
+        if which in mine and mine[which][0] != there:  # it was moved away, or made anew: what we have open is no more
+            mine.pop(which)[1].close()
         if which not in mine:
-            self._look_for_file()
-            mine[which] = self._fit(self._open(durable=durable))
-        return mine[which]
+            self._refuse_others()
+            mine[which] = there, self._fit(self._open(durable=durable))
+        return mine[which][1]
 
     def _fit(self, opened: sqlite3.Connection) -> sqlite3.Connection:
         """See that the tables are those this program knows; older ones are brought up, newer ones refused."""
@@ -63,37 +68,66 @@ class SqliteDatabase:
                 self._bring_up(opened)
         return opened
 
-    def _look_for_file(self) -> None:
+    def _which_file(self) -> tuple[int, int]:
         try:
-            self.file.stat()
+            found = self.file.lstat()
         except FileNotFoundError:
             raise NotInitialised(f"there is no catalogue {self._shown}; run: exodus-storage-guard init") from None
+        except OSError as error:
+            raise StateFailed(f"cannot open the catalogue {self._shown}: {error.strerror}") from error
+        return found.st_dev, found.st_ino
+
+    def _refuse_others(self) -> None:
+        try:
+            folder.refuse_others(self.file)
         except OSError as error:
             raise StateFailed(f"cannot open the catalogue {self._shown}: {error.strerror}") from error
 
     def close(self) -> None:
         """Close this thread's connections."""
-        for connection in self._local.__dict__.pop("mine", {}).values():
+        for _, connection in self._local.__dict__.pop("mine", {}).values():
             connection.close()
 
     def create(self) -> None:
-        """Make the catalogue where there is none; members of the folder's group may read and write it."""
+        """Make the catalogue, for its owner alone, where there is none; one that others could write is made anew."""
         try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            if not any(self.file.parent.iterdir()):
-                self.file.parent.chmod(_FOLDER_MODE)
-            descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
-            # SQLite gives its -wal and -shm the mode of the file itself, whatever the umask.
-            os.fchmod(descriptor, _FILE_MODE)
-            if os.geteuid() == 0:  # made by root, it is still for the user whose folder it is in
-                folder = self.file.parent.stat()
-                os.fchown(descriptor, folder.st_uid, folder.st_gid)
-            os.close(descriptor)
+            folder.make_private(self.file.parent, [self.file.name])
+            self._make_file()
         except OSError as error:
             raise StateFailed(f"cannot make the catalogue {self._shown}: {error.strerror}") from error
         with self.translated(), closing(self._open(durable=True)) as made:
             self._bring_up(made)
         self.load_ballast()
+
+    def _make_file(self) -> None:
+        """Make the file; one of a time when others could write here, who may have it open, is replaced by a copy."""
+        self._remove_ballast_of_others()
+        try:
+            folder.make_file(self.file)
+        except FileExistsError:
+            if not folder.is_private(self.file):
+                self._make_anew()
+
+    def _remove_ballast_of_others(self) -> None:
+        """Remove what is ours by its name alone, and was open to others: it is made anew."""
+        with suppress(FileNotFoundError, StateFailed):
+            if folder.is_private(self.ballast):
+                return
+        self.ballast.unlink(missing_ok=True)
+
+    def _make_anew(self) -> None:
+        new = self.file.with_name(self.file.name + ".new")
+        new.unlink(missing_ok=True)
+        folder.make_file(new)
+        with self.translated():
+            with closing(sqlite3.connect(self.file, timeout=self._busy_seconds, isolation_level=None)) as old:
+                old.execute("VACUUM INTO ?", (str(new),))
+            # With the last connection SQLite removes them: somebody else has it open, and would go on writing to it.
+            if any(self.file.with_name(self.file.name + side).exists() for side in _SIDES):
+                raise TryLater(f"the catalogue {self._shown} is open elsewhere: stop who uses it, and run init again")
+        _sync(new)
+        new.replace(self.file)
+        sync_folder(self.file.parent)
 
     def _bring_up(self, made: sqlite3.Connection) -> None:
         """Make the tables, or make those of an older program what this one knows, in one transaction."""
@@ -110,13 +144,13 @@ class SqliteDatabase:
     def load_ballast(self) -> None:
         """Write the ballast anew, where there is room for it."""
         with suppress(OSError):
-            if self.ballast.exists() and self.ballast.stat().st_size == _BALLAST_BYTES:
-                return
-            with self.ballast.open("wb") as file:
+            with suppress(FileNotFoundError):
+                if self.ballast.lstat().st_size == _BALLAST_BYTES:
+                    return
+                self.ballast.unlink()
+            folder.make_file(self.ballast)
+            with self.ballast.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, _BALLAST_BYTES)
-                if os.geteuid() == 0:
-                    os.fchown(file.fileno(), self.file.stat().st_uid, self.file.stat().st_gid)
-            self.ballast.chmod(_FILE_MODE)
 
     @property
     def now(self) -> str:
@@ -141,8 +175,8 @@ class SqliteDatabase:
     def beside(self) -> Iterator[Session]:
         """Attach a file that is gone when its last user is, beside the catalogue, whose disk is the one with room."""
         connection = self.get()
-        with tempfile.TemporaryDirectory(dir=self.file.parent, prefix=".listing-") as folder, self.translated():
-            connection.execute("ATTACH DATABASE ? AS beside", (str(Path(folder) / "listing.db"),))
+        with tempfile.TemporaryDirectory(dir=self.file.parent, prefix=".listing-") as place, self.translated():
+            connection.execute("ATTACH DATABASE ? AS beside", (str(Path(place) / "listing.db"),))
             try:
                 for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -16000"):
                     connection.execute(f"PRAGMA beside.{pragma}")
@@ -232,7 +266,7 @@ class SqliteDatabase:
             if "locked" in str(error) or "busy" in str(error):
                 raise TryLater(f"the catalogue {self._shown} stays locked by another process: {error}") from error
             hint = "; free some space on its disk" if self._is_full(error) else ""
-            hint = "; its user or group must be able to write it" if "readonly" in str(error) else hint
+            hint = "; its user must be able to write it" if "readonly" in str(error) else hint
             raise StateFailed(f"the catalogue {self._shown}: {error}{hint}") from error
 
     @property
@@ -240,8 +274,16 @@ class SqliteDatabase:
         return printable(str(self.file))
 
 
-def _free_bytes(folder: Path) -> int:
-    found = os.statvfs(folder)
+def _sync(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _free_bytes(place: Path) -> int:
+    found = os.statvfs(place)
     return found.f_bavail * found.f_frsize
 
 

@@ -1,5 +1,6 @@
 """The stories of recalling: `restore` into the store, `fetch` to a file, `forget` for good."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -68,7 +69,8 @@ def restore(run: Run, control: AdmissionControl, key: str) -> Recalled:
         return _told(entry, "is in the store already; held from now on")
     if entry.state not in _RETURNABLE:
         raise ObjectMissing(f"{printable(key)} is {entry.state}: {entry.note or _NO_COPY}{_older(run, entry)}")
-    wanted = reservations.request(control, entry.bytes, key, owner=run.owner)
+    asker = reservations.Asker(os.geteuid(), run.owner)
+    wanted = reservations.request(control, entry.bytes, key, asker=asker)
     reservations.admit(control, wanted)
     try:
         with run.heartbeat():

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import resource
 import socket
 import stat
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,6 @@ from typing import Any
 
 from exodus_common.errors import ExodusError, SettingsInvalid
 from exodus_common.terminal import printable
-from exodus_storage_guard.adapters.service.http import application
 from exodus_storage_guard.adapters.service.service import GuardService
 
 _FIRST_HANDED_OVER = 3  # sd_listen_fds(3)
@@ -26,14 +26,25 @@ def serve(service: GuardService, environ: Mapping[str, str]) -> None:
     """Serve until told to end; raise `SettingsInvalid` where a package is missing, `ExodusError` for the socket."""
     try:
         import uvicorn
+
+        from exodus_storage_guard.adapters.service.application import application
+        from exodus_storage_guard.adapters.service.peers import PeerProtocol
     except ImportError as error:
         raise SettingsInvalid(f"serve needs the packages of exodus-certbot[storage]: {error}") from error
-    listener = handed_over(environ) or own(service.settings.service.socket)
+    listener = handed_over(environ) or own(service.settings.admission.socket)
+    _allow_many_connections()
     said: dict[str, Any] = {"access_log": False, "log_level": "warning", "server_header": False, "date_header": False}
     if "timeout_graceful_shutdown" in signature(uvicorn.Config).parameters:  # Debian 12's 0.17 has none
         said["timeout_graceful_shutdown"] = _SECONDS_TO_END
-    config = uvicorn.Config(application(service), lifespan="off", ws="none", proxy_headers=False, **said)
+    said |= {"lifespan": "off", "ws": "none", "proxy_headers": False, "http": PeerProtocol}
+    config = uvicorn.Config(application(service), **said)
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def _allow_many_connections() -> None:
+    """Take all descriptors that we may have: each user has a bound of his own, and there may be several."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def handed_over(environ: Mapping[str, str]) -> socket.socket | None:

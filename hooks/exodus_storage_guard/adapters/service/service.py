@@ -1,10 +1,10 @@
 """What the service does for whoever asks it: the stories of the guard, with the service's own rights."""
 
 import logging
-from collections.abc import Generator, Iterator
+import os
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from importlib.resources import files
 from pathlib import Path
 
 from exodus_common.clock import SystemClock
@@ -13,14 +13,12 @@ from exodus_common.render import json_text
 from exodus_common.terminal import printable
 from exodus_storage_guard import status
 from exodus_storage_guard.adapters.recent import Recent
-from exodus_storage_guard.admission import reservations
-from exodus_storage_guard.admission.accepting import AcceptingFlag
-from exodus_storage_guard.admission.reservations import Admission, AdmissionControl
-from exodus_storage_guard.admission.sweeper import Command
-from exodus_storage_guard.errors import StoreFailed
-from exodus_storage_guard.model import Need
+from exodus_storage_guard.admission import opening, promised, reservations
+from exodus_storage_guard.admission.admissions import Direct, Reserved, reserved
+from exodus_storage_guard.admission.reservations import Admission, AdmissionControl, Asker, Steps
+from exodus_storage_guard.errors import NotYours, ObjectMissing, StoreFailed
+from exodus_storage_guard.model import ObjectState, Reservation
 from exodus_storage_guard.settings import Settings
-from exodus_storage_guard.state import opening as state
 from exodus_storage_guard.tiering import recall
 from exodus_storage_guard.tiering.run import Run
 
@@ -37,41 +35,53 @@ class GuardService:
     settings: Settings
     config: Path | None
     control: AdmissionControl = field(init=False)
-    _flag: AcceptingFlag = field(init=False)
+    _direct: Direct = field(init=False)
     _usually: Recent = field(init=False)
 
     def __post_init__(self) -> None:
         """Open the state; room is made by the command, which runs as the service does."""
-        command = self.settings.admission.make_room
-        sweeper = Command("command" if command == "service" else command, self.config)
-        self.control = AdmissionControl(self.settings, state.opened(self.settings.state), SystemClock(), sweeper)
-        self._flag = AcceptingFlag(self.control)
-        self._usually = Recent(partial(self._flag.is_accepting, None), _ACCEPTING_FOR_SECONDS, self.control.clock)
+        self.control = opening.control(self.settings, self.config)
+        self._direct = Direct(self.control)
+        self._usually = Recent(partial(self._direct.is_accepting, None), _ACCEPTING_FOR_SECONDS, self.control.clock)
 
     @cached_property
     def run(self) -> Run:
         """Open the store and the archive, for whoever reads an object."""
         return Run.begin(self.settings, SystemClock())
 
-    @cached_property
-    def description(self) -> bytes:
-        """Give the description of what is served."""
-        return files("exodus_storage_guard.adapters.service").joinpath("openapi.json").read_bytes()
+    def admission(
+        self, size_bytes: int | None, key: str | None, lease_seconds: float | None, wait_seconds: float, asker: Asker
+    ) -> Steps:
+        """Begin to reserve on behalf of somebody; nothing is waited for here."""
+        wanted = reservations.request(self.control, size_bytes, key, lease_seconds=lease_seconds, asker=asker)
+        return reservations.steps(self.control, wanted, wait_seconds=wait_seconds)
 
-    def admit(
-        self, size_bytes: int | None, key: str | None, lease_seconds: float | None, wait_seconds: float
-    ) -> Admission:
-        """Reserve; such a reservation ends by time alone, for who asked is not known here."""
-        wanted = reservations.request(self.control, size_bytes, key, lease_seconds=lease_seconds)
-        return reservations.admit(self.control, wanted, wait_seconds=wait_seconds)
+    def grow(self, reservation_id: str, size_bytes: int, uid: int) -> Reserved:
+        """Reserve more for an upload of this user's."""
+        present = self._his(reservation_id, uid)
+        if present is None or present.committed_at is not None:
+            raise ObjectMissing("there is no such reservation (any more): it had ended")
+        return reserved(Admission(reservations.grow(self.control, present, size_bytes)))
 
-    def commit(self, reservation_id: str, key: str | None) -> bool:
-        """Say that an upload is stored."""
+    def commit(self, reservation_id: str, key: str | None, uid: int) -> bool:
+        """Say that an upload of this user's is stored."""
+        self._his(reservation_id, uid)
         return reservations.commit(self.control, reservation_id, key)
 
-    def release(self, reservation_id: str) -> bool:
-        """Say that it did not happen."""
+    def release(self, reservation_id: str, uid: int) -> bool:
+        """Say that an upload of this user's did not happen."""
+        self._his(reservation_id, uid)
         return reservations.release(self.control, reservation_id)
+
+    def _his(self, reservation_id: str, uid: int) -> Reservation | None:
+        found = self.control.catalogue.reservation(reservation_id)
+        if found is not None and not promised.may_end(found, uid, os.geteuid()):
+            raise NotYours(f"the reservation {printable(reservation_id)} is another user's")
+        return found
+
+    def reservations(self) -> Sequence[dict[str, object]]:
+        """Give what is promised to whom."""
+        return [one.fields() for one in promised.promised(self.control)]
 
     def is_accepting(self, size_bytes: int | None = None) -> bool:
         """Tell whether an upload would be admitted now, as it was seen within the last second.
@@ -79,7 +89,7 @@ class GuardService:
         Where that cannot be told it is what `admission.when_broken` says, and the operator reads why in the journal.
         """
         try:
-            return self._usually.answer() if size_bytes is None else self._flag.is_accepting(size_bytes)
+            return self._usually.answer() if size_bytes is None else self._direct.is_accepting(size_bytes)
         except ExodusError as error:
             _log.critical("whether there is room is not known: %s", error)
             return self.settings.admission.when_broken == "accept"
@@ -95,17 +105,10 @@ class GuardService:
         """Give the status as JSON."""
         return json_text(status.status(self.control).fields())
 
-    def make_room(self, size_bytes: int, reservation_id: str | None) -> None:
-        """Release what is premigrated until there is so much room."""
-        self.control.sweeper.release(Need(size_bytes, reservation_id))
-
-    def measure(self) -> None:
-        """Measure the store."""
-        self.control.sweeper.look()
-
-    def start_sweep(self, size_bytes: int | None, reservation_id: str | None) -> None:
-        """Start a sweep that goes on by itself."""
-        self.control.sweeper.start_sweep(None if size_bytes is None else Need(size_bytes, reservation_id))
+    def state(self, key: str) -> ObjectState | None:
+        """Give the state of an object; None where it is not known."""
+        entry = self.control.catalogue.get(key)
+        return None if entry is None else entry.state
 
     def read(self, key: str) -> tuple[int, Chunks]:
         """Give an object's size and bytes, from wherever it is; the store is not refilled."""

@@ -1,0 +1,278 @@
+"""The service's endpoints. The YAML below each docstring is the description that clients read, and that checks them."""
+
+import asyncio
+import os
+import re
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import unquote_to_bytes
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from exodus_common.errors import UsageError
+from exodus_storage_guard.adapters.service.answers import ObjectBytes, as_json, problem, until_gone
+from exodus_storage_guard.adapters.service.peers import asker
+from exodus_storage_guard.adapters.service.schema import Schema, key_of
+from exodus_storage_guard.adapters.service.service import GuardService
+from exodus_storage_guard.adapters.service.waiting import Waiting
+from exodus_storage_guard.admission.admissions import reserved
+from exodus_storage_guard.errors import ObjectMissing
+
+T = TypeVar("T")
+_MOST_UPLOAD_BYTES = 2**53  # the last whole number that every language's JSON has
+_LONGEST_SIZE = 100  # digits
+_ENDED = "there is no such reservation (any more): it had ended"
+
+
+class Endpoints:
+    """Answer requests; an archive that hangs holds up readers alone."""
+
+    schema: Schema
+
+    def __init__(self, service: GuardService) -> None:
+        """Take what is served."""
+        self._service = service
+        self._quick = ThreadPoolExecutor(4, thread_name_prefix="quick")
+        self._reading = ThreadPoolExecutor(32, thread_name_prefix="reading")
+        self._waiting = Waiting(self._quick)
+
+    async def reserve(self, request: Request) -> Response:
+        """Reserve room for an upload, or refuse.
+
+        ---
+        summary: Reserve room for an upload, making room first where that is needed.
+        requestBody:
+          content:
+            application/json:
+              schema:
+                type: object
+                additionalProperties: false
+                properties:
+                  bytes:
+                    type: [integer, "null"]
+                    minimum: 0
+                    maximum: 9007199254740992
+                    description: its size; estimated where it is not said
+                  key:
+                    type: [string, "null"]
+                    minLength: 1
+                    description: "what it will be called: no sweep touches it meanwhile"
+                  lease_seconds:
+                    type: [number, "null"]
+                    exclusiveMinimum: 0
+                    description: "until it ends by itself, at most admission.most_lease_seconds"
+                  wait_seconds:
+                    type: [number, "null"]
+                    minimum: 0
+                    maximum: 600
+                    description: for a sweep that makes room
+                  ends_with_process:
+                    type: boolean
+                    description: the reservation ends with the process that is connected
+        responses:
+          201: {description: "`reservation`, `bytes`, `expires_at`, `freed_bytes`."}
+          503: {description: "There is no room, or nothing can be decided now; Retry-After says when to come back."}
+          507: {description: There is no room, and no sweep can help.}
+        """
+        fields = await self.schema.fields(request)
+        who = asker(request, ends_with_process=bool(fields.get("ends_with_process")))
+        key, lease_seconds = key_of(fields), fields.get("lease_seconds")
+        steps = await self._ask(
+            partial(self._service.admission, _size(fields), key, lease_seconds, fields.get("wait_seconds") or 0.0, who)
+        )
+        gone = asyncio.ensure_future(until_gone(request.receive))
+        try:
+            admitted = await self._waiting.admitted(str(who.uid), steps, gone)
+            if admitted is not None and gone.done():
+                await self._ask(partial(self._service.release, admitted.reservation.id, who.uid))
+        finally:
+            gone.cancel()
+        if admitted is None:
+            return Response(status_code=503)  # nobody is there to read it
+        found = reserved(admitted)
+        fields = {"reservation": found.id, "bytes": found.bytes, "expires_at": found.expires_at}
+        return as_json(201, {**fields, "freed_bytes": found.freed_bytes})
+
+    async def grow(self, request: Request) -> Response:
+        """Reserve more.
+
+        ---
+        summary: Reserve for an upload that is larger than was said.
+        requestBody:
+          content:
+            application/json:
+              schema:
+                type: object
+                additionalProperties: false
+                required: [bytes]
+                properties:
+                  bytes:
+                    type: integer
+                    minimum: 0
+                    maximum: 9007199254740992
+        responses:
+          201: {description: "As of the reservation that was made first."}
+        """
+        fields = await self.schema.fields(request)
+        who = asker(request, ends_with_process=False)
+        grown = partial(self._service.grow, _id(request), _size(fields) or 0, who.uid)
+        found = await self._ask(grown)
+        told = {"reservation": found.id, "bytes": found.bytes, "expires_at": found.expires_at, "freed_bytes": 0}
+        return as_json(201, told)
+
+    async def commit(self, request: Request) -> Response:
+        """Say that an upload is stored.
+
+        ---
+        summary: Say that an upload is stored, under this key or that of its reservation.
+        requestBody:
+          content:
+            application/json:
+              schema:
+                type: object
+                additionalProperties: false
+                properties:
+                  key:
+                    type: [string, "null"]
+                    minLength: 1
+        responses:
+          204: {description: It is written down.}
+          404: {description: The reservation had ended.}
+        """
+        fields = await self.schema.fields(request)
+        who = asker(request, ends_with_process=False)
+        committed = partial(self._service.commit, _id(request), key_of(fields), who.uid)
+        return Response(status_code=204) if await self._ask(committed) else problem(404, _ENDED)
+
+    async def release(self, request: Request) -> Response:
+        """Say that an upload did not happen.
+
+        ---
+        summary: Say that an upload did not happen.
+        responses:
+          204: {description: Nothing is reserved for it any more.}
+          403: {description: "It is another user's."}
+        """
+        who = asker(request, ends_with_process=False)
+        await self._ask(partial(self._service.release, _id(request), who.uid))
+        return Response(status_code=204)
+
+    async def reservations(self, request: Request) -> Response:
+        """Tell what is promised to whom.
+
+        ---
+        summary: What is promised to whom.
+        responses:
+          200:
+            description: "`reservations`: of each `reservation`, `bytes`, `key`, `user`, `process`, `created_at`,
+              `expires_at`."
+        """
+        return as_json(200, {"reservations": await self._ask(self._service.reservations)})
+
+    async def accepting(self, request: Request) -> Response:
+        """Tell whether an upload would be admitted now.
+
+        ---
+        summary: Whether an upload of `bytes`, or of a usual size, would be admitted now, or was a second ago.
+        responses:
+          204: {description: It would.}
+          503: {description: "It would not: `accepting` is false."}
+        """
+        said = request.query_params.get("bytes")
+        if await self._ask(partial(self._service.is_accepting, None if said is None else _declared(said, "bytes"))):
+            return Response(status_code=204)
+        told = {"accepting": False, "reason": "no upload of this size is admitted now"}
+        return as_json(503, told, {"retry-after": "60"})
+
+    async def authorize(self, request: Request) -> Response:
+        """Answer what nginx's auth_request understands.
+
+        ---
+        summary: "For nginx's auth_request: may an upload of X-Upload-Bytes begin?"
+        responses:
+          204: {description: It may.}
+          403: {description: "It may not; with Retry-After where that will change."}
+        """
+        declared = request.headers.get("x-upload-bytes", "")
+        size = _declared(declared, "X-Upload-Bytes") if declared else None
+        if await self._ask(partial(self._service.is_accepting, size)):
+            return Response(status_code=204)
+        never = await self._ask(partial(self._service.is_too_large, size))
+        return Response(status_code=403, headers={} if never else {"retry-after": "60"})
+
+    async def status(self, request: Request) -> Response:
+        """Give the status.
+
+        ---
+        summary: How full the store is, what is promised, what is archived, and when it will be full.
+        responses:
+          200: {description: "As `exodus-storage-guard status --json`."}
+        """
+        return Response(await self._ask(self._service.status), media_type="application/json")
+
+    async def state(self, request: Request) -> Response:
+        """Tell the state of an object.
+
+        ---
+        summary: The state that an object is in.
+        responses:
+          200: {description: "`state`."}
+          404: {description: It is not known.}
+        """
+        found = await self._ask(partial(self._service.state, _key_in_path(request)))
+        return problem(404, "no such object is known") if found is None else as_json(200, {"state": found})
+
+    async def object(self, request: Request) -> Response:
+        """Give an object.
+
+        ---
+        summary: An object's bytes, from wherever it is; the store is not refilled.
+        responses:
+          200: {description: Its bytes.}
+          404: {description: "It is nowhere."}
+        """
+        size, chunks = await self._read(partial(self._service.read, _key_in_path(request)))
+        return ObjectBytes(size, chunks, lambda work, *arguments: self._read(partial(work, *arguments)))
+
+    async def description(self, request: Request) -> Response:
+        """Describe all this.
+
+        ---
+        summary: This description.
+        responses:
+          200: {description: OpenAPI.}
+        """
+        return as_json(200, self.schema.description)
+
+    def _ask(self, work: Callable[[], T]) -> Awaitable[T]:
+        return asyncio.get_running_loop().run_in_executor(self._quick, work)
+
+    def _read(self, work: Callable[[], Any]) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._reading, work)
+
+
+def _size(fields: Any) -> int | None:
+    found = fields.get("bytes")
+    return None if found is None else int(found)  # 5.0 is an integer to JSON Schema
+
+
+def _declared(text: str, where: str) -> int:
+    if not text.isascii() or not text.isdecimal():
+        raise UsageError(f"{where}: found {text[:40]!r}; allowed: whole bytes")
+    return min(int(text[:_LONGEST_SIZE]), _MOST_UPLOAD_BYTES)
+
+
+def _id(request: Request) -> str:
+    found: str = request.path_params["id"]
+    if not re.fullmatch("[0-9A-Za-z-]{1,64}", found):
+        raise ObjectMissing(_ENDED)
+    return found
+
+
+def _key_in_path(request: Request) -> str:
+    """Read a key as the bytes that it is: a decoded path has lost what was not UTF-8."""
+    raw: bytes = request.scope["raw_path"].partition(b"?")[0]
+    return os.fsdecode(unquote_to_bytes(raw.split(b"/", 3)[3]))

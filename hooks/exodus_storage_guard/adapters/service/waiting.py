@@ -1,0 +1,75 @@
+"""Wait for room on behalf of many: without a thread for each, and no longer than somebody is there to hear."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from exodus_storage_guard.admission.reservations import Admission, Steps, Work
+from exodus_storage_guard.errors import UploadRefused
+
+_MOST_OF_A_USER, _MOST = 100, 400
+_AGAIN_SECONDS = 10
+
+
+@dataclass
+class Waiting:
+    """Go on with admissions; what they have done for them is done once for all who ask for it meanwhile."""
+
+    quick: Executor
+    _working: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="working"))
+    _at_work: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _users: "Counter[str]" = field(default_factory=Counter)
+
+    async def admitted(self, user: str, steps: Steps, gone: "asyncio.Future[None]") -> Admission | None:
+        """Give the admission; None where its client was gone before. Raises what the admission raises."""
+        if self._users[user] >= _MOST_OF_A_USER or self._users.total() >= _MOST:
+            raise UploadRefused("too many uploads wait for an answer already", _AGAIN_SECONDS)
+        self._users[user] += 1
+        try:
+            return await self._driven(steps, gone)
+        finally:
+            self._users[user] -= 1
+            await self._in_thread(steps.close)
+
+    async def _driven(self, steps: Steps, gone: "asyncio.Future[None]") -> Admission | None:
+        told: bool | None = None
+        while True:
+            awaited = await self._in_thread(partial(_next, steps, told))
+            if isinstance(awaited, Admission):
+                return awaited
+            doing = self._work(awaited) if callable(awaited) else _slept(awaited)
+            working: asyncio.Future[bool] = asyncio.ensure_future(doing)
+            both: set[asyncio.Future[Any]] = {working, gone}
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():  # others may wait for it as well
+                return None
+            told = working.result()
+
+    async def _work(self, work: Work) -> bool:
+        """Do some work, or wait for the one that is being done; tell whether it was done for this one."""
+        if self._at_work.locked():
+            async with self._at_work:
+                return False
+        async with self._at_work:
+            await asyncio.get_running_loop().run_in_executor(self._working, work)
+            return True
+
+    def _in_thread(self, work: Callable[[], Any]) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(self.quick, work)
+
+
+def _next(steps: Steps, told: bool | None) -> Admission | float | Work:
+    try:
+        return steps.send(told)
+    except StopIteration as done:
+        admitted: Admission = done.value
+        return admitted
+
+
+async def _slept(seconds: float) -> bool:
+    await asyncio.sleep(seconds)
+    return True

@@ -1,0 +1,109 @@
+"""Decide on uploads: what is asked of whoever decides, and how a process does it that runs as the state's owner."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import BinaryIO, Protocol
+
+from exodus_storage_guard.admission import reservations
+from exodus_storage_guard.admission.reservations import AdmissionControl, Asker
+from exodus_storage_guard.errors import ObjectMissing
+from exodus_storage_guard.model import Need, ObjectState
+
+_ASKED_EVERY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """Report a reservation to who asked for it, and what had to be freed for it."""
+
+    id: str
+    bytes: int
+    expires_at: datetime
+    freed_bytes: int = 0
+
+
+class Admissions(Protocol):
+    """Decide on uploads. Errors: `UploadRefused`; `ExodusError` where nothing can be decided."""
+
+    def admit(
+        self, size_bytes: int | None, key: str | None, wait_seconds: float, lease_seconds: float | None, *, bound: bool
+    ) -> Reserved:
+        """Reserve, for an upload of unknown size what is usual; `bound`: until this process ends."""
+
+    def grow(self, reservation_id: str, size_bytes: int) -> Reserved:
+        """Reserve for an upload that is larger than was said; raise `ObjectMissing` where its reservation has ended."""
+
+    def commit(self, reservation_id: str, key: str | None) -> bool:
+        """Say that an upload is stored; False where there is no such reservation (any more)."""
+
+    def release(self, reservation_id: str) -> bool:
+        """Say that an upload did not happen; False where there is no such reservation (any more)."""
+
+    def is_accepting(self, size_bytes: int | None) -> bool:
+        """Tell whether an upload of this size, or of a usual one, would be admitted now; nothing is reserved."""
+
+    def is_archived(self, key: str) -> bool:
+        """Tell whether an object is in the archive only."""
+
+    def fetch(self, key: str, target: BinaryIO) -> None:
+        """Write an object, archived or not, to a file; raise `ObjectMissing` or `StoreFailed`."""
+
+
+@dataclass
+class Direct:
+    """Decide in this process, which owns the state; threads may share it, and it outlives a fork."""
+
+    control: AdmissionControl
+    _asked_at: float | None = field(default=None, init=False)
+
+    def admit(
+        self, size_bytes: int | None, key: str | None, wait_seconds: float, lease_seconds: float | None, *, bound: bool
+    ) -> Reserved:
+        """Reserve, in one transaction where there is room."""
+        asker = Asker.myself(ends_with_process=bound)
+        wanted = reservations.request(self.control, size_bytes, key, lease_seconds=lease_seconds, asker=asker)
+        return reserved(reservations.admit(self.control, wanted, wait_seconds=wait_seconds))
+
+    def grow(self, reservation_id: str, size_bytes: int) -> Reserved:
+        """Reserve more."""
+        present = self.control.catalogue.reservation(reservation_id)
+        if present is None or present.committed_at is not None:
+            raise ObjectMissing(f"there is no reservation {reservation_id} (any more)")
+        return reserved(reservations.Admission(reservations.grow(self.control, present, size_bytes)))
+
+    def commit(self, reservation_id: str, key: str | None) -> bool:
+        """Say that an upload is stored."""
+        return reservations.commit(self.control, reservation_id, key)
+
+    def release(self, reservation_id: str) -> bool:
+        """Say that an upload did not happen."""
+        return reservations.release(self.control, reservation_id)
+
+    def is_accepting(self, size_bytes: int | None) -> bool:
+        """Tell it; where an upload would not be admitted, a sweep is started, at most once a minute.
+
+        Behind a closed door nobody asks for room, so this does. Threads may then ask for a sweep once each.
+        """
+        if reservations.is_accepting(self.control, size_bytes):
+            return True
+        now = self.control.clock.monotonic()
+        if self._asked_at is None or now - self._asked_at >= _ASKED_EVERY_SECONDS:
+            self._asked_at = now
+            wanted = reservations.request(self.control, size_bytes, None)
+            self.control.sweeper.start_sweep(Need(wanted.charged_bytes))
+        return False
+
+    def is_archived(self, key: str) -> bool:
+        """Tell it as far as it is known."""
+        entry = self.control.catalogue.get(key)
+        return entry is not None and entry.state is ObjectState.ARCHIVED
+
+    def fetch(self, key: str, target: BinaryIO) -> None:
+        """Have the command read it, which knows the store's secrets."""
+        self.control.sweeper.fetch(key, target)
+
+
+def reserved(admitted: reservations.Admission) -> Reserved:
+    """Give what somebody who asked is told."""
+    found = admitted.reservation
+    return Reserved(found.id, found.bytes, found.expires_at, admitted.freed_bytes)

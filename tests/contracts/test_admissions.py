@@ -1,0 +1,127 @@
+"""Whoever decides on uploads, this process or the service, keeps the same promises: one suite over both."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from exodus_common.errors import UsageError
+from exodus_storage_guard import StorageGuard, UploadRefused, settings
+from exodus_storage_guard.admission import opening
+from exodus_storage_guard.admission.admissions import Admissions
+from exodus_storage_guard.admission.service_client import Service
+from exodus_storage_guard.errors import ObjectMissing
+from tests.parts.guard import MIB, Guarded, apk_key
+from tests.parts.service import running_service, short_folder
+
+
+@pytest.fixture(params=["direct", "service"])
+def deciding(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Admissions, Guarded]]:
+    """Give who decides over a store of 100 MiB that holds nothing."""
+    with short_folder() as folder:
+        guarded = Guarded(tmp_path).write(admission={"emergency_reserve": 0, "socket": str(folder / "guard.sock")})
+        guarded.nobody_makes_room()
+        assert guarded("init").exit_code == 0
+        if request.param == "direct":
+            yield opening.opened(settings.load(guarded.config, {}), guarded.config), guarded
+            return
+        with running_service(guarded, folder / "guard.sock"):
+            yield Service(folder / "guard.sock"), guarded
+
+
+def test_what_is_reserved_is_kept_until_its_lease_ends(deciding: tuple[Admissions, Guarded]) -> None:
+    admissions, guarded = deciding
+    before = datetime.now(UTC)
+
+    found = admissions.admit(MIB, "k", 0, 100, bound=False)
+
+    assert (found.bytes, found.freed_bytes) == (MIB, 0)
+    assert timedelta(seconds=99) < found.expires_at - before < timedelta(seconds=110)
+    (one,) = guarded("reservations", "--json").json
+    assert (one["reservation"], one["key"], one["bytes"], one["process"]) == (found.id, "k", MIB, None)
+
+
+def test_what_is_bound_names_this_process(deciding: tuple[Admissions, Guarded]) -> None:
+    admissions, guarded = deciding
+    admissions.admit(MIB, None, 0, None, bound=True)
+
+    (one,) = guarded("reservations", "--json").json
+    assert one["process"] == os.getpid()
+
+
+def test_what_does_not_fit_is_refused_and_what_is_unknown_estimated(deciding: tuple[Admissions, Guarded]) -> None:
+    admissions, _ = deciding
+    estimated = admissions.admit(None, None, 0, None, bound=False)
+    with pytest.raises(UploadRefused) as refused:
+        admissions.admit(60 * MIB, None, 0, None, bound=False)
+
+    assert estimated.bytes == 64 * MIB
+    assert (refused.value.retry_after_seconds, "flood" in refused.value.reason) == (None, True)
+
+
+def test_a_lease_beyond_the_longest_is_no_request(deciding: tuple[Admissions, Guarded]) -> None:
+    with pytest.raises(UsageError, match=r"admission\.most_lease_seconds"):
+        deciding[0].admit(1, None, 0, 86401, bound=False)
+
+
+def test_a_reservation_grows_as_far_as_there_is_room(deciding: tuple[Admissions, Guarded]) -> None:
+    admissions, guarded = deciding
+    found = admissions.admit(MIB, None, 0, None, bound=False)
+
+    assert admissions.grow(found.id, 50 * MIB).bytes == 50 * MIB
+    with pytest.raises(UploadRefused):
+        admissions.grow(found.id, 96 * MIB)
+    with pytest.raises(ObjectMissing):
+        admissions.grow("no-such-id", 1)
+    assert guarded("status", "--json").json["reservations"] == {"count": 1, "bytes": 50 * MIB}
+
+
+def test_what_is_committed_is_known_and_what_is_released_is_not(deciding: tuple[Admissions, Guarded]) -> None:
+    admissions, guarded = deciding
+    stored, not_stored = (admissions.admit(MIB, key, 0, None, bound=False).id for key in "ab")
+
+    assert (admissions.commit(stored, None), admissions.release(not_stored)) == (True, True)
+    assert (admissions.commit("no-such-id", None), guarded.states()) == (False, {"resident": 1})
+
+
+def test_whether_an_upload_is_accepted_is_told_of_its_size(deciding: tuple[Admissions, Guarded]) -> None:
+    admissions, _ = deciding
+    admissions.admit(80 * MIB, None, 0, None, bound=False)
+
+    assert (admissions.is_accepting(15 * MIB), admissions.is_accepting(15 * MIB + 1)) == (True, False)
+    assert not admissions.is_accepting(None)
+
+
+def test_what_is_archived_is_known_and_fetched(
+    deciding: tuple[Admissions, Guarded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admissions, guarded = deciding
+    keys = guarded.fill(90, oldest=400, newest=200)
+    guarded("sync")
+    assert guarded("sweep").exit_code == 0
+    guarded.command(f'#!/bin/sh\nexec {" ".join(guarded.argv())} "$@"\n')
+    for name in ("PATH", "PYTHONPATH"):  # of this process, whose command reads
+        monkeypatch.setenv(name, guarded.environment[name])
+
+    with (tmp_path / "fetched").open("wb") as target:
+        admissions.fetch(keys[0], target)
+        with pytest.raises(ObjectMissing):
+            admissions.fetch("unknown", target)
+
+    assert (admissions.is_archived(keys[0]), admissions.is_archived(keys[-1])) == (True, False)
+    assert not admissions.is_archived(apk_key(1000))
+    assert (tmp_path / "fetched").stat().st_size == MIB
+
+
+def test_a_guard_commits_what_its_block_stored_and_releases_what_failed(deciding: tuple[Admissions, Guarded]) -> None:
+    admissions, guarded = deciding
+    guard = StorageGuard(admissions)
+    with guard.admit(MIB, key="stored"):
+        pass
+    with pytest.raises(RuntimeError), guard.admit(MIB, key="failed"):
+        raise RuntimeError
+
+    assert guarded.states() == {"resident": 1}
+    assert guarded("reservations", "--json").json == []
