@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from exodus_common import settings as common
 from exodus_common.errors import SettingsInvalid
+from exodus_storage_guard.metrics import Selector
 from exodus_storage_guard.model import Watermarks
 from exodus_storage_guard.policy import Selection
 from exodus_storage_guard.records.settings import RecordsSettings
@@ -44,31 +45,73 @@ def _size(name: str, text: str | int) -> int:
         raise ValueError(f"{name}: {error}") from None
 
 
+_REMOTE = ("prometheus", "minio")
+_SOURCES_OF = {
+    "total_bytes": ("budget",),
+    "url": _REMOTE,
+    "token_file": _REMOTE,
+    "total_metric": ("prometheus",),
+    "used_metric": ("prometheus",),
+    "free_metric": ("prometheus",),
+}
+_NEEDED = ("total_bytes", "url")
+
+
+def _is_address(url: str) -> bool:
+    """Tell whether a URL can be asked, and says no secret."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    is_named = bool(parts.hostname) and "@" not in parts.netloc and port != 0
+    return parts.scheme in ("http", "https") and is_named and url.isascii() and url.isprintable() and " " not in url
+
+
 @dataclass(frozen=True)
 class CapacitySettings:
-    """Say how the store is measured: `path` is where its disk is mounted, `url` where MinIO's metrics are."""
+    """Say how the store is measured: `path` is where its disk is mounted, `url` where its server's metrics are."""
 
-    source: Literal["filesystem", "minio", "budget"] = "filesystem"
+    source: Literal["filesystem", "prometheus", "minio", "budget"] = "filesystem"
     path: Path | None = None
     max_age_seconds: float = 300
     total_bytes: str | int | None = None
     url: str | None = None
     token_file: Path | None = None
+    total_metric: str | None = None
+    used_metric: str | None = None
+    free_metric: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what does not go with the source, and a source without what it needs."""
-        least = 60 if self.source == "minio" else 0  # MinIO renews its figures once a minute
+        least = 60 if self.is_remote else 0  # its figures may be a minute old when they come
         require(self.max_age_seconds > least, f"max_age_seconds: allowed: more than {least}")
-        needs = {"budget": "total_bytes", "minio": "url"}
-        for source, name in needs.items():
-            given = getattr(self, name) is not None
-            require(given or self.source != source, f'{name}: found nothing; required by source = "{source}"')
-            require(not given or self.source == source, f'{name}: allowed with source = "{source}" only')
-        require(self.token_file is None or self.source == "minio", 'token_file: allowed with source = "minio" only')
+        for name, sources in _SOURCES_OF.items():
+            given, named = getattr(self, name) is not None, " or ".join(f'"{source}"' for source in sources)
+            missing = name in _NEEDED and self.source in sources and not given
+            require(not missing, f'{name}: found nothing; required by source = "{self.source}"')
+            require(not given or self.source in sources, f"{name}: allowed with source = {named} only")
         require(self.total_bytes is None or self.budget_bytes > 0, "total_bytes: allowed: more than 0")
-        parts = urlsplit(self.url or "http://localhost")
-        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.password
-        require(is_url, "url: allowed: the address of MinIO's metrics, http:// or https://")
+        require(
+            _is_address(self.url or "http://localhost"), "url: allowed: the address of metrics, http:// or https://"
+        )
+        self._refuse_half_of_the_metrics()
+
+    def _refuse_half_of_the_metrics(self) -> None:
+        """Refuse a metric's name that is none, and names that do not make a measurement together."""
+        for name in ("total_metric", "used_metric", "free_metric"):
+            try:
+                Selector.parse(getattr(self, name) or "up")
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        others = (self.used_metric is not None) + (self.free_metric is not None)
+        together = "total_metric with either used_metric or free_metric, or none of them (MinIO and Garage are known)"
+        require(others == (self.total_metric is not None), f"total_metric: allowed: {together}")
+
+    @property
+    def is_remote(self) -> bool:
+        """Tell whether a server is asked: who admits uploads may not be let in there."""
+        return self.source in _REMOTE
 
     @property
     def budget_bytes(self) -> int:

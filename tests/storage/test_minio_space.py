@@ -1,7 +1,9 @@
 """Space on a MinIO: how it is measured, what does not come back, and what can never be freed."""
 
 import io
+import json
 import os
+import subprocess
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +27,7 @@ from exodus_storage_guard.tiering.run import Run
 from exodus_storage_guard.tiering.sync import sync
 from tests.parts.bucketed import Bucketed
 from tests.parts.clocks import Jumped
+from tests.parts.command import ROOT
 from tests.parts.guard import MIB, Guarded, apk_key
 from tests.parts.mounts import mounted
 from tests.parts.s3 import ACCESS_KEY, SECRET_KEY, S3Server, running_minio
@@ -48,21 +51,70 @@ def in_bucket(server: S3Server, bucket: str, *, versions: bool = False) -> list[
     return [one.object_name or "" for one in found]
 
 
-def test_capacity_comes_from_what_minio_tells_prometheus(tmp_path: Path, minio: S3Server) -> None:
+V2, V3 = "minio/v2/metrics/cluster", "minio/metrics/v3/cluster/health"
+
+
+@pytest.mark.parametrize(
+    ("path", "settings"),
+    [
+        (V2, {"source": "minio"}),
+        (V3, {"source": "minio"}),
+        (V2, {"source": "prometheus"}),
+        (V3, {"source": "prometheus"}),
+        (
+            V2,
+            {
+                "source": "prometheus",
+                "total_metric": 'minio_cluster_capacity_usable_total_bytes{{server="127.0.0.1:{port}"}}',
+                "free_metric": "minio_cluster_capacity_usable_free_bytes",
+            },
+        ),
+    ],
+)
+def test_capacity_comes_from_what_minio_tells_prometheus(
+    path: str, settings: dict[str, str], tmp_path: Path, minio: S3Server
+) -> None:
     guarded = Guarded(tmp_path)
-    metrics = f"{minio.endpoint}/minio/v2/metrics/cluster"
+    named = {name: value.format(port=minio.port) for name, value in settings.items()}
     guarded.write(
-        **tables(minio, minio.bucket(), tmp_path), capacity={"source": "minio", "url": metrics, "total_bytes": None}
+        **tables(minio, minio.bucket(), tmp_path),
+        capacity={**named, "url": f"{minio.endpoint}/{path}", "total_bytes": None},
     )
-    assert guarded("init").exit_code == 0
+    done = guarded("init")
+    assert done.exit_code == 0, done.all_output
 
     found = guarded("status", "--json").json["capacity"]
     disk = os.statvfs(minio.folder)
 
-    assert found["source"] == "minio"
+    assert found["source"] == settings["source"]
     kept_for_root = disk.f_bfree - disk.f_bavail  # is no capacity, says MinIO
     assert found["total_bytes"] == (disk.f_blocks - kept_for_root) * disk.f_frsize
     assert abs(found["free_bytes"] - disk.f_bavail * disk.f_frsize) < 1024 * MIB
+
+
+def test_a_minio_that_asks_for_a_token_is_measured_with_the_one_that_mc_prints(tmp_path: Path) -> None:
+    with running_minio(tmp_path / "minio", MINIO_PROMETHEUS_AUTH_TYPE="jwt") as server:
+        token = tmp_path / "token"
+        guarded = Guarded(tmp_path)
+        metrics = {"url": f"{server.endpoint}/{V2}", "token_file": str(token), "total_bytes": None}
+        guarded.write(**tables(server, server.bucket(), tmp_path), capacity={"source": "prometheus", **metrics})
+        token.write_text("another.one.x")
+        refused = guarded("init")
+        token.write_text(_bearer_token(server, tmp_path))
+
+        assert guarded("init").exit_code == 0
+
+    assert refused.exit_code == 1
+    assert "HTTP 403; is token_file right?" in refused.stderr
+    assert "another.one.x" not in refused.all_output
+
+
+def _bearer_token(server: S3Server, folder: Path) -> str:
+    host = f"http://{ACCESS_KEY}:{SECRET_KEY}@127.0.0.1:{server.port}"
+    argv = [str(ROOT / ".go/bin/mc"), "--json", "admin", "prometheus", "generate", "ours"]
+    known = os.environ | {"MC_HOST_ours": host, "MC_CONFIG_DIR": str(folder)}
+    done = subprocess.run(argv, env=known, capture_output=True, check=True, timeout=30)
+    return str(json.loads(done.stdout)["bearerToken"])
 
 
 def test_an_admission_with_an_old_measurement_has_minio_asked_again_by_whoever_may(

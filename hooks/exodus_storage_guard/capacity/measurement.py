@@ -1,4 +1,4 @@
-"""Measure the store: its filesystem, what MinIO tells Prometheus, or a budget; and what is on its way back."""
+"""Measure the store: its filesystem, what its server tells Prometheus, or a budget; and what is on its way back."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from exodus_common.clock import Deadline, SystemClock
+from exodus_common.errors import SettingsInvalid
 from exodus_common.terminal import printable
 from exodus_storage_guard.capacity.pending import Look, Pending, looked_at, released
 from exodus_storage_guard.errors import StateFailed, StoreFailed
@@ -58,7 +60,7 @@ def measure(settings: Settings, catalogue: Catalogue, now: datetime) -> Capacity
 
 
 def _measured_now(settings: Settings, catalogue: Catalogue, now: datetime) -> Capacity | None:
-    found = _of_minio(settings, now) if settings.capacity.source == "minio" else _of_filesystem(settings, now)
+    found = _of_server(settings, now) if settings.capacity.is_remote else _of_filesystem(settings, now)
     if found is not None:
         catalogue.record(found)
     return found
@@ -164,16 +166,19 @@ def _of_filesystem(settings: Settings, now: datetime) -> Capacity | None:
         return None
 
 
-def _of_minio(settings: Settings, now: datetime) -> Capacity | None:
-    from exodus_storage_guard.capacity import minio
+def _of_server(settings: Settings, now: datetime) -> Capacity | None:
+    from exodus_storage_guard.capacity import page, prometheus
 
     wanted = settings.capacity
     token = secret(wanted.token_file) if wanted.token_file else None
-    seconds = settings.sweep.request_timeout_seconds
+    if token is not None and not token.isascii():
+        raise SettingsInvalid(f"{wanted.token_file}: allowed: one line of ASCII, the token")
+    address = page.Address(wanted.url or "", token, settings.store.ca_file)
+    deadline = Deadline.after(settings.sweep.request_timeout_seconds, SystemClock())
     try:
-        return minio.measure(wanted.url or "", token, settings.store.ca_file, now, timeout_seconds=seconds)
+        return prometheus.measure(wanted, address, now, deadline)
     except StoreFailed as error:
-        _log.warning("%s", error)
+        _log.warning("metrics: %s", error)
         return None
 
 
@@ -205,6 +210,6 @@ def counted(capacity: Capacity, totals: Mapping[ObjectState, Total]) -> Capacity
 
 def unmeasured(settings: Settings) -> str:
     """Say what stands in the way of a measurement."""
-    if settings.capacity.source == "minio":
+    if settings.capacity.is_remote:
         return f"how full the store is cannot be measured ({settings.capacity.url}): does it answer?"
     return f"how full the store is cannot be measured ({settings.measured_path}): is its disk mounted?"
