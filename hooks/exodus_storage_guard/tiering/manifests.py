@@ -10,12 +10,11 @@ from typing import TypeVar
 
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import StoreFailed
-from exodus_storage_guard.model import StoredObject
+from exodus_storage_guard.model import MOST_BYTES, StoredObject
 
 T = TypeVar("T")
 MOST_MANIFEST_BYTES = 1024 * 1024
 _SHA256 = re.compile("[0-9a-f]{64}")
-_MOST_SIZE_BYTES = 2**63 - 1
 _SHOWN = 120
 
 
@@ -86,7 +85,7 @@ def _key(found: dict[str, object]) -> str:
 
 def _bytes(found: dict[str, object]) -> int:
     size = _field(found, "bytes", int)
-    if not 0 <= size <= _MOST_SIZE_BYTES:
+    if not 0 <= size <= MOST_BYTES:
         raise ValueError(f"its bytes are {size}")
     return size
 
