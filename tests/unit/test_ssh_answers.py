@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exodus_common.errors import ExodusError
+from exodus_common.terminal import printable
 from exodus_storage_guard.errors import ObjectChanged, StoreFailed
 from exodus_storage_guard.instants import datetime_of, instant
 from exodus_storage_guard.model import MOST_BYTES, StoredObject
@@ -98,7 +99,7 @@ def test_any_answer_is_read_or_refused_with_a_sentence(name: str, answer: bytes)
     except ExodusError as error:
         problem = str(error)
     assert "archive.example" in problem
-    assert problem.isprintable()
+    assert problem == printable(problem)
     for one in objects_in(found):
         assert 0 <= one.bytes <= MOST_BYTES
         assert datetime_of(instant(one.last_modified)) == one.last_modified

@@ -69,7 +69,7 @@ class Database(Protocol):
         """Fill `recorded` from keys, instants and checksums in any order; of a key twice the oldest counts."""
 
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _FIRST_VERSION = 2
 """The version of sqlite.sql and postgresql.sql; N.sql beside them makes version N of the one before."""
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import StoreFailed
+from exodus_storage_guard.instants import aware
 from exodus_storage_guard.model import MOST_BYTES, StoredObject
 
 T = TypeVar("T")
@@ -115,7 +116,4 @@ def _storable(value: str, name: str) -> str:
 
 
 def _at(found: dict[str, object], name: str) -> datetime:
-    at = datetime.fromisoformat(_field(found, name, str))
-    if at.tzinfo is None:
-        raise ValueError(f"its {name} has no zone")
-    return at.astimezone(UTC)
+    return aware(_field(found, name, str)).astimezone(UTC)
