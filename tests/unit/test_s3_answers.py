@@ -193,6 +193,18 @@ def test_an_answer_without_an_end_is_not_kept(name: str, status: int) -> None:
     assert host.taken < 50 * MIB
 
 
+OTHER_REGION = b"""<Error><Code>AuthorizationHeaderMalformed</Code><Message>Authorization header malformed, unexpected
+scope: '20260102/us-east-1/s3/aws4_request', expected: '20260102/garage/s3/aws4_request'</Message></Error>"""
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_wrong_region_is_told_with_the_right_one_whatever_is_asked_first(name: str) -> None:
+    host = Host(400, {"Content-Type": "application/xml"}, OTHER_REGION)
+
+    with answering(host) as door, pytest.raises(StoreFailed, match='set region = "garage"'):
+        ASKED[name](door)
+
+
 def test_an_answer_as_large_as_any_is_read() -> None:
     one = (
         f"<Contents><Key>{'%25' * 1024}</Key><Size>7</Size><LastModified>2026-01-02T03:04:05Z</LastModified></Contents>"
