@@ -25,7 +25,7 @@ from exodus_storage_guard.errors import (
 from exodus_storage_guard.model import StoredObject
 from exodus_storage_guard.stores import names
 from exodus_storage_guard.stores.contract import Looks, Store
-from exodus_storage_guard.stores.directory import files
+from exodus_storage_guard.stores.directory import files, filesystem
 from exodus_storage_guard.stores.directory import store as directory
 from exodus_storage_guard.stores.directory.store import DirectoryStore
 from exodus_storage_guard.stores.opening import opened
@@ -453,6 +453,29 @@ def test_a_folder_that_is_not_there_may_be_a_disk_that_is_not_mounted(tmp_path: 
         put(store, "key")
 
 
+@pytest.mark.parametrize("dark", ["home", "home/apks"])
+def test_a_folder_that_may_not_be_entered_is_told_with_who_may_not(dark: str, folder: Path) -> None:
+    home = folder / "home"
+    inside = home / "apks"
+    inside.mkdir(parents=True)
+    home.chmod(0o755)
+    (folder / dark).chmod(0)
+    store = DirectoryStore(inside)
+    try:
+        with as_nobody(folder):
+            for asked in (lambda: list(store.listing()), lambda: store.stat("key"), lambda: put(store, "key")):
+                with pytest.raises(StoreFailed) as told:
+                    asked()
+                assert "may not enter it" in str(told.value)
+                assert f"namei -l {inside}" in str(told.value)
+                assert "mounted" not in str(told.value)
+            assert "may not enter it" in filesystem.obstacle(inside)
+    finally:
+        (folder / dark).chmod(0o700)
+    assert store.stat("key") is None
+    assert "mounted" in filesystem.obstacle(home / "nowhere")
+
+
 @pytest.mark.parametrize("kind", ["directory", "ssh"])
 def test_leftovers_of_a_writer_that_was_killed_are_cleared_away_once_nobody_touches_them(
     kind: str, folder: Path, sshd: Sshd
@@ -808,9 +831,10 @@ def test_a_copy_is_hashed_whatever_becomes_of_its_times(folder: Path, monkeypatc
 
 
 def test_the_mode_that_somebody_wrote_makes_no_file_everybodys_and_none_unreadable(folder: Path) -> None:
-    modes = {"777": 0o775, "0": 0o600, "999": 0o640, "²": 0o640, "644": 0o644, "100640": 0o640}
+    modes = {"777": 0o664, "0": 0o600, "999": 0o640, "²": 0o640, "644": 0o644, "100640": 0o640}
+    modes |= {"4755": 0o644, "2660": 0o660, "1002": 0o600, "-644": 0o640, " 644": 0o640, "": 0o640, "6" * 5000: 0o640}
     for number, (told, mode) in enumerate(modes.items()):
-        DirectoryStore(folder).put(replace(wanted(str(number), b""), metadata={"mode": told}), [])
+        DirectoryStore(folder).put(replace(wanted(str(number), b""), metadata={"mode": told}), [])  # whoever told it
         assert (folder / str(number)).stat().st_mode & 0o7777 == mode
 
 

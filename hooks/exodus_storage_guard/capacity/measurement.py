@@ -15,6 +15,7 @@ from exodus_storage_guard.secret_file import secret
 from exodus_storage_guard.settings import Settings
 from exodus_storage_guard.state.contract import Catalogue
 from exodus_storage_guard.stores.directory.filesystem import measure as measure_filesystem
+from exodus_storage_guard.stores.directory.filesystem import obstacle
 from exodus_storage_guard.stores.locations import Folder
 
 _log = logging.getLogger(__name__)
@@ -210,4 +211,6 @@ def unmeasured(settings: Settings) -> str:
     """Say what stands in the way of a measurement."""
     if settings.capacity.source == "minio":
         return f"how full the store is cannot be measured ({settings.capacity.url}): does it answer?"
-    return f"how full the store is cannot be measured ({settings.measured_path}): is its disk mounted?"
+    path = settings.measured_path
+    why = "nobody has measured it from where its disk is" if path is None else printable(obstacle(path))
+    return f"how full the store is cannot be measured ({path}): {why}"

@@ -29,7 +29,7 @@ from exodus_storage_guard.instants import datetime_of, instant
 from exodus_storage_guard.model import Capacity, StoredObject, Total
 from exodus_storage_guard.stores.contract import MOST_SMALL_BYTES, Chunks, Looks, Moved, Store, nobody
 from exodus_storage_guard.stores.directory.files import described, give_name, own, own_folder, touched_at, write_all
-from exodus_storage_guard.stores.directory.filesystem import measure
+from exodus_storage_guard.stores.directory.filesystem import measure, obstacle
 from exodus_storage_guard.stores.directory.removal import end_removal, is_untouched, left_in, remove
 from exodus_storage_guard.stores.directory.walking import Found, walk
 from exodus_storage_guard.stores.names import is_no_key, is_ours, is_part, not_put_back, part_name
@@ -348,4 +348,6 @@ class DirectoryStore:
             return KeyRefused(f"{where}: the name is too long for this filesystem")
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             return KeyRefused(f"{where}: a link or a file is in the way, and links are not followed")
+        if isinstance(error, PermissionError) and not os.access(self._folder, os.X_OK, effective_ids=True):
+            return StoreFailed(f"the folder {self.name} cannot be looked into: {printable(obstacle(self._folder))}")
         return StoreFailed(f"{where}: {error.strerror or error}")
