@@ -23,7 +23,7 @@ from exodus_storage_guard.errors import (
     StoreFull,
 )
 from exodus_storage_guard.model import StoredObject
-from exodus_storage_guard.stores import names
+from exodus_storage_guard.stores import leftovers, names
 from exodus_storage_guard.stores.contract import Looks, Store
 from exodus_storage_guard.stores.directory import files, filesystem
 from exodus_storage_guard.stores.directory import store as directory
@@ -32,7 +32,6 @@ from exodus_storage_guard.stores.opening import opened
 from exodus_storage_guard.stores.s3.bucket import BucketDoor
 from exodus_storage_guard.stores.s3.store import S3Store
 from exodus_storage_guard.stores.ssh import scripts
-from exodus_storage_guard.stores.ssh import store as remote_store
 from exodus_storage_guard.tiering.archive import looks_of
 from tests.parts.mounts import mounted
 from tests.parts.s3 import S3Server
@@ -453,6 +452,18 @@ def test_a_folder_that_is_not_there_may_be_a_disk_that_is_not_mounted(tmp_path: 
         put(store, "key")
 
 
+def test_a_filesystem_that_makes_its_sizes_up_is_not_measured(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = os.statvfs_result((4096, 4096, 10, 5, 5, 9, 9, 9, 0, 255))
+    wrong = os.statvfs_result((4096, 4096, 10, 5, 11, 9, 9, 9, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda path: right)
+    assert DirectoryStore(folder).capacity() is not None
+
+    monkeypatch.setattr(os, "statvfs", lambda path: wrong)
+
+    with pytest.raises(StoreFailed, match="cannot be"):
+        DirectoryStore(folder).capacity()
+
+
 @pytest.mark.parametrize("dark", ["home", "home/apks"])
 def test_a_folder_that_may_not_be_entered_is_told_with_who_may_not(dark: str, folder: Path) -> None:
     home = folder / "home"
@@ -599,8 +610,7 @@ def put_back(store: Store, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if by == "discard_unfinished":
         store.discard_unfinished(LATER)
         return
-    for module in (directory, remote_store):
-        monkeypatch.setattr(module, "_AT_WORK", timedelta(days=-1))
+    monkeypatch.setattr(leftovers, "AT_WORK", timedelta(days=-1))
     list(store.listing())
 
 

@@ -3,12 +3,11 @@
 What is asked of that machine: sshd, a POSIX shell, and GNU's coreutils and find. Nothing of ours is installed there.
 """
 
-import logging
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import chain
 
 from exodus_common.errors import ExodusError
@@ -18,13 +17,12 @@ from exodus_storage_guard.errors import KeyRefused, ListingIncomplete, ObjectCha
 from exodus_storage_guard.instants import datetime_of
 from exodus_storage_guard.model import MOST_BYTES, Capacity, StoredObject, Total
 from exodus_storage_guard.stores.contract import MOST_SMALL_BYTES, Chunks, Looks, Moved, Store, nobody
+from exodus_storage_guard.stores.leftovers import TAKEN, Leftovers, left_before
 from exodus_storage_guard.stores.names import (
-    TAKEN,
     aside_token,
     identity,
     is_aside_folder,
     is_no_key,
-    not_put_back,
     part_name,
     read_aside,
 )
@@ -32,7 +30,6 @@ from exodus_storage_guard.stores.one_by_one import delete_one_by_one, present_on
 from exodus_storage_guard.stores.ssh import scripts
 from exodus_storage_guard.stores.ssh.door import SshDoor
 
-_log = logging.getLogger(__name__)
 _LONGEST_KEY_BYTES = 4000
 _STAT_AT_ONCE = 200  # names fit into a pipe while nobody has read an answer yet
 _UNSEEN = b"? "
@@ -42,7 +39,6 @@ _SHA256 = re.compile(rb"[0-9a-f]{64}")
 _DESCRIPTION = re.compile(
     rb"([0-9]{1,19}) ((-?[0-9]{1,20})(?:\.([0-9]{1,20}))?) (-?[0-9]{1,20}(?:\.[0-9]{1,20})?) ([0-9]{1,20})\n?"
 )
-_AT_WORK = timedelta(minutes=1)  # who set something aside a moment ago is about to delete it
 
 
 class RemoteStore:
@@ -51,7 +47,7 @@ class RemoteStore:
     def __init__(self, door: SshDoor) -> None:
         """Take the door to the folder."""
         self._door = door
-        self._told = set[str]()
+        self._leftovers = Leftovers(self.name)
 
     @property
     def name(self) -> str:
@@ -60,7 +56,7 @@ class RemoteStore:
 
     def listing(self) -> Iterator[StoredObject]:
         """Stream every file, as find(1) comes by it; what somebody who is gone was deleting is put back first."""
-        self._end_deletions(datetime.now(UTC) - _AT_WORK)
+        self._end_deletions(left_before(datetime.now(UTC)))
         rest, unseen = b"", dict[str, str]()
         with self._door.session(scripts.LIST) as answer:
             for chunk in answer:
@@ -227,18 +223,12 @@ class RemoteStore:
         except ObjectMissing:  # somebody else has ended it
             return False
         except ObjectChanged:
-            self._warn(not_put_back(self.name, path, TAKEN))
+            self._leftovers.stays(path, TAKEN)
             return False
         except ExodusError as error:
-            self._warn(not_put_back(self.name, path, str(error)))
+            self._leftovers.stays(path, str(error))
             return False
         return True
-
-    def _warn(self, told: str) -> None:
-        """Tell an operator, once."""
-        if told not in self._told:
-            self._told.add(told)
-            _log.warning("%s", told)
 
     def abandon(self, key: str) -> None:
         """Do nothing: no name of a file that is being written tells of which key it is."""
