@@ -13,6 +13,14 @@ def instant(at: datetime) -> int:
     return (at - _EPOCH) // _MICROSECOND
 
 
+def aware(text: str) -> datetime:
+    """Read ISO 8601; raise `ValueError` where it says no zone: nothing can be compared with such a time."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError("it has no zone")
+    return at
+
+
 def datetime_of(value: int) -> datetime:
     """Read an instant; one before the year 1 or after the year 9999, as a file's time may be, is the nearest there."""
     return _EPOCH + timedelta(microseconds=max(_FIRST_INSTANT, min(value, _LAST_INSTANT)))

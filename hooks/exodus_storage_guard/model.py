@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 _NEVER, _FOREVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+MOST_BYTES = 2**63 - 1
+"""How large anything can be that is counted in bytes: whoever says more makes it up, and no database holds it."""
 ELSEWHERE = ".exodus-elsewhere/"
 """Begins the name of a copy that lies in an archive of before, whose id follows; no copy here is called so."""
 
@@ -64,6 +66,11 @@ class StoredObject:
     last_modified: datetime
     content_type: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what no object can be."""
+        if not 0 <= self.bytes <= MOST_BYTES:
+            raise ValueError(f"an object of {self.bytes} bytes cannot be")
 
     def is_same_content(self, other: "StoredObject") -> bool:
         """Tell whether both were the same content under the same key; where there is no `etag`, nobody can tell."""
@@ -163,7 +170,8 @@ class Capacity:
 
     def __post_init__(self) -> None:
         """Refuse what no store can be; a budget may be overdrawn."""
-        if self.used_bytes < 0 or not 0 <= self.free_bytes <= self.total_bytes or (self.free_files or 0) < 0:
+        is_possible = 0 <= self.free_bytes <= self.total_bytes <= MOST_BYTES and 0 <= self.used_bytes <= MOST_BYTES
+        if not (is_possible and 0 <= (self.free_files or 0) <= MOST_BYTES):
             sizes = f"{self.used_bytes} bytes used and {self.free_bytes} free of {self.total_bytes}"
             raise ValueError(f"{sizes} cannot be")
 

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -888,3 +888,57 @@ def test_of_a_key_that_is_recorded_twice_the_oldest_counts(catalogue: Catalogue)
     recorded(catalogue, Record("one.apk", T0), Record("one.apk", T0 - 5 * HOUR), Record("one.apk", T0 - HOUR))
 
     assert got(catalogue, "one.apk").recorded_at == T0 - 5 * HOUR
+
+
+# --- what cannot be ---
+
+
+def told(catalogue: Catalogue, sql: str) -> None:
+    """Write as somebody else does."""
+    assert isinstance(catalogue, SqliteCatalogue | PostgresqlCatalogue)
+    catalogue.database.write(lambda session: session.execute(sql))
+
+
+def test_an_object_of_less_than_no_bytes_makes_no_room_among_larger_ones(catalogue: Catalogue) -> None:
+    listed(catalogue, stored("a", size=100), stored("b", size=100))
+    assert catalogue.totals() == {ObjectState.RESIDENT: Total(2, 200)}
+
+    told(catalogue, "UPDATE objects SET bytes = -50 WHERE key = (SELECT key FROM objects ORDER BY key LIMIT 1)")
+
+    with pytest.raises(StateFailed, match="-50 bytes"):
+        catalogue.totals()
+    with pytest.raises(StateFailed, match="-50 bytes"):
+        catalogue.reserve(reservation("id"), lambda others, totals: True)
+
+
+def test_an_upload_of_less_than_no_bytes_makes_no_room_among_larger_ones(catalogue: Catalogue) -> None:
+    commit_all(catalogue, {"one": T0, "two": T0})
+    assert catalogue.landed(Seen(T0)) == Total(2, 20)
+
+    told(catalogue, "UPDATE reservations SET bytes = -5 WHERE id = 'one'")
+
+    with pytest.raises(StateFailed, match="-5 bytes"):
+        catalogue.landed(Seen(T0))
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ("UPDATE samples SET used_bytes = -1", lambda catalogue: catalogue.samples()),
+        ("UPDATE samples SET free_bytes = total_bytes + 1", lambda catalogue: catalogue.measured()),
+        ("UPDATE copies SET bytes = -1", lambda catalogue: list(catalogue.copies())),
+        ("UPDATE copies SET bytes = -1", lambda catalogue: catalogue.copies_of("key")),
+    ],
+)
+def test_a_measurement_or_a_copy_that_cannot_be_is_refused(
+    change: str, what: Callable[[Catalogue], object], catalogue: Catalogue
+) -> None:
+    listed(catalogue, stored("key"))
+    brought(catalogue, "key", Event.COPY_BEGUN, Event.COPY_PROVEN)
+    catalogue.record(Capacity("filesystem", 100, 40, 60, T0))
+    assert what(catalogue)
+
+    told(catalogue, change)
+
+    with pytest.raises(StateFailed, match="holds what cannot be"):
+        what(catalogue)

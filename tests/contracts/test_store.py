@@ -23,16 +23,15 @@ from exodus_storage_guard.errors import (
     StoreFull,
 )
 from exodus_storage_guard.model import StoredObject
-from exodus_storage_guard.stores import names
+from exodus_storage_guard.stores import leftovers, names
 from exodus_storage_guard.stores.contract import Looks, Store
-from exodus_storage_guard.stores.directory import files
+from exodus_storage_guard.stores.directory import files, filesystem
 from exodus_storage_guard.stores.directory import store as directory
 from exodus_storage_guard.stores.directory.store import DirectoryStore
 from exodus_storage_guard.stores.opening import opened
 from exodus_storage_guard.stores.s3.bucket import BucketDoor
 from exodus_storage_guard.stores.s3.store import S3Store
 from exodus_storage_guard.stores.ssh import scripts
-from exodus_storage_guard.stores.ssh import store as remote_store
 from exodus_storage_guard.tiering.archive import looks_of
 from tests.parts.mounts import mounted
 from tests.parts.s3 import S3Server
@@ -453,6 +452,41 @@ def test_a_folder_that_is_not_there_may_be_a_disk_that_is_not_mounted(tmp_path: 
         put(store, "key")
 
 
+def test_a_filesystem_that_makes_its_sizes_up_is_not_measured(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = os.statvfs_result((4096, 4096, 10, 5, 5, 9, 9, 9, 0, 255))
+    wrong = os.statvfs_result((4096, 4096, 10, 5, 11, 9, 9, 9, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda path: right)
+    assert DirectoryStore(folder).capacity() is not None
+
+    monkeypatch.setattr(os, "statvfs", lambda path: wrong)
+
+    with pytest.raises(StoreFailed, match="cannot be"):
+        DirectoryStore(folder).capacity()
+
+
+@pytest.mark.parametrize("dark", ["home", "home/apks"])
+def test_a_folder_that_may_not_be_entered_is_told_with_who_may_not(dark: str, folder: Path) -> None:
+    home = folder / "home"
+    inside = home / "apks"
+    inside.mkdir(parents=True)
+    home.chmod(0o755)
+    (folder / dark).chmod(0)
+    store = DirectoryStore(inside)
+    try:
+        with as_nobody(folder):
+            for asked in (lambda: list(store.listing()), lambda: store.stat("key"), lambda: put(store, "key")):
+                with pytest.raises(StoreFailed) as told:
+                    asked()
+                assert "may not enter it" in str(told.value)
+                assert f"namei -l {inside}" in str(told.value)
+                assert "mounted" not in str(told.value)
+            assert "may not enter it" in filesystem.obstacle(inside)
+    finally:
+        (folder / dark).chmod(0o700)
+    assert store.stat("key") is None
+    assert "mounted" in filesystem.obstacle(home / "nowhere")
+
+
 @pytest.mark.parametrize("kind", ["directory", "ssh"])
 def test_leftovers_of_a_writer_that_was_killed_are_cleared_away_once_nobody_touches_them(
     kind: str, folder: Path, sshd: Sshd
@@ -576,8 +610,7 @@ def put_back(store: Store, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if by == "discard_unfinished":
         store.discard_unfinished(LATER)
         return
-    for module in (directory, remote_store):
-        monkeypatch.setattr(module, "_AT_WORK", timedelta(days=-1))
+    monkeypatch.setattr(leftovers, "AT_WORK", timedelta(days=-1))
     list(store.listing())
 
 
@@ -808,9 +841,10 @@ def test_a_copy_is_hashed_whatever_becomes_of_its_times(folder: Path, monkeypatc
 
 
 def test_the_mode_that_somebody_wrote_makes_no_file_everybodys_and_none_unreadable(folder: Path) -> None:
-    modes = {"777": 0o775, "0": 0o600, "999": 0o640, "²": 0o640, "644": 0o644, "100640": 0o640}
+    modes = {"777": 0o664, "0": 0o600, "999": 0o640, "²": 0o640, "644": 0o644, "100640": 0o640}
+    modes |= {"4755": 0o644, "2660": 0o660, "1002": 0o600, "-644": 0o640, " 644": 0o640, "": 0o640, "6" * 5000: 0o640}
     for number, (told, mode) in enumerate(modes.items()):
-        DirectoryStore(folder).put(replace(wanted(str(number), b""), metadata={"mode": told}), [])
+        DirectoryStore(folder).put(replace(wanted(str(number), b""), metadata={"mode": told}), [])  # whoever told it
         assert (folder / str(number)).stat().st_mode & 0o7777 == mode
 
 

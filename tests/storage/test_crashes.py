@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from exodus_storage_guard.stores.directory import store as directory
+from exodus_storage_guard.stores import leftovers
 from exodus_storage_guard.stores.names import is_part, read_aside
 from exodus_storage_guard.tiering.archive import Archive
 from exodus_storage_guard.tiering.copy_names import OURS, manifest_name
@@ -197,7 +197,7 @@ def test_an_original_that_was_set_aside_is_an_object_again_whatever_has_become_o
     assert killed(guarded, "sweep", point, when)
     for key in guarded.archived():
         (guarded.archive / key).write_bytes(b"rotten")
-    monkeypatch.setattr(directory, "_AT_WORK", timedelta(days=-1))  # he who was killed is gone for a while
+    monkeypatch.setattr(leftovers, "AT_WORK", timedelta(days=-1))  # he who was killed is gone for a while
 
     sync(guarded.run())
 

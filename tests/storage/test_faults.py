@@ -21,7 +21,7 @@ from exodus_storage_guard.errors import ListingIncomplete, NotInitialised, Store
 from exodus_storage_guard.model import ObjectState, StoredObject, Verdict
 from exodus_storage_guard.stores.contract import Moved, Store, nobody
 from exodus_storage_guard.stores.directory.store import DirectoryStore
-from exodus_storage_guard.tiering.archive import MARK
+from exodus_storage_guard.tiering.archive import MARK, Archive
 from exodus_storage_guard.tiering.run import Run
 from exodus_storage_guard.tiering.sync import sync
 from tests.parts.bucketed import IN_FOLDERS, KINDS, Bucketed, Kind, platform_of
@@ -321,6 +321,16 @@ def test_an_archive_without_our_mark_is_never_written_to(full_platform: tuple[Gu
     assert "has no mark of ours: is its disk mounted?" in refused.stderr
     assert list(archive.listing()) == []
     assert guarded.contents() == before
+
+
+@pytest.mark.parametrize(
+    "mark", [b"{}", b"[]", b"[" * 200_000, b"\xff\xfe", b'{"archive": "../x"}', b'{"archive": 1e999}']
+)
+def test_a_mark_that_is_none_is_told_with_what_to_do(mark: bytes, tmp_path: Path) -> None:
+    (tmp_path / MARK).write_bytes(mark)
+
+    with pytest.raises(NotInitialised, match="cannot be read"):
+        Archive(DirectoryStore(tmp_path)).marked()
 
 
 def test_an_archive_with_another_archives_mark_is_never_written_to(

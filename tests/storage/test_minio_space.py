@@ -117,11 +117,12 @@ def _bearer_token(server: S3Server, folder: Path) -> str:
     return str(json.loads(done.stdout)["bearerToken"])
 
 
+@pytest.mark.parametrize("source", ["minio", "prometheus"])
 def test_an_admission_with_an_old_measurement_has_minio_asked_again_by_whoever_may(
-    tmp_path: Path, minio: S3Server
+    source: str, tmp_path: Path, minio: S3Server
 ) -> None:
     guarded = Guarded(tmp_path)
-    capacity = {"source": "minio", "url": f"{minio.endpoint}/minio/v2/metrics/cluster", "total_bytes": None}
+    capacity = {"source": source, "url": f"{minio.endpoint}/minio/v2/metrics/cluster", "total_bytes": None}
     guarded.write(**tables(minio, minio.bucket(), tmp_path), capacity=capacity, watermarks=NEVER_FULL)
     guarded("init")
     later = Jumped(timedelta(minutes=10))

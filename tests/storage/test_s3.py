@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from minio import MinioAdmin
+from minio import Minio, MinioAdmin
 from minio.commonconfig import ENABLED
 from minio.credentials.providers import StaticProvider
 from minio.versioningconfig import VersioningConfig
@@ -26,6 +26,7 @@ from exodus_storage_guard.model import Entry, ObjectState, StoredObject
 from exodus_storage_guard.stores.contract import Chunks, Store, nobody
 from exodus_storage_guard.stores.s3 import store as s3
 from exodus_storage_guard.stores.s3.bucket import BucketDoor, Found
+from exodus_storage_guard.stores.s3.pool import Access
 from exodus_storage_guard.stores.s3.ranges import Page, Range
 from exodus_storage_guard.stores.s3.store import S3Store
 from exodus_storage_guard.tiering.archive import Archive
@@ -468,6 +469,32 @@ def test_a_wrong_key_is_named_and_shown_to_nobody(
     assert tried.exit_code == 1
     assert said in tried.stderr
     assert "not-the-secret" not in tried.all_output
+
+
+def test_a_wrong_region_is_told_with_the_right_one(tmp_path: Path, versitygw: S3Server) -> None:
+    bucketed = Bucketed(tmp_path, server=versitygw, bucket=versitygw.bucket())
+    right = bucketed.write(store={"region": "us-east-1"})("init")
+    assert right.exit_code == 0, right.all_output
+
+    wrong = bucketed.write(store={"region": "elsewhere"})("init")
+
+    assert wrong.exit_code == 1
+    assert 'set region = "us-east-1"' in wrong.stderr
+
+
+@pytest.mark.parametrize("region", ["elsewhere", None, "mars"])
+def test_a_wrong_region_is_told_whatever_is_asked_first(region: str | None, tmp_path: Path) -> None:
+    with running_minio(tmp_path, MINIO_SITE_REGION="mars") as server:
+        of_mars = Minio(f"127.0.0.1:{server.port}", server.access_key, server.secret_key, secure=False, region="mars")
+        of_mars.make_bucket("bucket", "mars")
+        access = Access(server.endpoint, server.access_key, server.secret_key, region)
+        store = S3Store(BucketDoor(access, "bucket"), "")
+        for asked in (store.now, lambda: store.stat("key"), lambda: list(store.listing())):
+            if region == "elsewhere":
+                with pytest.raises(StoreFailed, match='set region = "mars"'):
+                    asked()
+            else:
+                asked()
 
 
 def test_a_bucket_that_is_not_there_is_named(tmp_path: Path, minio: S3Server) -> None:

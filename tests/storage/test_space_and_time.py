@@ -104,7 +104,9 @@ def test_what_was_committed_since_the_last_look_has_taken_the_place_of_what_came
 def test_what_cannot_be_read_of_what_is_on_its_way_is_forgotten(
     bucket: AdmissionControl, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for text in ("1 2 2026-01-01T00:00:00+00:00", "many 2 3 4 then now", "\x00"):
+    at = "2026-01-01T00:00:00"
+    naive, negative = f"1 2 3 4 {at} {at}", f"-1 2 3 4 {at}Z {at}Z"
+    for text in (f"1 2 {at}+00:00", "many 2 3 4 then now", "\x00", naive, negative):
         bucket.catalogue.settle("pending", text)
         caplog.clear()
 
@@ -252,7 +254,11 @@ def test_a_reservation_that_was_made_by_a_clock_ahead_holds_nothing_once_that_is
         ("UPDATE totals SET bytes = -1000000000000", "admit --bytes 1"),
         ("UPDATE totals SET count = -1", "check"),
         ("UPDATE reservations SET charged_bytes = -1000000000000", "admit --bytes 1"),
+        ("UPDATE objects SET bytes = -1 WHERE key = (SELECT min(key) FROM objects)", "admit --bytes 1"),
+        ("UPDATE objects SET bytes = -1 WHERE key = (SELECT min(key) FROM objects)", "check"),
+        ("UPDATE objects SET state = 'elsewhere'", "admit --bytes 1"),
         ("UPDATE settled SET value = 'yesterday' WHERE name = 'synced_at'", "admit --bytes 1"),
+        ("UPDATE settled SET value = '2026-01-01T00:00:00' WHERE name = 'synced_at'", "admit --bytes 1"),
         ("UPDATE settled SET value = 'some' WHERE name = 'unfinished'", "status"),
     ],
 )

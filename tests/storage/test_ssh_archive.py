@@ -102,6 +102,39 @@ def test_a_folder_that_is_not_there_is_named(guarded: Guarded, sshd: Sshd) -> No
     assert "nowhere" in tried.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ('echo Welcome; eval "$SSH_ORIGINAL_COMMAND"', 'writes "Welcome" to its standard output before a command'),
+        ('printf Hello; eval "$SSH_ORIGINAL_COMMAND"', 'writes "Hello" to its standard output before a command'),
+        ("internal-sftp", "and runs no command: an archive needs an account with a shell"),
+        ("echo This account is not available; exit 1", 'writes "This account is not available" to its'),
+        ("yes", 'writes "y y y'),
+        ("exit 3", "exit status 3"),
+    ],
+    ids=["noise", "noise-in-line", "sftp-only", "no-login", "noise-without-end", "silent"],
+)
+def test_an_account_that_does_something_else_is_told_with_what_to_do(command: str, said: str, tmp_path: Path) -> None:
+    with running_sshd(tmp_path / "sshd", f"ForceCommand {command}") as server, pytest.raises(StoreFailed) as told:
+        store_at(server, tmp_path).stat("key")
+
+    assert said in str(told.value)
+    assert "-9" not in str(told.value)
+
+
+def test_an_account_whose_noise_goes_to_standard_error_will_do(tmp_path: Path) -> None:
+    command = 'echo Welcome >&2; eval "$SSH_ORIGINAL_COMMAND"'
+    with running_sshd(tmp_path / "sshd", f"ForceCommand {command}") as server:
+        assert store_at(server, tmp_path).stat("key") is None
+
+
+def test_complaints_without_an_end_are_given_up(tmp_path: Path) -> None:
+    command = 'case "$SSH_ORIGINAL_COMMAND" in *ready*) eval "$SSH_ORIGINAL_COMMAND";; *) yes oh no >&2;; esac'
+    forced = f"ForceCommand {command}"
+    with running_sshd(tmp_path / "sshd", forced) as server, pytest.raises(StoreFailed, match="oh no oh no"):
+        store_at(server, tmp_path, seconds=30).stat("key")
+
+
 def test_a_connection_that_drops_in_the_middle_leaves_nothing_and_the_next_try_works(tmp_path: Path) -> None:
     folder = tmp_path / "archive"
     folder.mkdir()

@@ -24,6 +24,11 @@ FULL_DISK = "We encountered an internal error, please try again.: cause(no space
         ("AccessDenied", "Forbidden: Object quota is reached, maximum objects for this bucket: 9", 403, StoreFull),
         ("AccessDenied", "Access Denied.", 403, StoreFailed),
         ("QuotaExceeded", "Your request was denied due to quota exceeded.", 403, StoreFull),
+        ("QuotaExceeded", "", 403, StoreFull),
+        ("XMinioAdminBucketQuotaExceeded", "Bucket quota exceeded", 400, StoreFull),
+        ("InsufficientCapacity", "", 507, StoreFull),
+        ("InternalError", "rpc error: no free volumes left for {collection:bucket}", 500, StoreFull),
+        ("NoSuchKey", "retention.apk is not there", 404, ObjectMissing),
         ("MalformedXML", "The XML you provided was not well-formed", 400, RequestRefused),
         ("NoSuchKey", "", 404, ObjectMissing),
         ("InvalidRequest", "Object is WORM protected and cannot be overwritten", 400, NotFreeable),
@@ -59,6 +64,33 @@ def test_a_wrong_region_is_told_where_the_right_one_is_not() -> None:
     older = "Authorization header malformed, unexpected scope: 20260102/us-east-1/s3/aws4_request"
 
     assert "of another region" in str(meaning("s3://bucket", "AuthorizationHeaderMalformed", older, 400))
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "status"),
+    [
+        ("BadRequest", "Bad request; use region garage", 400),
+        ("PermanentRedirect", "Moved Permanently; use region garage", 301),
+    ],
+)
+def test_the_region_is_named_also_where_an_answer_has_no_words(code: str, message: str, status: int) -> None:
+    told = str(meaning("s3://bucket", code, message, status))
+
+    assert 'set region = "garage"' in told
+    assert message in told
+
+
+def test_a_write_that_seaweedfs_denies_may_be_its_word_for_a_quota() -> None:
+    def denied(server: str, *, writes: bool) -> Exception:
+        return meaning("s3://bucket", "AccessDenied", "Access Denied.", 403, server=server, writes=writes)
+
+    full = denied("SeaweedFS 30GB 4.37", writes=True)
+    assert type(full) is StoreFull
+    assert "over its quota" in str(full)
+    assert "it says: Access Denied." in str(full)
+    for other in (denied("SeaweedFS 30GB 4.37", writes=False), denied("MinIO", writes=True), denied("", writes=True)):
+        assert type(other) is StoreFailed
+        assert "docs/minio.md" in str(other)
 
 
 HEADERS = {"last-modified": "Fri, 02 Jan 2026 03:04:05 GMT", "content-length": "7", "etag": '"e"'}

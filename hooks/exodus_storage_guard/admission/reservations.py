@@ -188,7 +188,7 @@ def steps(control: AdmissionControl, wanted: Reservation, *, wait_seconds: float
 
 def _asks_a_server(control: AdmissionControl) -> bool:
     """Tell whether the store is measured by a server, with a secret that only sweeps have."""
-    return control.settings.capacity.source == "minio"
+    return control.settings.capacity.is_remote
 
 
 def is_accepting(control: AdmissionControl, size_bytes: int | None) -> bool:

@@ -11,11 +11,13 @@ from exodus_common.errors import SettingsInvalid
 from exodus_common.terminal import printable
 from exodus_storage_guard.capacity.pending import Look, Pending, looked_at, released
 from exodus_storage_guard.errors import StateFailed, StoreFailed
+from exodus_storage_guard.instants import aware
 from exodus_storage_guard.model import IN_STORE, Capacity, ObjectState, Seen, Total
 from exodus_storage_guard.secret_file import secret
 from exodus_storage_guard.settings import Settings
 from exodus_storage_guard.state.contract import Catalogue
 from exodus_storage_guard.stores.directory.filesystem import measure as measure_filesystem
+from exodus_storage_guard.stores.directory.filesystem import obstacle
 from exodus_storage_guard.stores.locations import Folder
 
 _log = logging.getLogger(__name__)
@@ -134,7 +136,9 @@ def _read(text: str) -> Pending | None:
     try:
         *sizes, since, last_at = text.split()
         left, used, written, late = map(int, sizes)
-        return Pending(left, used, datetime.fromisoformat(since), datetime.fromisoformat(last_at), written, late)
+        if min(left, used, written, late) < 0:
+            raise ValueError("less than nothing")
+        return Pending(left, used, aware(since), aware(last_at), written, late)
     except ValueError:
         _log.warning("what was on its way back cannot be read, and is forgotten: %s", printable(text[:100]))
         return None
@@ -186,7 +190,7 @@ def _of_budget(settings: Settings, catalogue: Catalogue) -> Capacity:
     """Count what is catalogued: an upload is, as soon as it is committed with its key; the store was listed before."""
     synced_at = catalogue.settled().get(SYNCED_AT)  # read first: what lands meanwhile counts twice, and not never
     with _readable("last sync", synced_at):
-        measured_at = datetime.fromisoformat(synced_at) if synced_at else _NEVER
+        measured_at = aware(synced_at) if synced_at else _NEVER
     total = settings.capacity.budget_bytes
     return counted(Capacity("budget", total, 0, total, measured_at), catalogue.totals())
 
@@ -212,4 +216,6 @@ def unmeasured(settings: Settings) -> str:
     """Say what stands in the way of a measurement."""
     if settings.capacity.is_remote:
         return f"how full the store is cannot be measured ({settings.capacity.url}): does it answer?"
-    return f"how full the store is cannot be measured ({settings.measured_path}): is its disk mounted?"
+    path = settings.measured_path
+    why = "nobody has measured it from where its disk is" if path is None else printable(obstacle(path))
+    return f"how full the store is cannot be measured ({path}): {why}"

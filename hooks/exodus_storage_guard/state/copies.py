@@ -5,18 +5,17 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 
 from exodus_storage_guard.batches import batches
-from exodus_storage_guard.instants import datetime_of, instant
-from exodus_storage_guard.model import Entry, ObjectState, ProvenCopy, StoredObject
+from exodus_storage_guard.instants import instant
+from exodus_storage_guard.model import Entry, ObjectState, ProvenCopy
 from exodus_storage_guard.state.database import Database, Session
-from exodus_storage_guard.state.rows import Row, key_bytes
+from exodus_storage_guard.state.rows import COPY, key_bytes, proven_copy
 from exodus_storage_guard.transitions import Event
 
 _PAGE, _ASKED_AT_ONCE = 1000, 100
-_COLUMNS = "name, key, bytes, etag, modified_at, sha256, archived_at, mark"
 _OWNERS = """SELECT copy, key FROM objects WHERE copy IN ({marks}) AND state <> 'gone'
 UNION SELECT name, key FROM copies WHERE name IN ({marks})"""
-_NEW = ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS.split(", ")[1:])
-_ADOPT = f"INSERT INTO copies ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING"
+_NEW = ", ".join(f"{column} = excluded.{column}" for column in COPY.split(", ")[1:])
+_ADOPT = f"INSERT INTO copies ({COPY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING"
 _PROVEN = _ADOPT.replace("NOTHING", f"UPDATE SET {_NEW}")
 # What was adopted from a plain file has no ETag: nobody has seen it in the store, and its time is that of a file.
 NEWEST_FIRST = "etag <> '' DESC, modified_at DESC, archived_at DESC, name DESC"
@@ -28,16 +27,16 @@ _FORGOTTEN = """SELECT 1 FROM objects WHERE key = ? AND state = 'gone' AND 'forg
 
 def streamed(database: Database) -> Iterator[ProvenCopy]:
     """Stream all of them, by name, page by page."""
-    sql, name = f"SELECT {_COLUMNS} FROM copies WHERE name > ? ORDER BY name LIMIT {_PAGE}", b""
+    sql, name = f"SELECT {COPY} FROM copies WHERE name > ? ORDER BY name LIMIT {_PAGE}", b""
     while page := database.read(sql, (name,)):
-        yield from map(_copy, page)
+        yield from map(proven_copy, page)
         name = page[-1][0]
 
 
 def of_key(database: Database, key: str) -> list[ProvenCopy]:
     """Give those of one key, the newest first."""
-    sql = f"SELECT {_COLUMNS} FROM copies WHERE key = ? ORDER BY {NEWEST_FIRST}"
-    return [_copy(row) for row in database.read(sql, (key_bytes(key),))]
+    sql = f"SELECT {COPY} FROM copies WHERE key = ? ORDER BY {NEWEST_FIRST}"
+    return [proven_copy(row) for row in database.read(sql, (key_bytes(key),))]
 
 
 def follow(session: Session, event: Event, before: Entry, made: Entry) -> None:
@@ -93,9 +92,3 @@ def owners(database: Database, names: Collection[str]) -> set[tuple[str, str]]:
 def is_forgotten(session: Session, key: str) -> bool:
     """Tell whether the last thing that was done to an object is that it was forgotten."""
     return session.execute(_FORGOTTEN, (key_bytes(key),)).fetchone() is not None
-
-
-def _copy(row: Row) -> ProvenCopy:
-    name, key, size, etag, modified_at, sha256, archived_at, mark = row
-    stored = StoredObject(os.fsdecode(key), size, etag, datetime_of(modified_at))
-    return ProvenCopy(os.fsdecode(name), stored, sha256, datetime_of(archived_at), mark)

@@ -9,13 +9,23 @@ from typing import Any, TypeVar
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import StateFailed
 from exodus_storage_guard.instants import datetime_of, instant
-from exodus_storage_guard.model import Capacity, Entry, HistoryEvent, ObjectState, Reservation, StoredObject, Total
+from exodus_storage_guard.model import (
+    Capacity,
+    Entry,
+    HistoryEvent,
+    ObjectState,
+    ProvenCopy,
+    Reservation,
+    StoredObject,
+    Total,
+)
 
 Row = tuple[Any, ...]
 T = TypeVar("T")
 ENTRY = "key, bytes, etag, modified_at, state, since, sha256, copy, held, owner, failures, retry_at, note"
 ENTRY += ", recorded_at, recorded_sha256, copy_mark"
 RESERVATION = "id, key, bytes, charged_bytes, created_at, expires_at, owner, committed_at, uid"
+COPY = "name, key, bytes, etag, modified_at, sha256, archived_at, mark"
 SAMPLE = "at, source, total_bytes, used_bytes, free_bytes, free_files"
 
 
@@ -56,7 +66,7 @@ def possible(read: Callable[[Row], T]) -> Callable[[Row], T]:
     def reading(row: Row) -> T:
         try:
             return read(row)
-        except (ValueError, TypeError, OverflowError) as error:
+        except (ValueError, TypeError, ArithmeticError) as error:
             what = printable(str(error)[:200])
             raise StateFailed(
                 f"the catalogue holds what cannot be ({what}): somebody else wrote into it. Put it aside; "
@@ -68,8 +78,21 @@ def possible(read: Callable[[Row], T]) -> Callable[[Row], T]:
 
 @possible
 def total(row: Row) -> Total:
-    """Read a count and a sum of bytes, which PostgreSQL has as a Decimal."""
-    return Total(int(row[0]), int(row[1]))
+    """Read a count, a sum of bytes, which PostgreSQL has as a Decimal, and the least of what was added up.
+
+    A sum hides what is less than nothing, and would be room that there is not.
+    """
+    count, size, least = row
+    if least is not None and least < 0:
+        raise ValueError(f"something of {least} bytes")
+    return Total(int(count), int(size))
+
+
+@possible
+def total_of_state(row: Row) -> tuple[ObjectState, Total]:
+    """Read a state, and then what `total` reads."""
+    state, *counted = row
+    return ObjectState(state), total(tuple(counted))
 
 
 @possible
@@ -93,8 +116,6 @@ def entry(row: Row) -> Entry:
         recorded,
         copy_mark,
     ) = row
-    if size < 0:
-        raise ValueError(f"an object of {size} bytes")
     stored = StoredObject(os.fsdecode(key), size, etag, datetime_of(modified_at))
     return Entry(
         stored,
@@ -150,6 +171,24 @@ def capacity_row(one: Capacity) -> tuple[object, ...]:
     return instant(one.measured_at), one.source, one.total_bytes, one.used_bytes, one.free_bytes, one.free_files
 
 
+@possible
+def sample(row: Row) -> tuple[datetime, int]:
+    """Read when a measurement was taken, and what was used then."""
+    at, used = row
+    if used < 0:
+        raise ValueError(f"a measurement of {used} bytes used")
+    return datetime_of(at), used
+
+
+@possible
+def proven_copy(row: Row) -> ProvenCopy:
+    """Read the columns of `COPY`."""
+    name, key, size, etag, modified_at, sha256, archived_at, mark = row
+    stored = StoredObject(os.fsdecode(key), size, etag, datetime_of(modified_at))
+    return ProvenCopy(os.fsdecode(name), stored, sha256, datetime_of(archived_at), mark)
+
+
+@possible
 def history_event(row: Row) -> HistoryEvent:
     """Read `at, key, event, bytes, sha256, reason`."""
     at, key, event, size, sha256, reason = row

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from exodus_storage_guard.instants import datetime_of, instant
+from exodus_storage_guard.instants import instant
 from exodus_storage_guard.model import (
     Capacity,
     Entry,
@@ -26,6 +26,8 @@ from exodus_storage_guard.transitions import Event, after
 _PAGE = 1000
 _SAMPLES_EVERY, _SAMPLES_FOR = timedelta(minutes=10), timedelta(days=30)
 _RUNS_FOR = timedelta(days=1)
+_TOTALS = """SELECT state, count, bytes, (SELECT min(bytes) FROM objects WHERE bytes < 0) FROM totals
+  WHERE count <> 0"""
 _AT_REST = "state IN ('resident', 'premigrated', 'failed', 'quarantined')"
 _RESERVE = f"INSERT INTO reservations ({rows.RESERVATION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _FAILURES = (Event.COPY_FAILED, Event.COPY_DIFFERED)
@@ -112,7 +114,8 @@ class SqlCatalogue:
 
     def landed(self, seen: Seen) -> Total:
         """Count the committed uploads that a measurement has not seen."""
-        sql = "SELECT count(*), coalesce(sum(bytes), 0) FROM reservations WHERE committed_at >= ? AND committed_at < ?"
+        sql = "SELECT count(*), coalesce(sum(bytes), 0), min(bytes) FROM reservations "
+        sql += "WHERE committed_at >= ? AND committed_at < ?"
         sql += " AND key IS NULL" if seen.keyed else ""
         return rows.total(self._database.read(sql, (instant(seen.until), instant(seen.future)))[0])
 
@@ -189,14 +192,13 @@ class SqlCatalogue:
     def samples(self) -> Sequence[tuple[datetime, int]]:
         """Give what was used over the last days, oldest first."""
         found = self._database.read("SELECT at, used_bytes FROM samples ORDER BY at")
-        return [(datetime_of(at), used) for at, used in found]
+        return [rows.sample(row) for row in found]
 
     # --- objects ---
 
     def totals(self) -> Mapping[ObjectState, Total]:
         """Count objects by state."""
-        found = self._database.read("SELECT state, count, bytes FROM totals WHERE count <> 0")
-        return {ObjectState(state): rows.total((count, size)) for state, count, size in found}
+        return dict(map(rows.total_of_state, self._database.read(_TOTALS)))
 
     def get(self, key: str) -> Entry | None:
         """Give one object."""

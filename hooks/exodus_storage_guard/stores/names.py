@@ -8,16 +8,12 @@ import os
 import re
 import secrets
 
-from exodus_common.terminal import printable
-
 PART = ".exodus-part-"
 """Begins the name of what is being written."""
 ASIDE = ".exodus-aside-"
 """Begins the name of what is set aside to be deleted: it says which object was to go, and what its name was."""
 USUAL_NAME_BYTES = 255
 """How long a name may be on nearly every filesystem."""
-TAKEN = "another file has its name by now; compare the two, then remove this one or give it a name of its own"
-"""Says why what was set aside is not put back, and what to do."""
 DIGITS, TOKEN_DIGITS = 16, 8
 PART_GLOB = PART + "[0-9a-f]" * DIGITS
 ASIDE_FOLDER_GLOB = f"{ASIDE}{'[0-9a-f]' * DIGITS}-{'[0-9a-f]' * TOKEN_DIGITS}-"
@@ -55,11 +51,6 @@ def read_aside(name: str) -> str | None:
     """
     found = _IS_ASIDE.fullmatch(name)
     return found[1] if found else None
-
-
-def not_put_back(store: str, path: str, why: str) -> str:
-    """Tell an operator what a deletion that was killed had set aside, and that nobody can put back by himself."""
-    return f"{store}: {printable(path)} was set aside by a deletion that was killed, and stays there: {why}"
 
 
 def is_aside_folder(name: str) -> bool:

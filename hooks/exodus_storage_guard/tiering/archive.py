@@ -89,10 +89,10 @@ class Archive:
         if content is None:
             return None
         try:
-            found = str(json.loads(content)["archive"])
-            if not _ID.fullmatch(found):
+            found = json.loads(content)["archive"]
+            if not isinstance(found, str) or not _ID.fullmatch(found):
                 raise ValueError("there is no id in it")
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise NotInitialised(
                 f"the mark {MARK} in the archive {self.name} cannot be read ({error}): put it back as it was, or "
                 "remove it and run: exodus-storage-guard init --new-archive"

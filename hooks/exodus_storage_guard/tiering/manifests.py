@@ -10,12 +10,12 @@ from typing import TypeVar
 
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import StoreFailed
-from exodus_storage_guard.model import StoredObject
+from exodus_storage_guard.instants import aware
+from exodus_storage_guard.model import MOST_BYTES, StoredObject
 
 T = TypeVar("T")
 MOST_MANIFEST_BYTES = 1024 * 1024
 _SHA256 = re.compile("[0-9a-f]{64}")
-_MOST_SIZE_BYTES = 2**63 - 1
 _SHOWN = 120
 
 
@@ -86,7 +86,7 @@ def _key(found: dict[str, object]) -> str:
 
 def _bytes(found: dict[str, object]) -> int:
     size = _field(found, "bytes", int)
-    if not 0 <= size <= _MOST_SIZE_BYTES:
+    if not 0 <= size <= MOST_BYTES:
         raise ValueError(f"its bytes are {size}")
     return size
 
@@ -116,7 +116,4 @@ def _storable(value: str, name: str) -> str:
 
 
 def _at(found: dict[str, object], name: str) -> datetime:
-    at = datetime.fromisoformat(_field(found, name, str))
-    if at.tzinfo is None:
-        raise ValueError(f"its {name} has no zone")
-    return at.astimezone(UTC)
+    return aware(_field(found, name, str)).astimezone(UTC)

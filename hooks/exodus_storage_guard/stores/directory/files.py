@@ -11,7 +11,8 @@ from datetime import datetime
 from exodus_storage_guard.instants import datetime_of
 from exodus_storage_guard.model import StoredObject
 
-_MODE, _USUAL_MODE = "mode", 0o640
+_MODE = "mode"
+_USUAL_MODE, _LEAST_MODE, _ANY_MODE = 0o640, 0o600, 0o664
 
 
 def described(key: str, status: os.stat_result) -> StoredObject:
@@ -30,8 +31,11 @@ def own(descriptor: int, folder: int, metadata: Mapping[str, str]) -> None:
 
 
 def _mode(told: str) -> int:
-    """Read a mode that anybody may have written: its owner can always read the file, and not everybody write it."""
-    return int(told, 8) & 0o775 | 0o600 if re.fullmatch("[0-7]{1,4}", told) else _USUAL_MODE
+    """Read a mode that anybody may have written: its owner can always read the file, and it is no program.
+
+    Nor does everybody get to write it.
+    """
+    return int(told, 8) & _ANY_MODE | _LEAST_MODE if re.fullmatch("[0-7]{1,4}", told) else _USUAL_MODE
 
 
 def own_folder(part: str, folder: int) -> None:

@@ -1,6 +1,8 @@
 """Measure a filesystem."""
 
 import os
+import pwd
+import shlex
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +14,29 @@ def measure(path: Path, now: datetime) -> Capacity | None:
     try:
         found = os.statvfs(path)
     except OSError:
-        return None
+        return None  # `obstacle` tells why
     total, free = found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
     files = found.f_favail if found.f_files else None  # btrfs and others count none
     return Capacity("filesystem", total, total - free, free, now, files)
+
+
+def obstacle(path: Path) -> str:
+    """Say what stands in the way of whoever wants to measure a filesystem, or to look into a folder, and what to do."""
+    try:
+        os.statvfs(path)
+        may_enter = os.access(path, os.X_OK, effective_ids=True)
+    except PermissionError:
+        may_enter = False
+    except OSError as error:
+        return f"{error.strerror}; is its disk mounted?"
+    if may_enter:
+        return "is its disk mounted?"
+    who = f"the user {_user()} may not enter it, or a folder above it"
+    return f"{who}: give that user the right to (namei -l {shlex.quote(str(path))} shows who may)"
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

@@ -12,7 +12,8 @@ from contextlib import suppress
 from datetime import datetime
 
 from exodus_storage_guard.stores.directory.files import give_name
-from exodus_storage_guard.stores.names import TAKEN, aside_name, identity, is_no_key, read_aside
+from exodus_storage_guard.stores.leftovers import TAKEN
+from exodus_storage_guard.stores.names import aside_name, identity, is_no_key, read_aside
 
 
 def remove(folder: int, file: str, wanted: os.stat_result) -> bool:

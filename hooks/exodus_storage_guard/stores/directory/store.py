@@ -6,12 +6,11 @@ What is being written or deleted has a name of ours (`stores/names.py`), which i
 
 import errno
 import hashlib
-import logging
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -29,14 +28,13 @@ from exodus_storage_guard.instants import datetime_of, instant
 from exodus_storage_guard.model import Capacity, StoredObject, Total
 from exodus_storage_guard.stores.contract import MOST_SMALL_BYTES, Chunks, Looks, Moved, Store, nobody
 from exodus_storage_guard.stores.directory.files import described, give_name, own, own_folder, touched_at, write_all
-from exodus_storage_guard.stores.directory.filesystem import measure
+from exodus_storage_guard.stores.directory.filesystem import measure, obstacle
 from exodus_storage_guard.stores.directory.removal import end_removal, is_untouched, left_in, remove
 from exodus_storage_guard.stores.directory.walking import Found, walk
-from exodus_storage_guard.stores.names import is_no_key, is_ours, is_part, not_put_back, part_name
+from exodus_storage_guard.stores.leftovers import Leftovers, left_before
+from exodus_storage_guard.stores.names import is_no_key, is_ours, is_part, part_name
 from exodus_storage_guard.stores.one_by_one import delete_one_by_one, present_one_by_one, stat_one_by_one
 
-_log = logging.getLogger(__name__)
-_AT_WORK = timedelta(minutes=1)  # who set something aside a moment ago is about to delete it
 _CHUNK_BYTES = 1024 * 1024
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -49,7 +47,7 @@ class DirectoryStore:
     def __init__(self, folder: Path) -> None:
         """Name the folder; it has to be there once anything is asked of it."""
         self._folder = folder
-        self._told = set[str]()
+        self._leftovers = Leftovers(self.name)
 
     @property
     def name(self) -> str:
@@ -58,7 +56,7 @@ class DirectoryStore:
 
     def listing(self) -> Iterator[StoredObject]:
         """Stream every file, folder by folder; what somebody who is gone was deleting is put back first."""
-        unseen, at_work_since = dict[str, str](), datetime.now(UTC) - _AT_WORK
+        unseen, at_work_since = dict[str, str](), left_before(datetime.now(UTC))
         with self._translated("/"):
             for found in walk(self._folder_of, unseen, partial(self._end_deletions, before=at_work_since)):
                 if stat.S_ISREG(found.status.st_mode) and not is_ours(found.name):
@@ -271,16 +269,16 @@ class DirectoryStore:
         except FileNotFoundError:  # somebody else has ended it
             return False
         except OSError as error:
-            told = not_put_back(self.name, f"{below}{aside}", error.strerror or str(error))
-            if told not in self._told:
-                self._told.add(told)
-                _log.warning("%s", told)
+            self._leftovers.stays(f"{below}{aside}", error.strerror or str(error))
             return False
         return True
 
     def capacity(self) -> Capacity | None:
         """Measure the filesystem the folder is on."""
-        return measure(self._folder, datetime.now(UTC))
+        try:
+            return measure(self._folder, datetime.now(UTC))
+        except ValueError as error:  # of a filesystem that makes it up
+            raise StoreFailed(f"{self.name}: {error}") from error
 
     def now(self) -> datetime | None:
         """Write a file, which its filesystem gives the time; where there is no room for one, touch the folder."""
@@ -348,4 +346,6 @@ class DirectoryStore:
             return KeyRefused(f"{where}: the name is too long for this filesystem")
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             return KeyRefused(f"{where}: a link or a file is in the way, and links are not followed")
+        if isinstance(error, PermissionError) and not os.access(self._folder, os.X_OK, effective_ids=True):
+            return StoreFailed(f"the folder {self.name} cannot be looked into: {printable(obstacle(self._folder))}")
         return StoreFailed(f"{where}: {error.strerror or error}")

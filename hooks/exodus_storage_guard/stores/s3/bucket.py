@@ -28,7 +28,7 @@ from exodus_storage_guard.errors import KeyRefused, ObjectMissing, StoreFailed
 from exodus_storage_guard.model import StoredObject
 from exodus_storage_guard.stores.contract import Chunks
 from exodus_storage_guard.stores.s3.deletions import Named
-from exodus_storage_guard.stores.s3.errors import meaning
+from exodus_storage_guard.stores.s3.errors import RequestRefused, meaning
 from exodus_storage_guard.stores.s3.headers import described
 from exodus_storage_guard.stores.s3.paging import pages
 from exodus_storage_guard.stores.s3.pool import Access, Pool
@@ -103,7 +103,7 @@ class BucketDoor:
     def head(self, name: str) -> Found | None:
         """Describe an object; None where there is none."""
         try:
-            with self._translated(name):
+            with self._put_into_words(), self._translated(name):
                 answer = self._client._execute("HEAD", self._bucket, name)  # stat_object reads all of it once more
         except ObjectMissing:
             return None
@@ -140,7 +140,7 @@ class BucketDoor:
 
     def put(self, wanted: StoredObject, data: BinaryIO, *, part_bytes: int, only_new: bool) -> str:
         """Store an object, all at once; give its ETag. With `only_new`, `ObjectChanged` where there is one already."""
-        with self._translated(wanted.key), self._only_new(wanted=only_new):
+        with self._translated(wanted.key, writes=True), self._only_new(wanted=only_new):
             written = self._client.put_object(
                 self._bucket,
                 wanted.key,
@@ -161,7 +161,7 @@ class BucketDoor:
     def take(self, source: "BucketDoor", found: Found, new_name: str) -> None:
         """Have the server copy an object, with its metadata, as long as it is the one that was found."""
         name = found.stored.key
-        with self._translated(name):
+        with self._put_into_words(), self._translated(name, writes=True):
             wanted = CopySource(source._bucket, name, version_id=found.version, match_etag=found.stored.etag or None)
             self._client.copy_object(self._bucket, new_name, wanted)
 
@@ -221,7 +221,7 @@ class BucketDoor:
 
     def now(self) -> datetime | None:
         """Say what time it is there: every answer of a server has its date; None where this one has none."""
-        with self._translated(""):
+        with self._put_into_words(), self._translated(""):
             answer = self._client._execute("HEAD", self._bucket)  # the SDK keeps the headers to itself
         try:
             return parsedate_to_datetime(answer.headers.get("date", "")).astimezone(UTC)
@@ -250,12 +250,22 @@ class BucketDoor:
             http.mine.only_new = False
 
     @contextmanager
-    def _translated(self, name: str) -> Iterator[None]:
+    def _put_into_words(self) -> Iterator[None]:
+        """Have a server that refuses a HEAD say why: that has no body, and Garage says in it which region it is of."""
+        try:
+            yield
+        except RequestRefused:
+            self.page(Range(""), None)
+            raise
+
+    @contextmanager
+    def _translated(self, name: str, *, writes: bool = False) -> Iterator[None]:
         try:
             yield
         except S3Error as error:
-            status = getattr(error.response, "status", None)
-            raise meaning(self._where(name), error.code or "", error.message or "", status) from error
+            status, headers = getattr(error.response, "status", None), getattr(error.response, "headers", {})
+            where, said = self._where(name), (error.code or "", error.message or "")
+            raise meaning(where, *said, status, server=headers.get("server", ""), writes=writes) from error
         except MinioException as error:
             raise StoreFailed(f"{self._where(name)}: this is no answer of an S3 server: {_short(error)}") from error
         except HTTPError as error:

@@ -1,5 +1,6 @@
 """How an S3 server is reached: by connections that are kept, with deadlines that end before the sweep's own."""
 
+import io
 import os
 import threading
 from dataclasses import dataclass, field
@@ -9,8 +10,11 @@ from urllib.parse import urlsplit
 
 import certifi
 import urllib3
+from urllib3.exceptions import MaxRetryError, ProtocolError, ReadTimeoutError
 
-_ANSWERS_LATER = (500, 502, 503, 504)
+_GOOD, _ANSWERS_LATER = (200, 204, 206), (500, 502, 503, 504)
+_MOST_ANSWER_BYTES = 16 * 1024 * 1024  # a page of a thousand keys has 4 MiB at most
+_CHUNK_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +42,24 @@ class Pool(urllib3.PoolManager):
             maxsize=64,
             cert_reqs="CERT_REQUIRED",
             ca_certs=str(access.ca_file or os.environ.get("SSL_CERT_FILE") or certifi.where()),
-            retries=urllib3.Retry(
-                total=3,
-                connect=2,
-                read=1,
-                allowed_methods=None,
-                status_forcelist=_ANSWERS_LATER,
-                backoff_factor=0.2,
-                raise_on_status=False,  # then the server's own words are kept
-                respect_retry_after_header=False,
-            ),
+        )
+        self._retries = urllib3.Retry(
+            total=3,
+            connect=2,
+            read=1,
+            allowed_methods=None,
+            status_forcelist=(),  # what is to be asked again is for us to tell: urllib3 reads such an answer to its end
+            backoff_factor=0.2,
+            respect_retry_after_header=False,
         )
         self.mine = threading.local()
         self._hosts: dict[str, urllib3.HTTPConnectionPool] = {}
 
     def urlopen(self, method: str, url: str, redirect: bool = True, **more: Any) -> urllib3.BaseHTTPResponse:  # type: ignore[override]  # urllib3 has it so
-        """Send a request, and follow nobody elsewhere; the connections of a host are looked up once."""
+        """Send a request, and follow nobody elsewhere; the connections of a host are looked up once.
+
+        An answer of which all is wanted, and each that says what is wrong, has been read, to a bound.
+        """
         parts = urlsplit(url)
         query = parts.query
         whole = (method == "PUT" and "uploadId=" not in query) or (method == "POST" and "uploadId=" in query)
@@ -62,4 +68,51 @@ class Pool(urllib3.PoolManager):
         host = self._hosts.get(parts.netloc)
         if host is None:
             host = self._hosts[parts.netloc] = self.connection_from_url(url)
-        return host.urlopen(method, f"{parts.path}?{query}" if query else parts.path, redirect=False, **more)
+        all_of_it = more.pop("preload_content", True)
+        return self._asked(host, method, f"{parts.path}?{query}" if query else parts.path, all_of_it, more)
+
+    def _asked(
+        self, host: urllib3.HTTPConnectionPool, method: str, target: str, all_of_it: bool, more: dict[str, Any]
+    ) -> urllib3.BaseHTTPResponse:
+        """Ask, and ask again where that may help; the last answer is kept, and with it the server's own words."""
+        left = self._retries
+        while True:
+            found = host.urlopen(method, target, redirect=False, preload_content=False, retries=left, **more)
+            left = found.retries or left
+            if found.status in _ANSWERS_LATER:
+                try:
+                    left = left.increment(method, target, response=found)
+                except MaxRetryError:
+                    return _read(found, method)
+                found.close()
+                found.release_conn()
+                left.sleep()
+                continue
+            if found.status in _GOOD and not all_of_it:
+                return found
+            try:
+                return _read(found, method)
+            except (ProtocolError, ReadTimeoutError) as error:
+                left = left.increment(method, target, error=error)
+
+
+def _read(found: urllib3.BaseHTTPResponse, method: str) -> urllib3.BaseHTTPResponse:
+    """Read an answer to its end, as it was sent; raise `ValueError` where it has none in sight."""
+    content = bytearray()
+    try:
+        while chunk := found.read(_CHUNK_BYTES, decode_content=False):
+            content += chunk
+            if len(content) > _MOST_ANSWER_BYTES:
+                found.close()
+                raise ValueError(f"an answer has more than {_MOST_ANSWER_BYTES} bytes: this is none of an S3 server")
+    finally:
+        found.release_conn()
+    return urllib3.HTTPResponse(
+        io.BytesIO(content),
+        found.headers,
+        found.status,
+        reason=found.reason,
+        decode_content=False,
+        enforce_content_length=False,
+        request_method=method,
+    )

@@ -35,7 +35,10 @@ class _Answer:
     """Read the fields of an answer, whatever its namespace; raise `ParseError` or `ValueError` where it is none."""
 
     def __init__(self, content: bytes, expected: str) -> None:
-        self.root = ElementTree.fromstring(content)  # noqa: S314 - expat bounds what entities grow to since 2.4.1 (Debian 12: 2.5)
+        try:
+            self.root = ElementTree.fromstring(content)  # noqa: S314 - expat bounds what entities grow to since 2.4.1 (Debian 12: 2.5)
+        except LookupError as error:  # of an encoding
+            raise ValueError(str(error)) from error
         space, _, name = self.root.tag.rpartition("}")
         self.space = f"{space}}}" if space else ""
         if name != expected:

@@ -19,7 +19,7 @@ from typing import IO
 from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import KeyRefused, ObjectChanged, ObjectMissing, StoreFailed, StoreFull
-from exodus_storage_guard.stores.contract import Chunks, Moved, nobody
+from exodus_storage_guard.stores.contract import MOST_SMALL_BYTES, Chunks, Moved, nobody
 from exodus_storage_guard.stores.locations import Remote
 from exodus_storage_guard.stores.ssh.scripts import ANOTHER, IN_THE_WAY, MISSING
 
@@ -30,6 +30,8 @@ _MOST_SESSIONS = 8  # sshd's MaxSessions is 10
 _SSH_FAILED = 255
 _FOLDER = "exodus-ssh-"
 _READY = b"exodus ready\n"
+_MOST_ANSWER_BYTES = MOST_SMALL_BYTES  # the longest that is asked for at once
+_MOST_SAID_BYTES, _MOST_KEPT_BYTES = 4096, 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,13 @@ class SshDoor:
 
         What may be silent for longer than the deadline allows is waited for if somebody is told so meanwhile.
         """
+        found = bytearray()
         with self.session(script, *names, content=content, patient=patient) as answer:
-            return b"".join(answer)
+            for chunk in answer:
+                found += chunk
+                if len(found) > _MOST_ANSWER_BYTES:
+                    raise StoreFailed(f"{self.name}: an answer has more than {_MOST_ANSWER_BYTES} bytes: it is none")
+        return bytes(found)
 
     @contextmanager
     def session(
@@ -70,7 +77,8 @@ class SshDoor:
         """Run a script and stream what it writes; what it fails with is raised once that is at its end."""
         with self._sessions, tempfile.TemporaryFile() as errors:
             process = self._start(self._argv(_command(self._where, script, names)), errors)
-            watch = _Watch(process, self._timeout_seconds * (1 if patient is None else _PATIENCE), patient or nobody)
+            seconds = self._timeout_seconds * (1 if patient is None else _PATIENCE)
+            watch = _Watch(process, errors, seconds, patient or nobody)
             try:
                 self._feed(process, content, watch)
                 yield self._answer(process, errors, watch, names)
@@ -99,8 +107,7 @@ class SshDoor:
         if watch.has_bitten:
             raise StoreFailed(f"{self.name}: no answer for {watch.seconds:g} s (sweep.request_timeout_seconds)")
         if exit_code != 0:
-            errors.seek(0)
-            raise self.failure(exit_code, errors.read(), printable(names[0]) if names else "")
+            raise self.failure(exit_code, _last_words(errors), printable(names[0]) if names else "")
 
     def failure(self, exit_code: int, said: bytes, key: str) -> ExodusError:
         """Say what a script that exited so, and said so, has failed with."""
@@ -154,17 +161,30 @@ class SshDoor:
         argv = [*self._ssh(), "-M", "-S", str(Path(folder.name) / "s"), *self._target()]
         with tempfile.TemporaryFile() as errors:
             process = self._start([*argv, f"echo {_READY.decode().strip()} && exec cat"], errors)
-            watch = _Watch(process, self._timeout_seconds, nobody)
-            assert process.stdout is not None
-            ready = process.stdout.readline()
+            watch = _Watch(process, errors, self._timeout_seconds, nobody)
+            said = _greeting(process)
+            if not said:
+                process.wait()  # it has closed its output, and says by its end why
             watch.stop()
-            if ready.strip() != _READY.strip():
+            if said != _READY:
                 exit_code = _end(process)
-                errors.seek(0)
                 if watch.has_bitten:
                     raise StoreFailed(f"{self.name}: no answer for {watch.seconds:g} s (sweep.request_timeout_seconds)")
-                raise self.failure(exit_code, errors.read(), "")
+                raise self._unready(said) if said else self.failure(exit_code, _last_words(errors), "")
         return os.getpid(), process, folder
+
+    def _unready(self, said: bytes) -> StoreFailed:
+        """Say what to do about an account that writes what nobody asked for."""
+        first = printable(" ".join(said.removesuffix(_READY).decode("utf-8", "replace").split())[:100])
+        what = f'{self.name}: the account over there writes "{first}" to its standard output'
+        if said.endswith(_READY):
+            return StoreFailed(
+                f"{what} before a command is run, and it would be taken for an answer: have what its shell starts with "
+                "(.bashrc, /etc/profile, ForceCommand) write to standard error, or nothing"
+            )
+        return StoreFailed(
+            f"{what} and runs no command: an archive needs an account with a shell, and not one that does sftp alone"
+        )
 
     def _start(self, argv: list[str], errors: IO[bytes]) -> "subprocess.Popen[bytes]":
         pipe = subprocess.PIPE
@@ -186,6 +206,23 @@ def _remove_what_the_killed_left() -> None:
                     shutil.rmtree(folder, ignore_errors=True)
 
 
+def _greeting(process: "subprocess.Popen[bytes]") -> bytes:
+    """Read what comes first, up to what we had it say; some of what comes in its place."""
+    assert process.stdout is not None
+    said = b""
+    while not said.endswith(_READY) and len(said) < _MOST_SAID_BYTES:
+        line = process.stdout.readline(_MOST_SAID_BYTES)
+        if not line:
+            break
+        said += line
+    return said
+
+
+def _last_words(errors: IO[bytes]) -> bytes:
+    errors.seek(max(0, errors.seek(0, os.SEEK_END) - _MOST_SAID_BYTES))
+    return errors.read(_MOST_SAID_BYTES)
+
+
 def _end(process: "subprocess.Popen[bytes]") -> int:
     process.kill()
     for stream in (process.stdin, process.stdout):
@@ -196,11 +233,11 @@ def _end(process: "subprocess.Popen[bytes]") -> int:
 
 
 class _Watch:
-    """End a program that is silent for too long; tell somebody that it is waited for."""
+    """End a program that is silent for too long, or complains without an end; tell somebody that it is waited for."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", seconds: float, waiting: Moved) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", errors: IO[bytes], seconds: float, waiting: Moved) -> None:
         self.seconds, self.has_bitten = seconds, False
-        self._process, self._waiting = process, waiting
+        self._process, self._waiting, self._errors = process, waiting, os.dup(errors.fileno())
         self._beat = threading.Event()
         self._stopped = False
         threading.Thread(target=self._look, daemon=True).start()
@@ -213,8 +250,17 @@ class _Watch:
         self._beat.set()
 
     def _look(self) -> None:
+        try:
+            self._look_on()
+        finally:
+            os.close(self._errors)
+
+    def _look_on(self) -> None:
         silent_since = time.monotonic()
         while not self._stopped:
+            if os.fstat(self._errors).st_size > _MOST_KEPT_BYTES:
+                self._process.kill()
+                return
             if self._beat.wait(min(_LOOK_SECONDS, self.seconds)):
                 self._beat.clear()
                 silent_since = time.monotonic()

@@ -3,26 +3,26 @@
 What is asked of that machine: sshd, a POSIX shell, and GNU's coreutils and find. Nothing of ours is installed there.
 """
 
-import logging
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from itertools import chain
 
 from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
 from exodus_storage_guard.batches import batches
 from exodus_storage_guard.errors import KeyRefused, ListingIncomplete, ObjectChanged, ObjectMissing, StoreFailed
 from exodus_storage_guard.instants import datetime_of
-from exodus_storage_guard.model import Capacity, StoredObject, Total
+from exodus_storage_guard.model import MOST_BYTES, Capacity, StoredObject, Total
 from exodus_storage_guard.stores.contract import MOST_SMALL_BYTES, Chunks, Looks, Moved, Store, nobody
+from exodus_storage_guard.stores.leftovers import TAKEN, Leftovers, left_before
 from exodus_storage_guard.stores.names import (
-    TAKEN,
     aside_token,
     identity,
     is_aside_folder,
     is_no_key,
-    not_put_back,
     part_name,
     read_aside,
 )
@@ -30,11 +30,15 @@ from exodus_storage_guard.stores.one_by_one import delete_one_by_one, present_on
 from exodus_storage_guard.stores.ssh import scripts
 from exodus_storage_guard.stores.ssh.door import SshDoor
 
-_log = logging.getLogger(__name__)
 _LONGEST_KEY_BYTES = 4000
 _STAT_AT_ONCE = 200  # names fit into a pipe while nobody has read an answer yet
 _UNSEEN = b"? "
-_AT_WORK = timedelta(minutes=1)  # who set something aside a moment ago is about to delete it
+_MOST_LINE_BYTES = 64 * 1024  # a name has no more than 4,000, and what is said of it few
+_SHA256 = re.compile(rb"[0-9a-f]{64}")
+# What `scripts.FORMAT` writes: size, last change of the content and of the inode in seconds, inode.
+_DESCRIPTION = re.compile(
+    rb"([0-9]{1,19}) ((-?[0-9]{1,20})(?:\.([0-9]{1,20}))?) (-?[0-9]{1,20}(?:\.[0-9]{1,20})?) ([0-9]{1,20})\n?"
+)
 
 
 class RemoteStore:
@@ -43,7 +47,7 @@ class RemoteStore:
     def __init__(self, door: SshDoor) -> None:
         """Take the door to the folder."""
         self._door = door
-        self._told = set[str]()
+        self._leftovers = Leftovers(self.name)
 
     @property
     def name(self) -> str:
@@ -52,16 +56,18 @@ class RemoteStore:
 
     def listing(self) -> Iterator[StoredObject]:
         """Stream every file, as find(1) comes by it; what somebody who is gone was deleting is put back first."""
-        self._end_deletions(datetime.now(UTC) - _AT_WORK)
+        self._end_deletions(left_before(datetime.now(UTC)))
         rest, unseen = b"", dict[str, str]()
         with self._door.session(scripts.LIST) as answer:
             for chunk in answer:
                 *lines, rest = (rest + chunk).split(b"\0")
+                self._refuse_garbled(len(rest) <= _MOST_LINE_BYTES, "find(1)")
                 for line in lines:
                     if line.startswith(_UNSEEN):
                         unseen[os.fsdecode(line.removeprefix(_UNSEEN))] = "Permission denied"
                     else:
                         yield self._listed(line)
+            self._refuse_garbled(not rest, "find(1)")
         if "/" in unseen:
             raise StoreFailed(f"{self.name}: the folder cannot be read by this user")
         if unseen:
@@ -83,17 +89,36 @@ class RemoteStore:
             except KeyRefused as error:
                 failed[key] = error
         for batch in batches(named, _STAT_AT_ONCE):
-            lines = iter(self._door.ask(scripts.STAT_ALL, content=batch).split(b"\0")[:-1])
-            for line in lines:
-                if line.startswith(_UNSEEN):
-                    exit_code, _, name = line.removeprefix(_UNSEEN).partition(b" ")
-                    key = os.fsdecode(name)
-                    failed[key] = self._door.failure(int(exit_code), next(lines), printable(key))
+            for key, look in self._looks(self._door.ask(scripts.STAT_ALL, content=batch)):
+                self._refuse_garbled(os.fsencode(key) + b"\0" in batch, "find(1)")
+                if isinstance(look, StoredObject):
+                    found[key] = look
                 else:
-                    one = self._listed(line)
-                    found[one.key] = one
+                    failed[key] = look
             moved(0)
         return Looks(found, failed)
+
+    def _looks(self, answer: bytes) -> Iterator[tuple[str, StoredObject | ExodusError]]:
+        """Read what `scripts.STAT_ALL` says of those that are there, and of those that it could not look at."""
+        lines = iter(self._ended_by_nul(answer))
+        for line in lines:
+            if line.startswith(_UNSEEN):
+                exit_code, _, name = line.removeprefix(_UNSEEN).partition(b" ")
+                self._refuse_garbled(exit_code.isdigit() and len(exit_code) <= len("255"), "find(1)")
+                key = os.fsdecode(name)
+                yield key, self._door.failure(int(exit_code), next(lines, b""), printable(key))
+            else:
+                one = self._listed(line)
+                yield one.key, one
+
+    def _ended_by_nul(self, answer: bytes) -> list[bytes]:
+        *lines, rest = answer.split(b"\0")
+        self._refuse_garbled(not rest, "find(1)")
+        return lines
+
+    def _refuse_garbled(self, is_right: bool, program: str) -> None:
+        if not is_right:
+            raise StoreFailed(f"{self.name}: what {program} over there writes is no answer to what it was asked")
 
     @contextmanager
     def open(self, key: str) -> Iterator[tuple[StoredObject, Chunks]]:
@@ -102,7 +127,7 @@ class RemoteStore:
             head = b""
             while b"\n" not in head:
                 chunk = next(answer, None)
-                if chunk is None:
+                if chunk is None or len(head) > _MOST_LINE_BYTES:
                     raise StoreFailed(f"{self.name}: {printable(key)}: the connection was lost")
                 head += chunk
             line, _, first = head.partition(b"\n")
@@ -110,12 +135,13 @@ class RemoteStore:
             yield stored, self._counted(stored, first, answer)
 
     def _counted(self, stored: StoredObject, first: bytes, answer: Chunks) -> Chunks:
-        left = stored.bytes - len(first)
-        if first:
-            yield first
-        for chunk in answer:
+        left = stored.bytes
+        for chunk in chain([first], answer):
             left -= len(chunk)
-            yield chunk
+            if left < 0:
+                raise ObjectChanged(f"{self.name}: {printable(stored.key)} has more than its {stored.bytes} bytes")
+            if chunk:
+                yield chunk
         if left:
             raise StoreFailed(f"{self.name}: {printable(stored.key)} ends {left} bytes early")
 
@@ -124,7 +150,9 @@ class RemoteStore:
         names = self._named(wanted.key), f"./{part_name()}", str(wanted.bytes)
         at = f"{wanted.last_modified.timestamp():.6f}"
         said = self._door.ask(scripts.PUT, *names, "", at, content=_exactly(wanted, chunks))
-        return self._described(wanted.key, said)
+        stored = self._described(wanted.key, said)
+        self._refuse_garbled(stored.bytes == wanted.bytes, "find(1)")
+        return stored
 
     def take(self, source: Store, stored: StoredObject, new_key: str) -> StoredObject | None:
         """Leave it to `put`: a folder has no server that copies."""
@@ -134,7 +162,7 @@ class RemoteStore:
         """Have a file hashed where it lies, by sha256sum(1)."""
         # A large file is hashed for minutes, without a word.
         found = self._door.ask(scripts.SHA256, self._named(key), patient=moved).split()
-        if not found or len(found[0]) != 64:
+        if not found or not _SHA256.fullmatch(found[0]):
             raise StoreFailed(f"{self.name}: sha256sum gave no SHA-256 of {printable(key)}")
         return found[0].decode("ascii")
 
@@ -146,7 +174,8 @@ class RemoteStore:
             said = self._door.ask(scripts.DELETE, self._named(stored.key), seen, to_go, aside_token())
         except ObjectMissing:
             return False
-        return said.strip() == b"gone"
+        self._refuse_garbled(said == b"gone\n", "the shell")
+        return True
 
     def delete_all(self, batch: Sequence[StoredObject]) -> Mapping[str, ExodusError]:
         """Delete files one after the other."""
@@ -179,7 +208,7 @@ class RemoteStore:
 
     def _end_deletions(self, before: datetime) -> int:
         """Put back what was set aside by somebody who is gone; give how many there were."""
-        *left, _ = self._door.ask(scripts.LEFT, _instant(before)).split(b"\0")
+        left = self._ended_by_nul(self._door.ask(scripts.LEFT, _instant(before)))
         return sum(self._put_back(os.fsdecode(path)) for path in left)
 
     def _put_back(self, path: str) -> bool:
@@ -194,18 +223,12 @@ class RemoteStore:
         except ObjectMissing:  # somebody else has ended it
             return False
         except ObjectChanged:
-            self._warn(not_put_back(self.name, path, TAKEN))
+            self._leftovers.stays(path, TAKEN)
             return False
         except ExodusError as error:
-            self._warn(not_put_back(self.name, path, str(error)))
+            self._leftovers.stays(path, str(error))
             return False
         return True
-
-    def _warn(self, told: str) -> None:
-        """Tell an operator, once."""
-        if told not in self._told:
-            self._told.add(told)
-            _log.warning("%s", told)
 
     def abandon(self, key: str) -> None:
         """Do nothing: no name of a file that is being written tells of which key it is."""
@@ -216,9 +239,13 @@ class RemoteStore:
 
     def capacity(self) -> Capacity | None:
         """Measure the filesystem the folder is on."""
-        size, total, free, files = map(int, self._door.ask("stat -f -c '%S %b %a %d' .").split())
-        used = (total - free) * size
-        return Capacity("filesystem", total * size, used, free * size, datetime.now(UTC), files or None)
+        said = self._door.ask("stat -f -c '%S %b %a %d' .")
+        try:
+            size, total, free, files = map(int, said.split())
+            used = (total - free) * size
+            return Capacity("filesystem", total * size, used, free * size, datetime.now(UTC), files or None)
+        except ValueError as error:
+            raise StoreFailed(f"{self.name}: stat(1) over there does not say how full the disk is") from error
 
     def now(self) -> datetime | None:
         """Ask date(1) over there."""
@@ -237,14 +264,12 @@ class RemoteStore:
         return self._described(os.fsdecode(name), b" ".join(numbers))
 
     def _described(self, key: str, line: bytes) -> StoredObject:
-        """Read what `scripts.FORMAT` writes: size, last change of the content and of the inode in seconds, inode."""
-        try:
-            size, modified, changed, inode = line.decode("ascii").split()
-            seconds, _, fraction = modified.partition(".")
-            at = datetime_of(int(seconds) * 1_000_000 + int(fraction[:6].ljust(6, "0")))
-            return StoredObject(key, int(size), f"{modified} {changed} {inode}", at)
-        except ValueError as error:
-            raise StoreFailed(f"{self.name}: {printable(key)}: find(1) over there gave no description") from error
+        found = _DESCRIPTION.fullmatch(line)
+        if found is None or int(found[1]) > MOST_BYTES:
+            raise StoreFailed(f"{self.name}: {printable(key)}: find(1) over there gave no description")
+        size, modified, seconds, fraction, changed, inode = (one.decode("ascii") for one in found.groups(b""))
+        at = datetime_of(int(seconds) * 1_000_000 + int(fraction[:6].ljust(6, "0")))
+        return StoredObject(key, int(size), f"{modified} {changed} {inode}", at)
 
 
 def _exactly(wanted: StoredObject, chunks: Iterable[bytes]) -> Iterator[bytes]:
