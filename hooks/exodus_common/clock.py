@@ -61,7 +61,8 @@ class Deadline:
         """Yield attempt numbers from 1, waiting ever longer between them; the last one begins at the deadline."""
         for attempt, pause_seconds in enumerate(self.pauses(first_seconds, most_seconds), start=1):
             yield attempt
-            self.clock.wait(min(pause_seconds, self.remaining_seconds()))
+            if pause_seconds > 0:
+                self.clock.wait(min(pause_seconds, self.remaining_seconds()))
 
     def pauses(self, first_seconds: float = 0.01, most_seconds: float = 0.25) -> Iterator[float]:
         """Yield, for each attempt, how long to wait after it, ever longer; the last one begins at the deadline."""
