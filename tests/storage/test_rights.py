@@ -9,7 +9,6 @@ import pytest
 
 from exodus_common.errors import ExodusError
 from exodus_storage_guard.errors import NotFreeable, StoreFailed, StoreFull
-from exodus_storage_guard.model import StoredObject
 from exodus_storage_guard.stores.contract import Store
 from exodus_storage_guard.stores.settings import StoreSettings
 from exodus_storage_guard.tiering import rights
@@ -205,9 +204,12 @@ def test_a_store_that_does_not_give_back_what_was_written_is_named(guarded: Guar
 
 
 @on_sqlite
-def test_the_probe_is_no_object_of_the_platforms(guarded: Guarded) -> None:
+def test_a_probe_that_a_killed_run_left_is_no_object_and_the_next_init_removes_it(guarded: Guarded) -> None:
+    guarded.write(select={"pattern": ".", "minimum_age_days": 0})
     guarded("init")
-    seen = list[StoredObject](guarded.run().store.listing())
+    guarded.put(rights.PROBE, size=32)
 
-    assert seen == []
+    assert guarded("sync").exit_code == 0
     assert guarded.states() == {}
+    assert guarded("init").exit_code == 0
+    assert guarded.stored() == set()

@@ -22,6 +22,11 @@ PROBE = f"{OURS}may-the-guard-do-this"
 _LOOKED_FOR = 5
 
 
+def is_probe(key: str) -> bool:
+    """Tell whether a key is that of the object that rights are tried with; a killed run may have left it."""
+    return key.rpartition("/")[2] == PROBE
+
+
 class Right(StrEnum):
     """Name what may be lacking."""
 

@@ -15,6 +15,7 @@ from exodus_storage_guard.records.query import records
 from exodus_storage_guard.state.contract import SyncResult
 from exodus_storage_guard.tiering import separation
 from exodus_storage_guard.tiering.archive import MARK
+from exodus_storage_guard.tiering.rights import is_probe
 from exodus_storage_guard.tiering.run import Run, in_store
 
 _log = logging.getLogger(__name__)
@@ -78,7 +79,8 @@ def _listing(run: Run, *, expected: bool) -> Iterator[StoredObject]:
     for stored in itertools.chain([first], listing):
         if run.archive is not None and stored.key.endswith(MARK) and stored.bytes <= _MOST_MARK_BYTES:
             separation.refuse_mark(run.store, run.archive, run.settled(state_identity.ARCHIVE), stored.key)
-        yield stored
+        if not is_probe(stored.key):
+            yield stored
 
 
 def _named(listing: Iterator[StoredObject]) -> Iterator[StoredObject]:
