@@ -28,7 +28,19 @@ class UploadRefused(TryLater):
 
 
 class StoreFailed(ExodusError):
-    """Say that a store or an archive did not do what it was asked; the message names it."""
+    """Say that a store or an archive did not do what it was asked; the message names it.
+
+    `lacks_right` where it did not since its user may not: who asks for a right to be given needs to know.
+    """
+
+    lacks_right = False
+
+    @classmethod
+    def for_lack_of_a_right(cls, message: str) -> "StoreFailed":
+        """Make one for what the user may not."""
+        error = cls(message)
+        error.lacks_right = True
+        return error
 
 
 class ListingIncomplete(StoreFailed):

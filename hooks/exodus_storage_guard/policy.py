@@ -13,6 +13,7 @@ from exodus_storage_guard.sizes import shown, shown_apart
 CLOCKS_DIFFER = timedelta(minutes=5)
 """What clocks may differ by, and do, without anything being wrong."""
 _LONGEST_WAIT = timedelta(days=2)  # nothing is put off for longer than a day
+_AT_REST = (ObjectState.RESIDENT, ObjectState.PREMIGRATED, ObjectState.FAILED, ObjectState.QUARANTINED)
 _FEWEST_FILES = 1000  # MinIO takes a disk with fewer free inodes for a full one, too
 
 
@@ -30,17 +31,22 @@ class Kept(StrEnum):
     NOT_FREEABLE = "not freeable: older versions, a lock or a hold of the store's own"
     UNFINISHED = "not freeable: uploads in parts that nobody has finished"
     NOT_NEEDED = "not needed: enough is freed"
+    NOT_REACHED = "not reached: the sweep could not go on"
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Hold what may be swept: by pattern, age, and keys that are being uploaded at this moment."""
+    """Hold what may be swept: by pattern, age, and keys that are being uploaded at this moment.
+
+    With `retries` what failed, and what was not freeable, is not put off any longer.
+    """
 
     pattern: re.Pattern[str]
     minimum_age: timedelta
     uploading: frozenset[str] = frozenset()
     prunes: bool = False
     only_recorded: bool = False
+    retries: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +99,36 @@ def fit(capacity: Capacity, reserved: int, charged_bytes: int, marks: Watermarks
     over_flood = wanted - marks.flood_bytes
     over_reserve = reserved + charged_bytes + reserve_bytes - capacity.free_bytes
     missing = max(over_flood, over_reserve, 0)
-    if capacity.free_files is not None and capacity.free_files < _FEWEST_FILES:
+    if is_out_of_files(capacity):
         return Fit(max(missing, 1), True, f"the store has only {capacity.free_files} free inodes")
     if missing == 0:
         return Fit(0, wanted > marks.high_bytes, "there is room")
     why = "above the flood watermark" if over_flood >= over_reserve else "into the emergency reserve"
     more, over = shown_apart(charged_bytes, missing)
     return Fit(missing, True, f"{more} more would go {over} {why}")
+
+
+def is_out_of_files(capacity: Capacity) -> bool:
+    """Tell whether a store has so few inodes left that it is full."""
+    return capacity.free_files is not None and capacity.free_files < _FEWEST_FILES
+
+
+def admits_nothing(capacity: Capacity, marks: Watermarks, reserve_bytes: int) -> str:
+    """Say why not even one byte would ever be admitted, and what to set; nothing where one would be."""
+    if not fits_never(capacity, 1, marks, reserve_bytes):
+        return ""
+    total, reserve = shown(capacity.total_bytes), shown(reserve_bytes)
+    why = f"of {total} in all {reserve} are to stay free (admission.emergency_reserve)"
+    return f"nothing can ever be admitted: {why}; set a smaller reserve, or give the store more room"
+
+
+def usual_bytes(estimated_bytes: int, everything: Total, total_bytes: int) -> int:
+    """Say what an upload of usual size is, from the estimate for one of unknown size and from what is catalogued.
+
+    The estimate is of some size where little is known; to a store that is small this says nothing.
+    """
+    twice_the_mean = 2 * everything.bytes // max(1, everything.count)
+    return max(1, min(estimated_bytes, max(twice_the_mean, total_bytes // 100)))
 
 
 def fits_never(capacity: Capacity, charged_bytes: int, marks: Watermarks, reserve_bytes: int) -> bool:
@@ -129,13 +158,16 @@ def why_kept(entry: Entry, selection: Selection, now: datetime) -> Kept | None:
         return Kept.DIFFERS
     if entry.aged_from > now - selection.minimum_age:
         return Kept.TOO_YOUNG
+    if entry.state not in _AT_REST:
+        return Kept.BEING_MOVED
+    return None if selection.retries else _put_off(entry, now)
+
+
+def _put_off(entry: Entry, now: datetime) -> Kept | None:
+    """Say why what went wrong before is not tried again yet."""
     if entry.state in (ObjectState.FAILED, ObjectState.QUARANTINED):
         return Kept.FAILED if entry.retry_at is None or _waits(entry.retry_at, now) else None
-    if entry.retry_at is not None and _waits(entry.retry_at, now):
-        return Kept.NOT_FREEABLE
-    if entry.state not in (ObjectState.RESIDENT, ObjectState.PREMIGRATED):
-        return Kept.BEING_MOVED
-    return None
+    return Kept.NOT_FREEABLE if entry.retry_at is not None and _waits(entry.retry_at, now) else None
 
 
 def _waits(retry_at: datetime, now: datetime) -> bool:
@@ -204,10 +236,10 @@ class Chooser:
         self.chosen_bytes += sum(step.entry.bytes for step in needed)
         return needed
 
-    def count_rest(self) -> None:
-        """Count what is left as not needed, or whatever else keeps it."""
+    def count_rest(self, otherwise: Kept = Kept.NOT_NEEDED) -> None:
+        """Count what is left by what keeps it, or else as not needed."""
         for entry in self.entries:
-            self._keep(why_kept(entry, self.selection, self.now) or Kept.NOT_NEEDED, entry)
+            self._keep(why_kept(entry, self.selection, self.now) or otherwise, entry)
 
     def _keep(self, reason: Kept, entry: Entry) -> None:
         self.kept[reason] = self.kept.get(reason, Total()) + Total(1, entry.bytes)

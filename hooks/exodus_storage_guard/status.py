@@ -1,19 +1,21 @@
 """The story of `status`: how full the store is, what is promised, what is archived, and when it will be full."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from exodus_storage_guard import policy
+from exodus_storage_guard import findings, policy
 from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.admission.reservations import AdmissionControl
 from exodus_storage_guard.capacity import measurement, pending
 from exodus_storage_guard.capacity.usefulness import frees_nothing
 from exodus_storage_guard.errors import StateFailed
+from exodus_storage_guard.findings import Finding
 from exodus_storage_guard.forecast import forecast
 from exodus_storage_guard.model import Capacity, ObjectState, Total, Verdict, Watermarks, worst
-from exodus_storage_guard.settings import Settings, marks
+from exodus_storage_guard.policy import Fit
+from exodus_storage_guard.settings import marks
 from exodus_storage_guard.sizes import shown, shown_apart
 from exodus_storage_guard.state.contract import REBUILDING
 
@@ -57,10 +59,7 @@ def status(control: AdmissionControl) -> Status:
     counted = [one for one in control.catalogue.reservations() if reservations.counts(control, one)]
     reserved = Total(len(counted), policy.reserved_bytes(counted)) + reservations.landed(control, capacity)
     limits = marks(control.settings, capacity.total_bytes) if capacity else None
-    verdict, reason = _judged(control.settings, capacity, limits, reserved.bytes, totals)
-    begun = measurement.unfinished(control.catalogue)
-    if begun.count:
-        reason += f"; {begun.count} uploads in parts that nobody has finished hold {shown(begun.bytes)}"
+    verdict, reason = _judged(control, capacity, limits, reserved.bytes, totals)
     on_its_way = measurement.pending(control.settings, control.catalogue)
     warnings = _warnings(control, on_its_way)
     if warnings:
@@ -92,48 +91,106 @@ def _sample(capacity: Capacity | None, now: datetime) -> list[tuple[datetime, in
 
 
 def _judged(
-    settings: Settings,
+    control: AdmissionControl,
     capacity: Capacity | None,
     limits: Watermarks | None,
     reserved_bytes: int,
     totals: Mapping[ObjectState, Total],
 ) -> tuple[Verdict, str]:
     """Give the worst of what is wrong, with all of it as the reason."""
+    settled = control.catalogue.settled()
+    found = [*findings.found(settled), *_objects(totals)]
+    if useless := frees_nothing(control.settings):
+        found.append((Verdict.WARNING, useless))
     if capacity is None or limits is None:
-        return Verdict.CRITICAL, measurement.unmeasured(settings)
-    wrong = list(_wrong(capacity, limits, reserved_bytes, totals))
-    if useless := frees_nothing(settings):
-        wrong.append((Verdict.WARNING, useless))
+        return Verdict.CRITICAL, "; ".join([_unmeasured(control), *(text for _, text in found)])
+    makes_room = not findings.has_failed(settled)
+    wrong = [*_room(control, capacity, limits, reserved_bytes, makes_room=makes_room), *found]
     share = "{} of {} used".format(*shown_apart(capacity.used_bytes, capacity.total_bytes))
     share += f", {shown(reserved_bytes)} reserved for uploads" if reserved_bytes else ""
-    if not wrong:
-        return Verdict.OK, share
-    return worst(found for found, _ in wrong), "; ".join([share, *(text for _, text in wrong)])
+    share += _begun(control)
+    return worst(verdict for verdict, _ in wrong), "; ".join([share, *(text for _, text in wrong)])
 
 
-def _wrong(
-    capacity: Capacity, limits: Watermarks, reserved_bytes: int, totals: Mapping[ObjectState, Total]
-) -> list[tuple[Verdict, str]]:
-    promised = capacity.used_bytes + reserved_bytes
-    wrong = []
+def _unmeasured(control: AdmissionControl) -> str:
+    return measurement.unmeasured(control.settings, control.catalogue)
+
+
+def _begun(control: AdmissionControl) -> str:
+    begun = measurement.unfinished(control.catalogue)
+    if not begun.count:
+        return ""
+    return f"; {begun.count} uploads in parts that nobody has finished hold {shown(begun.bytes)}"
+
+
+def _room(
+    control: AdmissionControl, capacity: Capacity, limits: Watermarks, reserved_bytes: int, *, makes_room: bool
+) -> list[Finding]:
+    """Say what an upload meets, and whether a sweep helps; `makes_room` tells whether one could be at work at all."""
+    if never := policy.admits_nothing(capacity, limits, control.settings.admission.reserve_bytes):
+        return [(Verdict.CRITICAL, never)]
+    promised, wrong = capacity.used_bytes + reserved_bytes, list[Finding]()
+    together = "" if capacity.used_bytes > limits.high_bytes else "together "
+    refused = _refused(control, capacity, limits, makes_room=makes_room)
     if promised > limits.flood_bytes:
-        together = "" if capacity.used_bytes > limits.flood_bytes else "together "
-        wrong.append((Verdict.CRITICAL, f"{together}above the flood watermark: uploads are refused"))
-    elif capacity.used_bytes > limits.high_bytes:
-        wrong.append((Verdict.WARNING, "above the high watermark: a sweep is due"))
+        wrong.append((Verdict.CRITICAL, f"{together}above the flood watermark"))
     elif promised > limits.high_bytes:
-        wrong.append((Verdict.WARNING, "together above the high watermark"))
-    for state, verdict in _NOT_RIGHT.items():
-        count = totals.get(state, Total()).count
-        if count:
-            wrong.append((verdict, f"{count} {state}: exodus-storage-guard history says why"))
+        wrong.append((Verdict.WARNING, f"{together}above the high watermark"))
+    if refused is not None:
+        wrong.append((Verdict.CRITICAL, refused.reason))
+    is_needed = refused is not None or capacity.used_bytes > limits.high_bytes
+    if is_needed and makes_room:
+        missing_bytes = refused.missing_bytes if refused else 1
+        wrong.append((wrong[-1][0], _HELPS if _can_free(control, missing_bytes) else _HELPS_NOT))
     return wrong
+
+
+_HELPS, _HELPS_NOT = "a sweep is due", "no sweep can help: exodus-storage-guard plan says why"
+
+
+def _refused(control: AdmissionControl, capacity: Capacity, limits: Watermarks, *, makes_room: bool) -> Fit | None:
+    """Say why an upload of usual size would be refused at this moment; None where it would not be.
+
+    What is premigrated makes way, as for an admission.
+    """
+    totals = control.catalogue.totals()
+    estimated = reservations.request(control, None, None).bytes
+    size = policy.usual_bytes(estimated, sum(totals.values(), Total()), capacity.total_bytes)
+    charged = reservations.request(control, size, None).charged_bytes
+    found = reservations.fit_among(control, control.catalogue.reservations(), capacity, limits, charged)
+    premigrated = totals.get(ObjectState.PREMIGRATED, Total()).bytes if makes_room else 0
+    if not found.missing_bytes or (found.missing_bytes <= premigrated and not policy.is_out_of_files(capacity)):
+        return None
+    return replace(found, reason=f"an upload of usual size ({shown(size)}) is refused: {found.reason}")
+
+
+def _can_free(control: AdmissionControl, missing_bytes: int) -> bool:
+    """Tell whether what a sweep may take suffices."""
+    now, selection = control.clock.now(), control.settings.selection()
+    entries = control.catalogue.candidates(now - selection.minimum_age)
+    chooser = policy.Chooser(entries, selection, now, missing_bytes)
+    while chooser.take(1000):
+        pass
+    return chooser.chosen_bytes >= missing_bytes
+
+
+def _objects(totals: Mapping[ObjectState, Total]) -> list[Finding]:
+    found = [(verdict, totals.get(state, Total()).count, state) for state, verdict in _NOT_RIGHT.items()]
+    return [(verdict, f"{count} {state}: {_REMEDIES[state]}") for verdict, count, state in found if count]
 
 
 _NOT_RIGHT = {
     ObjectState.FAILED: Verdict.WARNING,
     ObjectState.QUARANTINED: Verdict.CRITICAL,
     ObjectState.LOST: Verdict.CRITICAL,
+}
+
+
+_WHY = "exodus-storage-guard history says why"
+_REMEDIES = {
+    ObjectState.FAILED: f"{_WHY}; once that is mended: exodus-storage-guard sweep --retry",
+    ObjectState.QUARANTINED: f"{_WHY}; once that is mended: exodus-storage-guard sweep --retry",
+    ObjectState.LOST: _WHY,
 }
 
 

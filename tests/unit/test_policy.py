@@ -99,6 +99,31 @@ def test_what_is_larger_than_the_store_never_fits() -> None:
     assert policy.fits_never(capacity(0), 901, MARKS, 100)
 
 
+@given(st.integers(0, 1000), st.integers(0, 1200))
+def test_nothing_is_ever_admitted_exactly_where_one_byte_is_not_by_an_empty_store(total: int, reserve: int) -> None:
+    empty, limits = capacity(0, total), Watermarks(total // 2, total * 3 // 4, total)
+
+    never = policy.admits_nothing(empty, limits, reserve)
+
+    assert bool(never) == (policy.fit(empty, 0, 1, limits, reserve).missing_bytes > 0)
+
+
+@pytest.mark.parametrize(
+    ("estimated", "known", "total", "usual"),
+    [
+        (64, Total(), 1_000_000, 64),
+        (64, Total(), 1_000, 10),
+        (64, Total(10, 100), 1_000, 20),
+        (200, Total(10, 1_000), 1_000, 200),
+        (64, Total(1, 0), 10, 1),
+    ],
+)
+def test_what_is_usual_goes_by_what_is_known_and_by_no_more_than_is_estimated(
+    estimated: int, known: Total, total: int, usual: int
+) -> None:
+    assert policy.usual_bytes(estimated, known, total) == usual
+
+
 def test_an_upload_on_its_way_takes_what_it_is_charged() -> None:
     assert policy.reserved_bytes([reservation(10), reservation(5)]) == 20 + 10
     assert policy.reserved_bytes([]) == 0
@@ -183,6 +208,22 @@ def test_an_object_is_kept_for_one_reason_or_taken(one: Entry, kept: Kept | None
     assert policy.why_kept(one, SELECTION, NOW) is kept
 
 
+@pytest.mark.parametrize(
+    ("one", "kept"),
+    [
+        (entry(state=ObjectState.FAILED, retry_at=NOW + timedelta(hours=1)), None),
+        (entry(state=ObjectState.QUARANTINED, retry_at=NOW + timedelta(hours=1)), None),
+        (entry(retry_at=NOW + timedelta(hours=1)), None),
+        (entry(state=ObjectState.FAILED, held=True), Kept.HELD),
+        (entry(state=ObjectState.FAILED, days=1), Kept.TOO_YOUNG),
+        (entry(state=ObjectState.COPYING), Kept.BEING_MOVED),
+        (entry(state=ObjectState.ARCHIVED), Kept.BEING_MOVED),
+    ],
+)
+def test_who_asks_that_what_failed_is_tried_again_has_nothing_else_touched(one: Entry, kept: Kept | None) -> None:
+    assert policy.why_kept(one, replace(SELECTION, retries=True), NOW) is kept
+
+
 @given(ENTRIES, st.integers(0, 600))
 def test_only_what_may_go_is_chosen_oldest_first_and_no_more_than_is_needed(entries: list[Entry], need: int) -> None:
     entries.sort(key=lambda one: one.stored.last_modified)
@@ -211,6 +252,15 @@ def test_batches_choose_the_same_as_one_go(entries: list[Entry], need: int, most
         steps += batch
 
     assert steps == at_once
+
+
+def test_what_a_sweep_did_not_reach_is_not_said_to_be_not_needed() -> None:
+    chooser = Chooser(iter([entry("a.apk"), entry("b.clist"), entry("c.apk")]), SELECTION, NOW, 10)
+    chooser.take()
+
+    chooser.count_rest(Kept.NOT_REACHED)
+
+    assert chooser.kept == {Kept.NOT_SELECTED: Total(1, 10), Kept.NOT_REACHED: Total(1, 10)}
 
 
 def test_what_failed_is_made_up_for_by_the_next_in_line() -> None:

@@ -16,9 +16,9 @@ from typing import BinaryIO
 from exodus_common.clock import Clock, Deadline
 from exodus_common.errors import UsageError
 from exodus_common.terminal import printable
-from exodus_storage_guard import policy, processes, state_identity
+from exodus_storage_guard import findings, policy, processes, state_identity
 from exodus_storage_guard.admission.sweeper import Sweeper
-from exodus_storage_guard.capacity import measurement
+from exodus_storage_guard.capacity import disks, measurement
 from exodus_storage_guard.errors import ObjectMissing, UploadRefused
 from exodus_storage_guard.model import Capacity, Need, ObjectState, Reservation, Seen, StoredObject, Total, Watermarks
 from exodus_storage_guard.policy import Fit
@@ -235,8 +235,15 @@ def _wait_for_sweep(control: AdmissionControl, wanted: Reservation, found: Fit, 
         if found.missing_bytes == 0:
             return Admission(wanted)
         yield pause_seconds
-    made = "a sweep is making room" if sweeps else "no sweep could be started, the log says why; the timer's will come"
-    raise UploadRefused(f"{found.reason}; {made}", retry_after)
+    raise UploadRefused(f"{found.reason}; {_how_room_is_made(control, sweeps=sweeps)}", retry_after)
+
+
+def _how_room_is_made(control: AdmissionControl, *, sweeps: bool) -> str:
+    if findings.has_failed(control.catalogue.settled()):
+        return "the last sweep failed: exodus-storage-guard check says why"
+    if sweeps:
+        return "a sweep is making room"
+    return "no sweep could be started, the log says why; the timer's will come"
 
 
 def _try(control: AdmissionControl, wanted: Reservation) -> Fit:
@@ -293,7 +300,9 @@ def _seen_for_good(control: AdmissionControl, measured: Capacity | None) -> Seen
 
 
 def _without_measurement(control: AdmissionControl, wanted: Reservation) -> Fit:
-    """Do what the settings chose for a store whose fill is not known."""
+    """Do what the settings chose for a store whose fill is not known; one that is not there takes nothing."""
+    if away := disks.away(control.settings, control.catalogue.settled()):
+        raise UploadRefused(f"the store is not there: {away}", _ASK_AGAIN_SECONDS)
     seconds = control.settings.capacity.max_age_seconds
     unknown = f"how full the store is cannot be known: there is no measurement of the last {seconds:g} s"
     if control.settings.admission.when_unknown == "refuse":

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from exodus_common.clock import Deadline, SystemClock
 from exodus_common.errors import SettingsInvalid
 from exodus_common.terminal import printable
+from exodus_storage_guard.capacity import disks
 from exodus_storage_guard.capacity.pending import Look, Pending, looked_at, released
 from exodus_storage_guard.errors import StateFailed, StoreFailed
 from exodus_storage_guard.instants import aware
@@ -35,7 +36,12 @@ UNFINISHED = "unfinished"
 
 
 def known(settings: Settings, catalogue: Catalogue, now: datetime) -> Capacity | None:
-    """Say how full the store is without asking it: by its filesystem or budget, or by what was measured last."""
+    """Say how full the store is without asking it: by its filesystem or budget, or by what was measured last.
+
+    None where its disk is not mounted, as `measure` has it: nothing that was measured is of any use then.
+    """
+    if disks.away(settings, catalogue.settled()):
+        return None
     if settings.capacity.source == "budget":
         return _of_budget(settings, catalogue)
     found = _of_filesystem(settings, now)
@@ -50,6 +56,8 @@ def measure(settings: Settings, catalogue: Catalogue, now: datetime) -> Capacity
 
     A worker on another machine than the store's disk lives by the measurements that the sweep's machine takes.
     """
+    if disks.away(settings, catalogue.settled()):
+        return None
     if settings.capacity.source == "budget":
         found = _of_budget(settings, catalogue)
         catalogue.record(replace(found, measured_at=now))  # for the forecast: what is catalogued is known at any time
@@ -212,8 +220,10 @@ def counted(capacity: Capacity, totals: Mapping[ObjectState, Total]) -> Capacity
     return replace(capacity, used_bytes=used, free_bytes=max(0, capacity.total_bytes - used))
 
 
-def unmeasured(settings: Settings) -> str:
+def unmeasured(settings: Settings, catalogue: Catalogue) -> str:
     """Say what stands in the way of a measurement."""
+    if told := disks.away(settings, catalogue.settled()):
+        return told
     if settings.capacity.is_remote:
         return f"how full the store is cannot be measured ({settings.capacity.url}): does it answer?"
     path = settings.measured_path

@@ -130,6 +130,13 @@ def _plan(context: Context) -> int:
 
 
 def _sweep(context: Context) -> int:
+    from exodus_storage_guard.tiering import outcome
+
+    with outcome.noted(context.settings, context.control.catalogue, SystemClock()):
+        return _swept(context)
+
+
+def _swept(context: Context) -> int:
     from exodus_storage_guard import alerts
     from exodus_storage_guard.cli import progress
     from exodus_storage_guard.tiering import sweep
@@ -141,12 +148,14 @@ def _sweep(context: Context) -> int:
             sync(run)
         except (StateFailed, RecordsFailed) as error:  # a full disk has no room for a listing: sweeping makes some
             _log.warning("the store was not listed, and the sweep goes by what is known: %s", error)
+    need = None if arguments.need is None else Need(arguments.need, arguments.until_reserved)
     with progress.shown_on(sys.stderr, quiet=arguments.quiet) as told:
         found = sweep.sweep(
             run,
-            None if arguments.need is None else Need(arguments.need, arguments.until_reserved),
+            need,
             premigrated_only=arguments.premigrated_only,
             start_at_high=arguments.start_at_high,
+            retry=arguments.retry,
             progress=told,
         )
     if not asked():  # who ended it knows

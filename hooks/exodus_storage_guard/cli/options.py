@@ -90,6 +90,7 @@ def _sweep_options(of: dict[str, argparse.ArgumentParser]) -> None:
     of["sweep"].add_argument(
         "--start-at-high", action="store_true", help="above the high watermark only; else just copy ahead of need"
     )
+    of["sweep"].add_argument("--retry", action="store_true", help="try at once what failed, now that it is mended")
     of["sync"].add_argument("--emptied", action="store_true", help="believe a store that lists nothing any more")
     which = of["verify"].add_mutually_exclusive_group()
     which.add_argument("--all", action="store_true", help="every copy (the default)")

@@ -46,13 +46,24 @@ def report(found: Report, *, as_json: bool) -> str:
                 "kept": [{"reason": reason, **asdict(total)} for reason, total in found.kept.items()],
             }
         )
-    rows = [(one["action"], shown(one["bytes"]), one["key"], one["reason"]) for one in map(_row, found.objects)]
-    lines = [table(("ACTION", "SIZE", "KEY", "WHY"), rows[:_MOST_ROWS])] if rows else []
+    lines = [_objects(found)] if found.objects else []
+    rows = found.objects
     if len(rows) > _MOST_ROWS:
         lines.append(f"... and {len(rows) - _MOST_ROWS} more (--json lists them all)")
     kept = [(reason, str(total.count), shown(total.bytes)) for reason, total in found.kept.items()]
     lines += [table(("KEPT SINCE IT IS", "COUNT", "SIZE"), kept)] if kept else []
     return "\n".join([*lines, printable(f"{found.verdict.value.upper()}: {found.reason}")])
+
+
+def _objects(found: Report) -> str:
+    """Show objects; those of a sweep with how it went, and what went wrong first."""
+    rows = [(one["action"], shown(one["bytes"]), one["key"], one["reason"]) for one in map(_row, found.objects)]
+    headers = ("ACTION", "SIZE", "KEY", "WHY")
+    went = [one.verdict for one in found.objects if isinstance(one, Moved)]
+    if not went:
+        return table(headers, rows[:_MOST_ROWS])
+    judged = sorted(zip(went, rows, strict=True), key=lambda one: one[0] is Verdict.OK)
+    return table(("RESULT", *headers), [(verdict.value.upper(), *row) for verdict, row in judged[:_MOST_ROWS]])
 
 
 def _row(one: Moved | Step) -> dict[str, Any]:

@@ -32,6 +32,31 @@ def share_space(one: Path, other: Path) -> bool:
     return bool(mine and theirs) and mine[0].device == theirs[0].device
 
 
+def disk_of(folder: Path) -> Path | None:
+    """Name where the disk is mounted that a folder is on; None where that is the root's, or cannot be told.
+
+    By devices, not by the table of mounts: a sandbox shows a folder as a mount of its own, on the same disk.
+    """
+    with suppress(OSError):
+        real = Path(os.path.realpath(folder, strict=True))
+        return next((one for one in (real, *real.parents[:-1]) if _begins_a_disk(one)), None)
+    return None
+
+
+def is_mounted(point: Path) -> bool:
+    """Tell whether a disk is mounted there, or nobody can tell."""
+    try:
+        return _begins_a_disk(point)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
+def _begins_a_disk(folder: Path) -> bool:
+    return folder.stat().st_dev != folder.parent.stat().st_dev
+
+
 def _shows(outer: _Part, inner: _Part) -> bool:
     """Follow the table of mounts, and look: NFS calls all its roots /, and a mount may hide another."""
     if outer.device != inner.device or not inner.path.is_relative_to(outer.path):

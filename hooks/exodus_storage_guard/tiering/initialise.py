@@ -1,21 +1,21 @@
 """The story of `init`: make the state, and try the settings out against the real store and archive."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from exodus_common.errors import SettingsInvalid, TryLater
-from exodus_storage_guard import state_identity
+from exodus_storage_guard import findings, policy, state_identity
 from exodus_storage_guard.batches import batches
-from exodus_storage_guard.capacity import measurement
+from exodus_storage_guard.capacity import disks, measurement
 from exodus_storage_guard.capacity.usefulness import frees_nothing
 from exodus_storage_guard.errors import NotInitialised, StoreFailed
 from exodus_storage_guard.model import ObjectState, Total
 from exodus_storage_guard.settings import marks
-from exodus_storage_guard.state.contract import Change
-from exodus_storage_guard.tiering import separation
+from exodus_storage_guard.state.contract import REBUILDING, Change
+from exodus_storage_guard.tiering import rights, separation
 from exodus_storage_guard.tiering.archive import MARK, Archive, unlike
-from exodus_storage_guard.tiering.copy_names import elsewhere, whereabouts
+from exodus_storage_guard.tiering.copy_names import MANIFEST, elsewhere, is_ours, whereabouts
 from exodus_storage_guard.tiering.replay import replay
 from exodus_storage_guard.tiering.run import Run, in_store
 from exodus_storage_guard.tiering.sync import sync
@@ -23,6 +23,8 @@ from exodus_storage_guard.transitions import REPLAY, Event
 
 _COPIED = frozenset({ObjectState.ARCHIVED, ObjectState.PREMIGRATED, ObjectState.LOST, *REPLAY} - {ObjectState.COPYING})
 _BATCH = 500
+UNKNOWN = "unknown_in_archive"
+"""What `init` settles of objects that an archive holds and a new catalogue does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +47,64 @@ def initialise(run: Run, *, new_archive: bool = False, new_store: bool = False) 
     if useless := frees_nothing(run.settings):
         raise SettingsInvalid(f"{useless}; name an archive on another disk, or give the store a budget")
     _settle_store(run, new_store=new_store)
-    told = mark(run, new_archive=new_archive)
+    _refuse_what_admits_nothing(run)
+    told = _settle_archive(run, new_archive=new_archive)
+    rights.try_out(run)
+    listed = sync(run).listed
+    rights.try_out_objects(run)
+    _look_into_archive(run)
+    known = run.catalogue.settled()
+    return Initialised(listed, told=". ".join(one for one in (told, *_findings(known)) if one))
+
+
+def _settle_archive(run: Run, *, new_archive: bool) -> str:
+    """Mark the archive; where it was used before and the catalogue knows none, look what it holds."""
+    place, knows_one = run.settings.archive, state_identity.ARCHIVE in run.catalogue.settled()
+    if run.archive is None or place is None:
+        return mark(run, new_archive=new_archive)
+    with rights.named(place, rights.Right.READ):
+        was_used = run.archive.marked() is not None
+    with rights.named(place, rights.Right.WRITE):
+        told = mark(run, new_archive=new_archive)
+    if was_used and not knows_one:
+        _look_for_archived(run, run.archive)
+    return told
+
+
+def _findings(known: Mapping[str, str]) -> Iterator[str]:
+    """Say what is not right and does not keep anybody from beginning."""
+    pattern = findings.read(known.get(findings.PATTERN, ""))
+    yield pattern[1] if pattern else ""
+    yield known.get(UNKNOWN, "") if known.get(REBUILDING) else ""
+
+
+def _refuse_what_admits_nothing(run: Run) -> None:
+    """Raise `SettingsInvalid` where no upload would ever fit, and `StoreFailed` where that cannot be known."""
     measured = run.measure()
     if measured is None:
-        raise StoreFailed(measurement.unmeasured(run.settings))
-    marks(run.settings, measured.total_bytes)
-    listed = sync(run).listed
-    _look_into_archive(run)
-    return Initialised(listed, told=told)
+        raise StoreFailed(measurement.unmeasured(run.settings, run.catalogue))
+    limits = marks(run.settings, measured.total_bytes)
+    if never := policy.admits_nothing(measured, limits, run.settings.admission.reserve_bytes):
+        raise SettingsInvalid(never)
+
+
+def _look_for_archived(run: Run, archive: Archive) -> None:
+    """Count what a new catalogue does not know of an archive that was used before; a rebuild is due until it does."""
+    count = sum(1 for one in archive.store.listing() if one.key.endswith(MANIFEST) and not is_ours(one.key))
+    if count:
+        told = f"the archive holds {count} objects that are not known here; run: exodus-storage-guard rebuild"
+        run.catalogue.settle(UNKNOWN, told)
+        run.catalogue.settle(REBUILDING, run.clock.now().isoformat())
 
 
 def _settle_store(run: Run, *, new_store: bool) -> None:
     knows = any(total.count for state, total in run.catalogue.totals().items() if state is not ObjectState.GONE)
     if knows and not new_store:
         state_identity.refuse_another_store(run.catalogue.settled(), run.settings.store.identity)
+    if not new_store:
+        disks.refuse_away(run.settings, run.catalogue)
     run.catalogue.settle(state_identity.STORE, run.settings.store.identity)
+    disks.remember(run.settings, run.catalogue, anew=True)
 
 
 def _look_into_archive(run: Run) -> None:

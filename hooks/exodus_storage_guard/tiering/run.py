@@ -10,7 +10,7 @@ from exodus_common.clock import Clock
 from exodus_common.errors import SettingsInvalid
 from exodus_common.terminal import printable
 from exodus_storage_guard import policy, processes, state_identity
-from exodus_storage_guard.capacity import measurement
+from exodus_storage_guard.capacity import disks, measurement
 from exodus_storage_guard.errors import NotInitialised, ObjectMissing
 from exodus_storage_guard.model import Capacity, Entry, ObjectState, Reservation, Total
 from exodus_storage_guard.policy import BelievedNow, Selection
@@ -97,10 +97,11 @@ class Run:
     def check_places(self) -> None:
         """See that state, store and archive still belong together, and are apart: right before anything is deleted.
 
-        It takes a look at the state and three at the places. Raises `SettingsInvalid`, or `NotInitialised` where the
-        archive does not bear our mark.
+        It takes a look at the state and three at the places. Raises `SettingsInvalid`, `StoreFailed` where a disk is
+        not mounted, or `NotInitialised` where the archive does not bear our mark.
         """
         state_identity.refuse_another_store(self.catalogue.settled(), self.settings.store.identity)
+        disks.refuse_away(self.settings, self.catalogue)
         if self.archive is not None:
             separation.refuse_folders(self.settings)
             separation.refuse_mark(self.store, self.proving_archive, self.settled(state_identity.ARCHIVE))

@@ -17,12 +17,14 @@ from exodus_storage_guard.policy import Action, BelievedNow, Chooser, Kept, Step
 from exodus_storage_guard.settings import marks
 from exodus_storage_guard.sizes import shown
 from exodus_storage_guard.stores.locations import Folder
+from exodus_storage_guard.tiering import outcome
 from exodus_storage_guard.tiering.bandwidth import Flow
 from exodus_storage_guard.tiering.copying import Copier
 from exodus_storage_guard.tiering.moving import Moved, Mover
 from exodus_storage_guard.tiering.proving import Prover
 from exodus_storage_guard.tiering.replay import replay
 from exodus_storage_guard.tiering.run import Run
+from exodus_storage_guard.tiering.trying_again import try_again
 from exodus_storage_guard.tiering.workers import Pulse
 
 _log = logging.getLogger(__name__)
@@ -72,31 +74,48 @@ def _warned(report: Report, warning: str) -> Report:
     return replace(report, verdict=worst([report.verdict, Verdict.WARNING]), reason=f"{report.reason}; {warning}")
 
 
-def sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high: bool, progress: Progress) -> Report:
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    premigrated_only: bool
+    start_at_high: bool
+    retry: bool
+
+
+def sweep(
+    run: Run,
+    need: Need | None,
+    *,
+    premigrated_only: bool,
+    start_at_high: bool,
+    progress: Progress,
+    retry: bool = False,
+) -> Report:
     """Free what is needed, oldest first, then copy ahead of need; safe to kill, to repeat, and beside another one.
 
-    With `start_at_high` nothing is released between the low and the high mark, as a timer wants it. Asked to end, it
-    writes down what was done and reports it.
+    With `start_at_high` nothing is released between the low and the high mark, as a timer wants it. With `retry` what
+    failed is tried at once, also where no room is needed. Asked to end, it writes down what was done and reports it.
     """
     with run.heartbeat(), in_order():
-        return _sweep(run, need, premigrated_only=premigrated_only, start_at_high=start_at_high, progress=progress)
+        return _sweep(run, need, _Manner(premigrated_only, start_at_high, retry), progress)
 
 
-def _sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high: bool, progress: Progress) -> Report:
+def _sweep(run: Run, need: Need | None, manner: _Manner, progress: Progress) -> Report:
     mover, flow_total = _mover(run, progress)
-    mover.copies_again = not premigrated_only
+    mover.copies_again = not manner.premigrated_only
     _see_that_store_is_there(run)
     replay(run)
     is_pressing = _is_pressing(run, run.measure(), need)
     capacity, aim = _left(run, need, is_pressing=is_pressing)
-    if start_at_high and capacity and capacity.used_bytes <= marks(run.settings, capacity.total_bytes).high_bytes:
+    high = marks(run.settings, capacity.total_bytes).high_bytes if capacity else 0
+    if manner.start_at_high and capacity and capacity.used_bytes <= high:
         aim = 0
     flow_total.aim = aim
-    entries = run.catalogue.premigrated() if premigrated_only else run.catalogue.candidates()
+    entries = run.catalogue.premigrated() if manner.premigrated_only else run.catalogue.candidates()
     believed = _believed(run, is_certain=aim > 0)
     run.catalogue.settle(measurement.CLOCKS, believed.warning)
-    chooser = Chooser(entries, run.selection(), believed.now, aim)
-    begin, moved = run.clock.monotonic(), list[Moved]()
+    selection = replace(run.selection(), retries=manner.retry)
+    chooser = Chooser(entries, selection, believed.now, aim)
+    begin, moved, retried = run.clock.monotonic(), list[Moved](), 0
     try:
         while not mover.stopped and (taken := chooser.take(_BATCH, _BATCH_BYTES)):
             # Others free as well. What they took before these were read is seen now, and what they take from now on
@@ -110,18 +129,39 @@ def _sweep(run: Run, need: Need | None, *, premigrated_only: bool, start_at_high
         _remember_rate(run, moved, run.clock.monotonic() - begin)
         run.measure()
         if _freed(moved) < chooser.need_bytes:
-            chooser.count_rest()
-        if not premigrated_only and not mover.stopped:
+            chooser.count_rest(Kept.NOT_REACHED if mover.stopped else Kept.NOT_NEEDED)
+        if manner.retry and not manner.premigrated_only:
+            retried, failed = try_again(mover, selection, believed.now, {one.key for one in moved})
+            moved += failed
+        if not manner.premigrated_only and not mover.stopped:
             _premigrate(run, mover, entries, believed.now)
     except Stopped as stopped:
         return Report(Verdict.CRITICAL, str(stopped), aim, _freed(moved), tuple(moved), chooser.kept)
-    return _warned(_report(mover, chooser, moved), believed.warning)
+    report = _report(mover, chooser, moved)
+    if retried:
+        report = replace(report, reason=f"{report.reason}; {retried} that had failed are copied and proven now")
+    report = _noted(run, mover, report, copies=not manner.premigrated_only)
+    return _warned(report, believed.warning)
+
+
+def _noted(run: Run, mover: Mover, report: Report, *, copies: bool) -> Report:
+    """Write down what is to be known of a sweep; one that copies nothing takes nothing back."""
+    failures = any(isinstance(one, Moved) and one.verdict is not Verdict.OK for one in report.objects)
+    if mover.stopped or (report.verdict is Verdict.CRITICAL and (failures or mover.differing)):
+        outcome.note_failure(run, report.verdict, report.reason)
+    elif copies:
+        outcome.note_success(run)
+    return _warned(report, outcome.look_at_archive(run)) if copies else report
 
 
 def _see_that_store_is_there(run: Run) -> None:
-    """Take a store that has none of the oldest objects for one that is not mounted; raise `StoreFailed` then."""
+    """Take a store that has none of the oldest objects for one that is not mounted; raise `StoreFailed` then.
+
+    What cannot be looked at may be there: it holds up no other.
+    """
     known = list(islice(run.catalogue.candidates(), _LOOKED_FOR))
-    if len(known) == _LOOKED_FOR and not run.store.present([entry.key for entry in known]):
+    looks = run.store.stat_all([entry.key for entry in known]) if len(known) == _LOOKED_FOR else None
+    if looks is not None and not looks.found and not looks.failed:
         raise StoreFailed(
             f"the store {run.store.name} has none of the {_LOOKED_FOR} oldest objects that are known: is its disk "
             "mounted? If others deleted them: exodus-storage-guard sync"
@@ -164,7 +204,7 @@ def _mover(run: Run, progress: Progress) -> tuple[Mover, _Total]:
 def _aim(run: Run, capacity: Capacity | None, need: Need | None) -> int:
     """Say how many bytes are to be freed: down to the low mark, or until an upload is, or would be, admitted."""
     if capacity is None:
-        raise StoreFailed(measurement.unmeasured(run.settings))
+        raise StoreFailed(measurement.unmeasured(run.settings, run.catalogue))
     limits = marks(run.settings, capacity.total_bytes)
     if need is None:
         return policy.down_to_low(capacity, limits)

@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from exodus_common.errors import ExodusError
-from exodus_storage_guard import state_identity
+from exodus_storage_guard import findings, state_identity
+from exodus_storage_guard.capacity import disks
 from exodus_storage_guard.capacity.measurement import SYNCED_AT, UNFINISHED
 from exodus_storage_guard.errors import ListingIncomplete, StoreFailed
-from exodus_storage_guard.model import IN_STORE, Record, StoredObject, Total
+from exodus_storage_guard.model import IN_STORE, Record, StoredObject, Total, Verdict
 from exodus_storage_guard.records.query import records
 from exodus_storage_guard.state.contract import SyncResult
 from exodus_storage_guard.tiering import separation
 from exodus_storage_guard.tiering.archive import MARK
+from exodus_storage_guard.tiering.rights import is_probe
 from exodus_storage_guard.tiering.run import Run, in_store
 
 _log = logging.getLogger(__name__)
@@ -28,6 +30,8 @@ def sync(run: Run, *, emptied: bool = False) -> SyncResult:
     """
     if state_identity.STORE not in run.catalogue.settled():  # of a state of before
         run.catalogue.settle(state_identity.STORE, run.settings.store.identity)
+    disks.refuse_away(run.settings, run.catalogue)
+    disks.remember(run.settings, run.catalogue, anew=False)
     begun_at = run.clock.now()
     before = in_store(run.catalogue.totals(), IN_STORE)
     found = run.catalogue.apply_listing(
@@ -35,8 +39,17 @@ def sync(run: Run, *, emptied: bool = False) -> SyncResult:
     )
     run.catalogue.settle(SYNCED_AT, begun_at.isoformat())
     _look_for_unfinished(run)
+    _look_at_pattern(run)
     run.measure()
     return found
+
+
+def _look_at_pattern(run: Run) -> None:
+    """Note where the pattern selects none of the objects there are: no sweep would ever free anything."""
+    pattern, count = run.settings.selection().pattern, in_store(run.catalogue.totals(), IN_STORE).count
+    selects = not count or any(pattern.search(entry.key) for entry in run.catalogue.candidates())
+    told = f"select.pattern selects none of the {count} objects in the store: no sweep can free anything"
+    run.catalogue.settle(findings.PATTERN, "" if selects else findings.written((Verdict.WARNING, told)))
 
 
 def _look_for_unfinished(run: Run) -> None:
@@ -66,7 +79,8 @@ def _listing(run: Run, *, expected: bool) -> Iterator[StoredObject]:
     for stored in itertools.chain([first], listing):
         if run.archive is not None and stored.key.endswith(MARK) and stored.bytes <= _MOST_MARK_BYTES:
             separation.refuse_mark(run.store, run.archive, run.settled(state_identity.ARCHIVE), stored.key)
-        yield stored
+        if not is_probe(stored.key):
+            yield stored
 
 
 def _named(listing: Iterator[StoredObject]) -> Iterator[StoredObject]:

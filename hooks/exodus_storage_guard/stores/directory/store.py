@@ -341,11 +341,15 @@ class DirectoryStore:
     def _failure(self, key: str, error: OSError) -> Exception:
         where = f"{self.name}: {printable(key)}"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return StoreFull(f"{where}: no space left")
+            return StoreFull(f"{where}: {error.strerror}")
         if error.errno == errno.ENAMETOOLONG:
             return KeyRefused(f"{where}: the name is too long for this filesystem")
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             return KeyRefused(f"{where}: a link or a file is in the way, and links are not followed")
         if isinstance(error, PermissionError) and not os.access(self._folder, os.X_OK, effective_ids=True):
-            return StoreFailed(f"the folder {self.name} cannot be looked into: {printable(obstacle(self._folder))}")
+            return StoreFailed.for_lack_of_a_right(
+                f"the folder {self.name} cannot be looked into: {printable(obstacle(self._folder))}"
+            )
+        if error.errno in (errno.EACCES, errno.EPERM):
+            return StoreFailed.for_lack_of_a_right(f"{where}: {error.strerror}")
         return StoreFailed(f"{where}: {error.strerror or error}")

@@ -71,4 +71,5 @@ def meaning(
     if code in _OF_ANOTHER_REGION and (region := _REGION.search(message)):
         remedy = f'the server is of another region: set region = "{region[1]}"'
     said = printable(message or "no reason given")
-    return kind(f"{where}: {code}: {remedy} (it says: {said})" if remedy else f"{where}: {code}: {said}")
+    text = f"{where}: {code}: {remedy} (it says: {said})" if remedy else f"{where}: {code}: {said}"
+    return StoreFailed.for_lack_of_a_right(text) if kind is StoreFailed and code == "AccessDenied" else kind(text)

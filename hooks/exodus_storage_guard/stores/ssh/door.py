@@ -123,9 +123,11 @@ class SshDoor:
         if exit_code == _SSH_FAILED:
             return StoreFailed(f"{self.name}: ssh: {last or 'the connection was lost'}{_next(last)}")
         if "No space left" in last or "quota exceeded" in last:
-            return StoreFull(f"{where}: no space left")
+            return StoreFull(f"{where}: {last}")
         if "File name too long" in last:
             return KeyRefused(f"{where}: the name is too long for that filesystem")
+        if "Permission denied" in last or "Operation not permitted" in last:
+            return StoreFailed.for_lack_of_a_right(f"{where}: {last}")
         return StoreFailed(f"{where}: {last or f'exit status {exit_code}'}")
 
     def _argv(self, command: str) -> list[str]:
