@@ -219,7 +219,14 @@ def fit_among(
     control: AdmissionControl, others: Iterable[Reservation], measured: Capacity, limits: Watermarks, charged_bytes: int
 ) -> Fit:
     """Decide whether so many more bytes fit beside the reservations that still hold, and what landed unseen."""
-    reserved = policy.reserved_bytes(one for one in others if counts(control, one)) + landed(control, measured).bytes
+    return fit_beside(control, [one for one in others if counts(control, one)], measured, limits, charged_bytes)
+
+
+def fit_beside(
+    control: AdmissionControl, held: Iterable[Reservation], measured: Capacity, limits: Watermarks, charged_bytes: int
+) -> Fit:
+    """Decide whether so many more bytes fit beside these reservations, and what landed unseen."""
+    reserved = policy.reserved_bytes(held) + landed(control, measured).bytes
     return policy.fit(measured, reserved, charged_bytes, limits, control.settings.admission.reserve_bytes)
 
 
@@ -248,6 +255,8 @@ def _how_room_is_made(control: AdmissionControl, *, sweeps: bool) -> str:
 
 def _try(control: AdmissionControl, wanted: Reservation) -> Fit:
     """Decide and reserve in one transaction; raise `UploadRefused` for what can never be, or cannot be known."""
+    # Looked at before it is measured: whoever dies later may have stored what the measurement has not in it.
+    ended = frozenset(one.id for one in control.catalogue.reservations() if not counts(control, one))
     measured, most_bytes = control.measure(), control.settings.admission.most_upload_bytes
     if wanted.bytes > most_bytes:
         more = "{} are more than the {}".format(*shown_apart(wanted.bytes, most_bytes))
@@ -264,7 +273,8 @@ def _try(control: AdmissionControl, wanted: Reservation) -> Fit:
         if not control.is_fresh(measured):
             return False  # it has taken that long to get here: what landed meanwhile may be forgotten
         # What was committed since it was measured is a reservation no more: the two are counted together.
-        answer = fit_among(control, others, measurement.counted(measured, totals), limits, wanted.charged_bytes)
+        held = [one for one in others if one.id not in ended]
+        answer = fit_beside(control, held, measurement.counted(measured, totals), limits, wanted.charged_bytes)
         return answer.missing_bytes == 0
 
     control.catalogue.reserve(wanted, decide)

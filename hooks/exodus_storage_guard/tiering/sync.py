@@ -15,6 +15,7 @@ from exodus_storage_guard.records.query import records
 from exodus_storage_guard.state.contract import SyncResult
 from exodus_storage_guard.tiering import separation
 from exodus_storage_guard.tiering.archive import MARK
+from exodus_storage_guard.tiering.replay import replay
 from exodus_storage_guard.tiering.rights import is_probe
 from exodus_storage_guard.tiering.run import Run, in_store
 
@@ -32,6 +33,7 @@ def sync(run: Run, *, emptied: bool = False) -> SyncResult:
         run.catalogue.settle(state_identity.STORE, run.settings.store.identity)
     disks.refuse_away(run.settings, run.catalogue)
     disks.remember(run.settings, run.catalogue, anew=False)
+    replay(run)  # what somebody who is gone had begun is else no matter of a listing's, and stays as it was known
     begun_at = run.clock.now()
     before = in_store(run.catalogue.totals(), IN_STORE)
     found = run.catalogue.apply_listing(

@@ -1,5 +1,6 @@
 """Measure a filesystem."""
 
+import errno
 import os
 import pwd
 import shlex
@@ -27,11 +28,13 @@ def obstacle(path: Path) -> str:
         may_enter = os.access(path, os.X_OK, effective_ids=True)
     except PermissionError:
         may_enter = False
-    except OSError as error:
+    except FileNotFoundError as error:
         return f"{error.strerror}; is its disk mounted?"
+    except OSError as error:
+        return f"{error.strerror}"
     if may_enter:
         return "is its disk mounted?"
-    who = f"the user {_user()} may not enter it, or a folder above it"
+    who = f"{os.strerror(errno.EACCES)}: the user {_user()} may not enter it, or a folder above it"
     return f"{who}: give that user the right to (namei -l {shlex.quote(str(path))} shows who may)"
 
 

@@ -49,6 +49,7 @@ _REMEDIES = {
 }
 
 
+_MOST_CODE_CHARACTERS = 100
 _READ_ONLY = "the bucket is read-only, as SeaweedFS makes one that is over its quota, or its user may not write"
 
 
@@ -71,5 +72,6 @@ def meaning(
     if code in _OF_ANOTHER_REGION and (region := _REGION.search(message)):
         remedy = f'the server is of another region: set region = "{region[1]}"'
     said = printable(message or "no reason given")
+    code = code[:_MOST_CODE_CHARACTERS]
     text = f"{where}: {code}: {remedy} (it says: {said})" if remedy else f"{where}: {code}: {said}"
     return StoreFailed.for_lack_of_a_right(text) if kind is StoreFailed and code == "AccessDenied" else kind(text)
