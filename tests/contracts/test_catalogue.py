@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -828,6 +829,21 @@ def test_nobody_else_may_read_or_write_it_whatever_the_umask(tmp_path: Path, mas
     assert modes == dict.fromkeys(modes, 0o600)
     assert set(modes) == {"state.db", "state.db-wal", "state.db-shm", "state.db.ballast"}
     assert (tmp_path / "state").stat().st_mode & 0o7777 == 0o700
+
+
+@pytest.mark.parametrize(("hours", "is_left"), [(23, True), (25, False)])
+def test_what_a_killed_listing_left_is_removed_by_one_a_day_later(tmp_path: Path, hours: int, is_left: bool) -> None:
+    left = tmp_path / ".listing-killed"
+    left.mkdir()
+    (left / "listing.db").write_bytes(b"x")
+    at = time.time() - hours * 3600
+    os.utime(left, (at, at))
+    catalogue = SqliteCatalogue(tmp_path / "state.db")
+    catalogue.create()
+
+    listed(catalogue, stored("a"))
+
+    assert left.exists() == is_left
 
 
 def test_a_file_that_is_no_catalogue_is_said_to_be_none(tmp_path: Path) -> None:

@@ -80,6 +80,29 @@ def test_a_host_key_that_changed_stops_everything_and_says_what_to_compare(behin
     assert behind_ssh.stored() == set(keys)
 
 
+@pytest.mark.parametrize("missing", ["identity_file", "known_hosts_file"])
+def test_a_key_and_whose_host_it_is_are_required(behind_ssh: Guarded, sshd: Sshd, missing: str) -> None:
+    behind_ssh.write(archive={"url": sshd.url(behind_ssh.archive), **sshd.settings, missing: None})
+
+    refused = behind_ssh("init")
+
+    assert (refused.exit_code, f"{missing}: found nothing" in refused.stderr) == (78, True)
+
+
+def test_a_configuration_that_somebody_put_into_the_home_is_not_read(behind_ssh: Guarded, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / ".ssh").mkdir(parents=True, mode=0o700)
+    (home / ".ssh/config").write_text(f"Host *\n  ProxyCommand touch {tmp_path}/obeyed\n")
+    (home / ".ssh/config").chmod(0o600)
+
+    made = subprocess.run(
+        behind_ssh.argv("init"), env=behind_ssh.environment | {"HOME": str(home)}, capture_output=True, timeout=60
+    )
+
+    assert made.returncode == 0, made.stderr
+    assert not (tmp_path / "obeyed").exists()
+
+
 def test_a_key_that_is_not_let_in_is_named(behind_ssh: Guarded, sshd: Sshd) -> None:
     wrong = {**sshd.settings, "identity_file": str(sshd.keys / "another-client")}
     behind_ssh.write(archive={"url": sshd.url(behind_ssh.archive), **wrong})

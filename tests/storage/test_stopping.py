@@ -211,7 +211,7 @@ def test_a_sync_that_is_stopped_changes_nothing(number: signal.Signals, guarded:
         (guarded.store / f"{name}.apk").touch()
 
     said, complained = stopped(
-        guarded, number, lambda process: list(guarded.state.parent.glob(".listing-*")), "sync", "--json"
+        guarded, number, lambda process: list(guarded.state.parent.glob(".listing-*/*")), "sync", "--json"
     )
 
     assert json.loads(said) == {"verdict": "critical", "reason": f"stopped by {number.name}; {GO_ON}"}

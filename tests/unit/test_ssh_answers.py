@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -48,7 +48,7 @@ class Answering(SshDoor):
     """Answer every script with the same bytes, in pieces."""
 
     def __init__(self, *pieces: bytes, left_nothing: bool = False) -> None:
-        super().__init__(Remote("archive.example", PurePosixPath("/copies")), Key(), 5)
+        super().__init__(Remote("archive.example", PurePosixPath("/copies")), Key(Path("key"), Path("hosts")), 5)
         self.pieces, self.has_left_nothing, self.taken = pieces, left_nothing, 0
 
     @contextmanager

@@ -1,9 +1,11 @@
 """The door to SQLite (WAL): connections, one a thread and process, and its errors in our words."""
 
 import os
+import shutil
 import sqlite3
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -26,6 +28,7 @@ _BALLAST_BYTES = 4 * 1024 * 1024
 _BATCH = 5_000
 _RECORDED = "key BLOB, created_at INTEGER, sha256 TEXT"
 _LISTED = "key BLOB, bytes INTEGER, etag TEXT, modified_at INTEGER"
+_LISTING, _LEFT_OVER_SECONDS = ".listing-", 86400
 _NO_ROOM_BYTES = 1024 * 1024
 
 
@@ -175,7 +178,8 @@ class SqliteDatabase:
     def beside(self) -> Iterator[Session]:
         """Attach a file that is gone when its last user is, beside the catalogue, whose disk is the one with room."""
         connection = self.get()
-        with tempfile.TemporaryDirectory(dir=self.file.parent, prefix=".listing-") as place, self.translated():
+        self._remove_left_over()
+        with tempfile.TemporaryDirectory(dir=self.file.parent, prefix=_LISTING) as place, self.translated():
             connection.execute("ATTACH DATABASE ? AS beside", (str(Path(place) / "listing.db"),))
             try:
                 for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -16000"):
@@ -187,6 +191,13 @@ class SqliteDatabase:
                 yield connection
             finally:
                 connection.execute("DETACH DATABASE beside")
+
+    def _remove_left_over(self) -> None:
+        """Remove what runs left that were killed: no listing takes a day."""
+        for place in self.file.parent.glob(f"{_LISTING}*"):
+            with suppress(OSError):
+                if time.time() - place.lstat().st_mtime > _LEFT_OVER_SECONDS and place.is_dir():
+                    shutil.rmtree(place)
 
     def write_records(self, session: Session, rows: Iterable[Row]) -> None:
         """Write rows down as they come."""

@@ -28,6 +28,8 @@ def _remote(place: ArchiveSettings, where: Remote, timeout_seconds: float) -> St
     from exodus_storage_guard.stores.ssh.door import Key, SshDoor
     from exodus_storage_guard.stores.ssh.store import RemoteStore
 
+    assert place.identity_file is not None, "required by ssh://"
+    assert place.known_hosts_file is not None, "required by ssh://"
     return RemoteStore(SshDoor(where, Key(place.identity_file, place.known_hosts_file), timeout_seconds))
 
 

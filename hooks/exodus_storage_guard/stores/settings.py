@@ -70,7 +70,11 @@ class ArchiveSettings(StoreSettings):
     def __post_init__(self) -> None:
         """Refuse what does not go with ssh."""
         super().__post_init__()
-        self._only(_SSH_ONLY, "ssh://", used=isinstance(self.location, Remote))
+        is_remote = isinstance(self.location, Remote)
+        self._only(_SSH_ONLY, "ssh://", used=is_remote)
+        for name in _SSH_ONLY:
+            given = getattr(self, name) is not None
+            require(given or not is_remote, f"{name}: found nothing; required by ssh:// (docs/archives.md)")
 
     @property
     def location(self) -> Location:

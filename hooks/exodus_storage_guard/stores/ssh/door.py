@@ -36,10 +36,10 @@ _MOST_SAID_BYTES, _MOST_KEPT_BYTES = 4096, 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Say which key opens the door, and which file says whose door it is; None leaves both to ssh_config(5)."""
+    """Say which key opens the door, and which file says whose door it is."""
 
-    identity_file: Path | None = None
-    known_hosts_file: Path | None = None
+    identity_file: Path
+    known_hosts_file: Path
 
 
 class SshDoor:
@@ -141,11 +141,10 @@ class SshDoor:
         options = ["BatchMode=yes", "StrictHostKeyChecking=yes", f"ConnectTimeout={seconds}"]
         options += [f"ServerAliveInterval={seconds}", "ServerAliveCountMax=3", "ClearAllForwardings=yes"]
         options += ["ForwardAgent=no", "RequestTTY=no", "LogLevel=ERROR"]
-        if self._key.identity_file:
-            options += [f"IdentityFile={_option(self._key.identity_file)}", "IdentitiesOnly=yes"]
-        if self._key.known_hosts_file:
-            options += [f"UserKnownHostsFile={_option(self._key.known_hosts_file)}", "GlobalKnownHostsFile=/dev/null"]
-        return ["ssh", "-p", str(self._where.port), *(word for one in options for word in ("-o", one))]
+        options += [f"IdentityFile={_option(self._key.identity_file)}", "IdentitiesOnly=yes"]
+        options += [f"UserKnownHostsFile={_option(self._key.known_hosts_file)}", "GlobalKnownHostsFile=/dev/null"]
+        # Nobody's configuration is read: what lies in a home, or in /etc/ssh, is not what the settings say.
+        return ["ssh", "-F", "none", "-p", str(self._where.port), *(word for one in options for word in ("-o", one))]
 
     def _socket(self) -> Path:
         """Give the socket of the connection that all sessions share, made when there is none (any more)."""
