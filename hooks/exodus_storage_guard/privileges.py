@@ -29,6 +29,11 @@ def opens_state(place: StateSettings, socket: Path) -> bool:
     return found is None or found == os.geteuid()
 
 
+def will_change(place: StateSettings, socket: Path) -> bool:
+    """Tell whether we are root, and `become_owner` makes us somebody else."""
+    return os.geteuid() == _ROOT and bool(owner(place, socket))
+
+
 def become_owner(place: StateSettings, socket: Path, *, makes: bool) -> None:
     """Run by root, become the owner of the state for good; where there is no state yet, and `makes`, the guard's user.
 

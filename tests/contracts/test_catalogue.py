@@ -831,6 +831,24 @@ def test_nobody_else_may_read_or_write_it_whatever_the_umask(tmp_path: Path, mas
     assert (tmp_path / "state").stat().st_mode & 0o7777 == 0o700
 
 
+def test_a_catalogue_that_was_replaced_is_noticed_by_who_has_it_open(tmp_path: Path) -> None:
+    """Else whoever runs for long goes on with a deleted file, and what is archived since cannot be read by it."""
+    running = SqliteCatalogue(tmp_path / "state.db")
+    running.create()
+    listed(running, stored("before"))
+    for file in tmp_path.glob("state.db*"):
+        file.rename(file.with_name(f"lost-{file.name}"))
+    with pytest.raises(NotInitialised):
+        running.totals()
+    anew = SqliteCatalogue(tmp_path / "state.db")
+    anew.create()
+    listed(anew, stored("after"), stored("now"))
+
+    assert {entry.key for entry in running.candidates()} == {"after", "now"}
+    listed(running, stored("after"), at=T0 + HOUR)
+    assert got(anew, "now").state is ObjectState.GONE
+
+
 @pytest.mark.parametrize(("hours", "is_left"), [(23, True), (25, False)])
 def test_what_a_killed_listing_left_is_removed_by_one_a_day_later(tmp_path: Path, hours: int, is_left: bool) -> None:
     left = tmp_path / ".listing-killed"

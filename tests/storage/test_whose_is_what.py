@@ -164,6 +164,28 @@ def test_a_folder_that_holds_what_is_others_is_not_taken_from_them(shared: Share
     assert shared.state.parent.stat().st_mode & 0o7777 == 0o2770
 
 
+def test_root_fetches_and_reports_to_where_the_guard_may_not_write(shared: Shared, tmp_path: Path) -> None:
+    key, roots = apk_key(1), tmp_path / "roots"
+    roots.mkdir(mode=0o700)
+    shared.put(key)
+    os.chown(shared.store / key, GUARD, GUARD)
+    assert shared("init").exit_code == 0
+
+    fetched = shared("fetch", key, str(roots / "fetched"))
+    told = shared("fetch", key, str(roots / "again"), "--json")
+    page = shared("report", "--html", str(roots / "page.html"))
+    (roots / "kept").write_text("before")
+    unknown = shared("fetch", "unknown", str(roots / "kept"))
+
+    assert (fetched.exit_code, told.exit_code, page.exit_code) == (0, 0, 0), fetched.all_output + page.all_output
+    assert (roots / "fetched").read_bytes() == (shared.store / key).read_bytes()
+    assert ((roots / "fetched").stat().st_uid, (roots / "fetched").stat().st_mode & 0o777) == (0, 0o600)
+    assert told.json["verdict"] == "ok"
+    assert page.stdout == f"OK: wrote {roots / 'page.html'}\n"
+    assert "<svg" in (roots / "page.html").read_text()
+    assert (unknown.exit_code, "unknown" in unknown.stderr, (roots / "kept").read_text()) == (1, True, "before")
+
+
 # --- a member asks, and does nothing else ---
 
 

@@ -1,5 +1,6 @@
 """The faces of the command's verbs: one story called, its outcome printed."""
 
+import argparse
 import codecs
 import logging
 import os
@@ -204,17 +205,21 @@ def _told_of_each(context: Context, found: Sequence[Recalled], stopped: str) -> 
 def _restore(context: Context) -> int:
     from exodus_storage_guard.tiering import recall
 
-    keys = [*context.arguments.keys, *_listed(context.arguments.from_list)]
+    keys = context.arguments.keys
     if not keys:
         raise UsageError("restore: name keys, or --from-list FILE")
     run, control = context.run, context.control
     return _told_of_each(context, *_as_far_as(recall.each(keys, lambda key: recall.restore(run, control, key))))
 
 
-def _listed(file: Path | None) -> Iterator[str]:
+def read_list(arguments: argparse.Namespace) -> None:
+    """Read the keys of a list that was named, as whoever named it: root becomes the guard later."""
+    if getattr(arguments, "from_list", None) is not None:
+        arguments.keys = [*arguments.keys, *_listed(arguments.from_list)]
+
+
+def _listed(file: Path) -> Iterator[str]:
     """Read keys, one a line, as any editor writes them; empty lines are passed over."""
-    if file is None:
-        return
     try:
         content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:
@@ -295,8 +300,9 @@ def _report(context: Context) -> int:
             file.write(text.encode("ascii"))
     except OSError as error:
         raise StoreFailed(cannot_write(target, error)) from error
-    fields = {"verdict": Verdict.OK, "file": target}
-    told = json_text(fields) if context.arguments.json else f"OK: wrote {printable(str(target))}"
+    named = context.arguments.named or str(target)
+    fields = {"verdict": Verdict.OK, "file": named}
+    told = json_text(fields) if context.arguments.json else f"OK: wrote {printable(named)}"
     return _told_of(context, told, str(target))
 
 

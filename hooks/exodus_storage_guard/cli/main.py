@@ -1,9 +1,12 @@
 """The command `exodus-storage-guard`: arguments in, one story called, errors told once."""
 
+import argparse
 import logging
 import os
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 from exodus_common import program, stopping
@@ -11,8 +14,8 @@ from exodus_common.errors import ExodusError, SettingsInvalid, UsageError
 from exodus_common.output import complain, say
 from exodus_common.render import json_text, nagios, printable
 from exodus_storage_guard import privileges, settings
-from exodus_storage_guard.cli import options
-from exodus_storage_guard.cli.commands import FACES
+from exodus_storage_guard.cli import options, roots_file
+from exodus_storage_guard.cli.commands import FACES, read_list
 from exodus_storage_guard.cli.context import Context
 from exodus_storage_guard.errors import UploadRefused
 from exodus_storage_guard.model import Verdict
@@ -30,12 +33,24 @@ def _run(argv: list[str] | None) -> int:
     arguments = options.parser().parse_args(argv)
     level = logging.INFO if arguments.verbose else logging.WARNING
     logging.basicConfig(level=level, format=f"{_NAME}: %(message)s")
+    return _told(arguments, partial(_begun, arguments))
+
+
+def _begun(arguments: argparse.Namespace) -> int:
+    found = settings.load(arguments.config, os.environ)
+    read_list(arguments)
+    target = options.written(arguments)
+    if target and privileges.will_change(found.state, found.admission.socket):
+        return roots_file.written(
+            Path(target), lambda name: _told(arguments, partial(_as_guard, arguments, found, name))
+        )
+    return _as_guard(arguments, found, target)
+
+
+def _told(arguments: argparse.Namespace, work: Callable[[], int]) -> int:
+    """Do some work; give its exit code, and tell what went wrong."""
     try:
-        with nullcontext() if arguments.command == "serve" else stopping.heard():  # uvicorn has its own way to end
-            found = settings.load(arguments.config, os.environ)
-            makes = arguments.command in ("init", "rebuild")
-            privileges.become_owner(found.state, found.admission.socket, makes=makes)
-            return FACES[arguments.command](Context(arguments, found))
+        return work()
     except UploadRefused as refusal:
         return _refuse(refusal, as_json=arguments.json)
     except ExodusError as error:
@@ -46,6 +61,15 @@ def _run(argv: list[str] | None) -> int:
             say(json_text({"verdict": Verdict.CRITICAL, "reason": str(error)}))
         complain(f"{_NAME}: {printable(str(error))}")
         return error.exit_code
+
+
+def _as_guard(arguments: argparse.Namespace, found: settings.Settings, target: str) -> int:
+    """Run the verb as the user whose the state is, writing to that target where it writes to one."""
+    options.write_to(arguments, target)
+    with nullcontext() if arguments.command == "serve" else stopping.heard():  # uvicorn has its own way to end
+        makes = arguments.command in ("init", "rebuild")
+        privileges.become_owner(found.state, found.admission.socket, makes=makes)
+        return FACES[arguments.command](Context(arguments, found))
 
 
 def _refuse(refusal: UploadRefused, *, as_json: bool) -> int:

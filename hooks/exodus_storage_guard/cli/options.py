@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from exodus_common import __version__
+from exodus_common.durable import inherited_descriptor
 from exodus_storage_guard import settings
 from exodus_storage_guard.sizes import ALLOWED, parse_bytes
 
@@ -65,6 +66,22 @@ def parser() -> argparse.ArgumentParser:
     of["report"].add_argument("--html", metavar="FILE", type=Path, required=True, help="where to write the page")
     of["check"].add_argument("--format", choices=("text", "json", "nagios", "prometheus"), default="text")
     return parser
+
+
+def written(arguments: argparse.Namespace) -> str:
+    """Name the file that a command writes; nothing where it is standard output, or there is none."""
+    name = {"fetch": "file", "report": "html"}.get(arguments.command)
+    target = "" if name is None else str(getattr(arguments, name))
+    return "" if target == "-" or inherited_descriptor(Path(target)) is not None else target
+
+
+def write_to(arguments: argparse.Namespace, target: str) -> None:
+    """Have a command write to another file than it was told."""
+    arguments.named = written(arguments)
+    if target and arguments.command == "fetch":
+        arguments.file = target
+    elif target:
+        arguments.html = Path(target)
 
 
 def _admission_options(of: dict[str, argparse.ArgumentParser]) -> None:
