@@ -113,6 +113,8 @@ def test_what_is_described_is_exactly_what_is_served(shared: Service) -> None:
     }
     operations = [one for found in description["paths"].values() for one in found.values()]
     assert all(one["summary"] and len(one["responses"]) > 1 for one in operations)
+    answers = [answer for one in operations for answer in one["responses"].values()]
+    assert {name for answer in answers for name in answer} == {"description", "content"}
 
 
 def test_a_field_that_is_not_described_is_not_taken(shared: Service) -> None:

@@ -69,6 +69,8 @@ class Database(Protocol):
         """Fill `recorded` from keys, instants and checksums in any order; of a key twice the oldest counts."""
 
 
+FIRST = "run: exodus-storage-guard init; if objects were archived before: exodus-storage-guard rebuild"
+"""What to do where there is no catalogue."""
 SCHEMA_VERSION = 4
 _FIRST_VERSION = 2
 """The version of sqlite.sql and postgresql.sql; N.sql beside them makes version N of the one before."""

@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 from exodus_common.errors import TryLater
 from exodus_common.terminal import printable
 from exodus_storage_guard.errors import NotInitialised, StateFailed
-from exodus_storage_guard.state.database import SCHEMA_VERSION, Session, Values, Writing, scripts
+from exodus_storage_guard.state.database import FIRST, SCHEMA_VERSION, Session, Values, Writing, scripts
 from exodus_storage_guard.state.rows import Row
 from exodus_storage_guard.state.sql import SqlCatalogue
 
@@ -196,7 +196,7 @@ class PostgresqlDatabase:
         try:
             yield
         except psycopg.errors.UndefinedTable as error:
-            raise NotInitialised(f"there is no catalogue in {self._shown}; run: exodus-storage-guard init") from error
+            raise NotInitialised(f"there is no catalogue in {self._shown}; {FIRST}") from error
         except psycopg.OperationalError as error:
             raise TryLater(f"the catalogue {self._shown} cannot be reached or is busy: {_said(error)}") from error
         except psycopg.Error as error:

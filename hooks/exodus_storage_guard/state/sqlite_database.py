@@ -17,7 +17,7 @@ from exodus_common.terminal import printable
 from exodus_storage_guard.batches import batches
 from exodus_storage_guard.errors import NotInitialised, StateFailed
 from exodus_storage_guard.state import folder
-from exodus_storage_guard.state.database import SCHEMA_VERSION, Session, Values, Writing, scripts
+from exodus_storage_guard.state.database import FIRST, SCHEMA_VERSION, Session, Values, Writing, scripts
 from exodus_storage_guard.state.rows import Row
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class SqliteDatabase:
             version = _version(opened)
             if version == 0:
                 opened.close()
-                raise NotInitialised(f"the catalogue {self._shown} is empty; run: exodus-storage-guard init")
+                raise NotInitialised(f"the catalogue {self._shown} is empty; {FIRST}")
             if version != SCHEMA_VERSION:
                 self._bring_up(opened)
         return opened
@@ -75,7 +75,7 @@ class SqliteDatabase:
         try:
             found = self.file.lstat()
         except FileNotFoundError:
-            raise NotInitialised(f"there is no catalogue {self._shown}; run: exodus-storage-guard init") from None
+            raise NotInitialised(f"there is no catalogue {self._shown}; {FIRST}") from None
         except OSError as error:
             raise StateFailed(f"cannot open the catalogue {self._shown}: {error.strerror}") from error
         return found.st_dev, found.st_ino
@@ -278,6 +278,12 @@ class SqliteDatabase:
                 raise TryLater(f"the catalogue {self._shown} stays locked by another process: {error}") from error
             hint = "; free some space on its disk" if self._is_full(error) else ""
             hint = "; its user must be able to write it" if "readonly" in str(error) else hint
+            if isinstance(error, sqlite3.DatabaseError) and (
+                "not a database" in str(error) or "malformed" in str(error)
+            ):
+                hint = (
+                    "; move it away, and have it made anew from the archive and the store: exodus-storage-guard rebuild"
+                )
             raise StateFailed(f"the catalogue {self._shown}: {error}{hint}") from error
 
     @property

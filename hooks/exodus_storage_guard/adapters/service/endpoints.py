@@ -75,7 +75,7 @@ class Endpoints:
         responses:
           201: {description: "`reservation`, `bytes`, `expires_at`, `freed_bytes`."}
           503: {description: "There is no room, or nothing can be decided now; Retry-After says when to come back."}
-          507: {description: There is no room, and no sweep can help.}
+          507: {description: "There is no room, and no sweep can help."}
         """
         fields = await self.schema.fields(request)
         who = asker(request, ends_with_process=bool(fields.get("ends_with_process")))
