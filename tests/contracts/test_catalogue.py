@@ -867,7 +867,7 @@ def test_what_a_killed_listing_left_is_removed_by_one_a_day_later(tmp_path: Path
 def test_a_file_that_is_no_catalogue_is_said_to_be_none(tmp_path: Path) -> None:
     (tmp_path / "state.db").write_bytes(b"no database " * 100)
 
-    with pytest.raises(StateFailed, match="not a database.*exodus-storage-guard rebuild"):
+    with pytest.raises(StateFailed, match=r"not a database.*exodus-storage-guard rebuild"):
         SqliteCatalogue(tmp_path / "state.db").totals()
 
 

@@ -28,6 +28,8 @@ _BALLAST_BYTES = 4 * 1024 * 1024
 _BATCH = 5_000
 _RECORDED = "key BLOB, created_at INTEGER, sha256 TEXT"
 _LISTED = "key BLOB, bytes INTEGER, etag TEXT, modified_at INTEGER"
+_ANEW = "move it away, and have it made anew from the archive and the store: exodus-storage-guard rebuild"
+_REMEDIES = {"readonly": "its user must be able to write it", "not a database": _ANEW, "malformed": _ANEW}
 _LISTING, _LEFT_OVER_SECONDS = ".listing-", 86400
 _NO_ROOM_BYTES = 1024 * 1024
 
@@ -276,15 +278,9 @@ class SqliteDatabase:
         except sqlite3.Error as error:
             if "locked" in str(error) or "busy" in str(error):
                 raise TryLater(f"the catalogue {self._shown} stays locked by another process: {error}") from error
-            hint = "; free some space on its disk" if self._is_full(error) else ""
-            hint = "; its user must be able to write it" if "readonly" in str(error) else hint
-            if isinstance(error, sqlite3.DatabaseError) and (
-                "not a database" in str(error) or "malformed" in str(error)
-            ):
-                hint = (
-                    "; move it away, and have it made anew from the archive and the store: exodus-storage-guard rebuild"
-                )
-            raise StateFailed(f"the catalogue {self._shown}: {error}{hint}") from error
+            hint = "free some space on its disk" if self._is_full(error) else ""
+            hint = next((remedy for word, remedy in _REMEDIES.items() if word in str(error)), hint)
+            raise StateFailed(f"the catalogue {self._shown}: {error}{hint and f'; {hint}'}") from error
 
     @property
     def _shown(self) -> str:
