@@ -44,7 +44,8 @@ def serve(service: GuardService, environ: Mapping[str, str]) -> None:
 def _allow_many_connections() -> None:
     """Take all descriptors that we may have: each user has a bound of his own, and there may be several."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with suppress(OSError, ValueError):  # a unit that is shut in has its LimitNOFILE= already
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def handed_over(environ: Mapping[str, str]) -> socket.socket | None:
