@@ -40,6 +40,10 @@ class Shared(Guarded):
     def argv(self, *arguments: str) -> list[str]:
         return [PYTHON, "-P", "-m", "exodus_storage_guard", *arguments]
 
+    @property
+    def environment(self) -> dict[str, str]:
+        return super().environment | {"PYTHONPATH": str(self.folder / "hooks")}
+
     def as_user(self, argv: Sequence[str], timeout: float = 60) -> Ran:
         done = subprocess.run(
             argv, env=self.environment, capture_output=True, text=True, timeout=timeout, check=False, cwd="/"
@@ -56,6 +60,8 @@ def shared() -> Iterator[Shared]:
     folder = Path(tempfile.mkdtemp(prefix="exodus-"))
     folder.chmod(0o755)
     guarded = Shared(folder)
+    # Our checkout may lie in a home, where nobody else may read.
+    shutil.copytree(ROOT / "hooks", folder / "hooks", ignore=shutil.ignore_patterns("__pycache__"))
     guarded.write(admission={"emergency_reserve": 0, "socket": str(folder / "guard.sock")})
     for place in (guarded.store, guarded.archive, guarded.state.parent):
         os.chown(place, GUARD, GUARD)
@@ -408,14 +414,3 @@ def test_the_guard_ends_what_is_promised(shared: Shared) -> None:
 
         assert ("0 reservations" in young.stdout, every.json["reason"]) == (True, "3 reservations released")
         assert service.reserved() == 0
-
-
-def test_our_sources_are_where_every_user_may_read_them() -> None:
-    """Else the tests above would fail for another reason than they say."""
-    done = subprocess.run(
-        member(PYTHON, "-c", "import exodus_storage_guard"),
-        env={"PYTHONPATH": str(ROOT / "hooks")},
-        timeout=30,
-        check=False,
-    )
-    assert done.returncode == 0

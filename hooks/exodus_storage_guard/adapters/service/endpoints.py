@@ -14,9 +14,10 @@ from starlette.responses import Response
 
 from exodus_common.errors import UsageError
 from exodus_storage_guard.adapters.service.answers import ObjectBytes, as_json, problem, until_gone
-from exodus_storage_guard.adapters.service.peers import asker
+from exodus_storage_guard.adapters.service.peers import asker, user
 from exodus_storage_guard.adapters.service.schema import Schema, key_of
 from exodus_storage_guard.adapters.service.service import GuardService
+from exodus_storage_guard.adapters.service.turns import Turns
 from exodus_storage_guard.adapters.service.waiting import Waiting
 from exodus_storage_guard.admission.admissions import reserved
 from exodus_storage_guard.errors import ObjectMissing
@@ -35,9 +36,9 @@ class Endpoints:
     def __init__(self, service: GuardService) -> None:
         """Take what is served."""
         self._service = service
-        self._quick = ThreadPoolExecutor(4, thread_name_prefix="quick")
+        self._turns = Turns()
         self._reading = ThreadPoolExecutor(32, thread_name_prefix="reading")
-        self._waiting = Waiting(self._quick)
+        self._waiting = Waiting(self._turns)
 
     async def reserve(self, request: Request) -> Response:
         """Reserve room for an upload, or refuse.
@@ -81,13 +82,14 @@ class Endpoints:
         who = asker(request, ends_with_process=bool(fields.get("ends_with_process")))
         key, lease_seconds = key_of(fields), fields.get("lease_seconds")
         steps = await self._ask(
-            partial(self._service.admission, _size(fields), key, lease_seconds, fields.get("wait_seconds") or 0.0, who)
+            request,
+            partial(self._service.admission, _size(fields), key, lease_seconds, fields.get("wait_seconds") or 0.0, who),
         )
         gone = asyncio.ensure_future(until_gone(request.receive))
         try:
-            admitted = await self._waiting.admitted(str(who.uid), steps, gone)
+            admitted = await self._waiting.admitted(user(request), steps, gone)
             if admitted is not None and gone.done():
-                await self._ask(partial(self._service.release, admitted.reservation.id, who.uid))
+                await self._ask(request, partial(self._service.release, admitted.reservation.id, who.uid))
         finally:
             gone.cancel()
         if admitted is None:
@@ -119,7 +121,7 @@ class Endpoints:
         fields = await self.schema.fields(request)
         who = asker(request, ends_with_process=False)
         grown = partial(self._service.grow, _id(request), _size(fields) or 0, who.uid)
-        found = await self._ask(grown)
+        found = await self._ask(request, grown)
         told = {"reservation": found.id, "bytes": found.bytes, "expires_at": found.expires_at, "freed_bytes": 0}
         return as_json(201, told)
 
@@ -145,7 +147,7 @@ class Endpoints:
         fields = await self.schema.fields(request)
         who = asker(request, ends_with_process=False)
         committed = partial(self._service.commit, _id(request), key_of(fields), who.uid)
-        return Response(status_code=204) if await self._ask(committed) else problem(404, _ENDED)
+        return Response(status_code=204) if await self._ask(request, committed) else problem(404, _ENDED)
 
     async def release(self, request: Request) -> Response:
         """Say that an upload did not happen.
@@ -157,7 +159,7 @@ class Endpoints:
           403: {description: "It is another user's."}
         """
         who = asker(request, ends_with_process=False)
-        await self._ask(partial(self._service.release, _id(request), who.uid))
+        await self._ask(request, partial(self._service.release, _id(request), who.uid))
         return Response(status_code=204)
 
     async def reservations(self, request: Request) -> Response:
@@ -170,7 +172,7 @@ class Endpoints:
             description: "`reservations`: of each `reservation`, `bytes`, `key`, `user`, `process`, `created_at`,
               `expires_at`."
         """
-        return as_json(200, {"reservations": await self._ask(self._service.reservations)})
+        return as_json(200, {"reservations": await self._ask(request, self._service.reservations)})
 
     async def accepting(self, request: Request) -> Response:
         """Tell whether an upload would be admitted now.
@@ -182,7 +184,9 @@ class Endpoints:
           503: {description: "It would not: `accepting` is false."}
         """
         said = request.query_params.get("bytes")
-        if await self._ask(partial(self._service.is_accepting, None if said is None else _declared(said, "bytes"))):
+        if await self._ask(
+            request, partial(self._service.is_accepting, None if said is None else _declared(said, "bytes"))
+        ):
             return Response(status_code=204)
         told = {"accepting": False, "reason": "no upload of this size is admitted now"}
         return as_json(503, told, {"retry-after": "60"})
@@ -198,9 +202,9 @@ class Endpoints:
         """
         declared = request.headers.get("x-upload-bytes", "")
         size = _declared(declared, "X-Upload-Bytes") if declared else None
-        if await self._ask(partial(self._service.is_accepting, size)):
+        if await self._ask(request, partial(self._service.is_accepting, size)):
             return Response(status_code=204)
-        never = await self._ask(partial(self._service.is_too_large, size))
+        never = await self._ask(request, partial(self._service.is_too_large, size))
         return Response(status_code=403, headers={} if never else {"retry-after": "60"})
 
     async def status(self, request: Request) -> Response:
@@ -211,7 +215,7 @@ class Endpoints:
         responses:
           200: {description: "As `exodus-storage-guard status --json`."}
         """
-        return Response(await self._ask(self._service.status), media_type="application/json")
+        return Response(await self._ask(request, self._service.status), media_type="application/json")
 
     async def state(self, request: Request) -> Response:
         """Tell the state of an object.
@@ -222,7 +226,7 @@ class Endpoints:
           200: {description: "`state`."}
           404: {description: It is not known.}
         """
-        found = await self._ask(partial(self._service.state, _key_in_path(request)))
+        found = await self._ask(request, partial(self._service.state, _key_in_path(request)))
         return problem(404, "no such object is known") if found is None else as_json(200, {"state": found})
 
     async def object(self, request: Request) -> Response:
@@ -247,8 +251,8 @@ class Endpoints:
         """
         return as_json(200, self.schema.description)
 
-    def _ask(self, work: Callable[[], T]) -> Awaitable[T]:
-        return asyncio.get_running_loop().run_in_executor(self._quick, work)
+    def _ask(self, request: Request, work: Callable[[], T]) -> Awaitable[T]:
+        return self._turns.ask(user(request), work)
 
     def _read(self, work: Callable[[], Any]) -> Awaitable[Any]:
         return asyncio.get_running_loop().run_in_executor(self._reading, work)

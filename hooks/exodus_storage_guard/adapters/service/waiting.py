@@ -2,12 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from exodus_storage_guard.adapters.service.turns import Turns
 from exodus_storage_guard.admission.reservations import Admission, Steps, Work
 from exodus_storage_guard.errors import UploadRefused
 
@@ -19,7 +19,7 @@ _AGAIN_SECONDS = 10
 class Waiting:
     """Go on with admissions; what they have done for them is done once for all who ask for it meanwhile."""
 
-    quick: Executor
+    turns: Turns
     _working: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="working"))
     _at_work: asyncio.Lock = field(default_factory=asyncio.Lock)
     _users: "Counter[str]" = field(default_factory=Counter)
@@ -30,15 +30,15 @@ class Waiting:
             raise UploadRefused("too many uploads wait for an answer already", _AGAIN_SECONDS)
         self._users[user] += 1
         try:
-            return await self._driven(steps, gone)
+            return await self._driven(user, steps, gone)
         finally:
             self._users[user] -= 1
-            await self._in_thread(steps.close)
+            await self.turns.ask(user, steps.close)
 
-    async def _driven(self, steps: Steps, gone: "asyncio.Future[None]") -> Admission | None:
+    async def _driven(self, user: str, steps: Steps, gone: "asyncio.Future[None]") -> Admission | None:
         told: bool | None = None
         while True:
-            awaited = await self._in_thread(partial(_next, steps, told))
+            awaited = await self.turns.ask(user, partial(_next, steps, told))
             if isinstance(awaited, Admission):
                 return awaited
             doing = self._work(awaited) if callable(awaited) else _slept(awaited)
@@ -57,9 +57,6 @@ class Waiting:
         async with self._at_work:
             await asyncio.get_running_loop().run_in_executor(self._working, work)
             return True
-
-    def _in_thread(self, work: Callable[[], Any]) -> Awaitable[Any]:
-        return asyncio.get_running_loop().run_in_executor(self.quick, work)
 
 
 def _next(steps: Steps, told: bool | None) -> Admission | float | Work:
