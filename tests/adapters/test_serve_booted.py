@@ -1,12 +1,11 @@
 """The service's units as an operator installs them, in a really booted systemd: asked, admitting, stopped, killed."""
 
 import shutil
-from importlib.metadata import files
 from pathlib import Path
 
 import pytest
 
-from tests.parts.booted import Debian, debian
+from tests.parts.booted import debian
 from tests.parts.guard import MIB, Guarded
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
@@ -170,7 +169,6 @@ def operated(folder: Path, script: str) -> list[str]:
     """Boot a machine whose store of 10 MiB is filled to 90 %; give what the operator's script printed there."""
     machine = debian(folder / "machine")
     machine.install_units()
-    install_packages(machine, "uvicorn", "click", "h11")
     before = Guarded(folder)
     before.fill(9, size=MIB, oldest=400, newest=200)
     shutil.copytree(before.store, machine.path("/srv/before"))
@@ -179,11 +177,3 @@ def operated(folder: Path, script: str) -> list[str]:
     for inside, text in (("/etc/exodus-storage-guard.toml", SETTINGS), ("/opt/ask", ASK), ("/opt/upload", UPLOAD)):
         machine.path(inside).write_text(text)
     return machine.boot(OPERATOR + script, timeout_seconds=150).splitlines()
-
-
-def install_packages(machine: Debian, *names: str) -> None:
-    """Give Debian's Python some of our own packages: those of exodus-certbot[storage] that serve."""
-    for name in names:
-        for file in files(name) or ():
-            if file.parts[0] == name:
-                shutil.copy(file.locate(), machine.path(f"/usr/lib/python3/dist-packages/{file}"))

@@ -14,7 +14,9 @@ from exodus_common.lock import held
 from tests.parts.certbot import write_program
 from tests.parts.command import ROOT
 
-_PACKAGES = ("systemd", "systemd-sysv", "dbus", "nginx", "certbot", "python3", "python3-cryptography")
+_PACKAGES: tuple[str, ...] = ("systemd", "systemd-sysv", "dbus", "nginx", "certbot", "python3", "python3-cryptography")
+# What the service runs on, as Debian has it.
+_PACKAGES += ("python3-starlette", "python3-jsonschema", "python3-yaml", "python3-uvicorn", "python3-httptools")
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "exodus-certbot"
 _BOOT = """
 set -eu
