@@ -192,6 +192,16 @@ def test_root_fetches_and_reports_to_where_the_guard_may_not_write(shared: Share
     assert (unknown.exit_code, "unknown" in unknown.stderr, (roots / "kept").read_text()) == (1, True, "before")
 
 
+def test_where_root_stood_may_be_gone(shared: Shared, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f"cd {gone} && rmdir {gone} && exec {' '.join(shared.argv('init'))}"
+
+    made = subprocess.run(["sh", "-c", script], env=shared.environment, capture_output=True, timeout=60, check=False)
+
+    assert (made.returncode, made.stderr) == (0, b"")
+
+
 # --- a member asks, and does nothing else ---
 
 

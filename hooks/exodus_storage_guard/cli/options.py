@@ -71,7 +71,9 @@ def parser() -> argparse.ArgumentParser:
 def written(arguments: argparse.Namespace) -> str:
     """Name the file that a command writes; nothing where it is standard output, or there is none."""
     name = {"fetch": "file", "report": "html"}.get(arguments.command)
-    target = "" if name is None else str(getattr(arguments, name))
+    if name is None:
+        return ""
+    target = str(getattr(arguments, name))
     return "" if target == "-" or inherited_descriptor(Path(target)) is not None else target
 
 
