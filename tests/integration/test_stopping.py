@@ -34,4 +34,4 @@ def test_a_check_that_is_stopped_says_so_and_ends_what_it_started(
         assert complained == b""
     else:
         assert (said, complained.decode()) == (b"", f"exodus-certbot: {sentence}\n")
-    assert not Path(f"/proc/{int(started.read_text())}").exists()
+    wait_until(lambda: not Path(f"/proc/{int(started.read_text())}").exists())
