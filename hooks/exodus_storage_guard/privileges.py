@@ -48,14 +48,6 @@ def become_owner(place: StateSettings, socket: Path, *, makes: bool) -> None:
         _become(found)
 
 
-def name_of(uid: int) -> str:
-    """Name a user to people."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
 def _owner_of(path: Path) -> int | None:
     try:
         return path.stat().st_uid

@@ -1,6 +1,7 @@
-"""The door to processes: who is at work on something, and whether they still are."""
+"""The door to processes and their users: who is at work on something, and whether they still are."""
 
 import os
+import pwd
 import socket
 from pathlib import Path
 
@@ -36,6 +37,14 @@ def is_alive(owner: str) -> bool:
     if boot_id != _boot_id() or not started or not pid.isdecimal():
         return False
     return _started(int(pid)) == started or _is_hidden(int(pid))
+
+
+def user_name(uid: int) -> str:
+    """Name a user to people."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _is_hidden(pid: int) -> bool:

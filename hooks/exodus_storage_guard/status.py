@@ -56,7 +56,7 @@ def status(control: AdmissionControl) -> Status:
     """Look at the state and the store's filesystem; nothing is listed, and no secret read."""
     control.refuse_another_store()
     capacity, totals = control.measure(), control.catalogue.totals()
-    counted = [one for one in control.catalogue.reservations() if reservations.counts(control, one)]
+    counted = reservations.held(control)
     reserved = Total(len(counted), policy.reserved_bytes(counted)) + reservations.landed(control, capacity)
     limits = marks(control.settings, capacity.total_bytes) if capacity else None
     verdict, reason = _judged(control, capacity, limits, reserved.bytes, totals)
@@ -141,7 +141,8 @@ def _room(
     is_needed = refused is not None or capacity.used_bytes > limits.high_bytes
     if is_needed and makes_room:
         missing_bytes = refused.missing_bytes if refused else 1
-        wrong.append((wrong[-1][0], _HELPS if _can_free(control, missing_bytes) else _HELPS_NOT))
+        suffices = reservations.freeable_bytes(control, missing_bytes) >= missing_bytes
+        wrong.append((wrong[-1][0], _HELPS if suffices else _HELPS_NOT))
     return wrong
 
 
@@ -157,21 +158,11 @@ def _refused(control: AdmissionControl, capacity: Capacity, limits: Watermarks, 
     estimated = reservations.request(control, None, None).bytes
     size = policy.usual_bytes(estimated, sum(totals.values(), Total()), capacity.total_bytes)
     charged = reservations.request(control, size, None).charged_bytes
-    found = reservations.fit_among(control, control.catalogue.reservations(), capacity, limits, charged)
+    found = reservations.fit_beside(control, reservations.held(control), capacity, limits, charged)
     premigrated = totals.get(ObjectState.PREMIGRATED, Total()).bytes if makes_room else 0
     if not found.missing_bytes or (found.missing_bytes <= premigrated and not policy.is_out_of_files(capacity)):
         return None
     return replace(found, reason=f"an upload of usual size ({shown(size)}) is refused: {found.reason}")
-
-
-def _can_free(control: AdmissionControl, missing_bytes: int) -> bool:
-    """Tell whether what a sweep may take suffices."""
-    now, selection = control.clock.now(), control.settings.selection()
-    entries = control.catalogue.candidates(now - selection.minimum_age)
-    chooser = policy.Chooser(entries, selection, now, missing_bytes)
-    while chooser.take(1000):
-        pass
-    return chooser.chosen_bytes >= missing_bytes
 
 
 def _objects(totals: Mapping[ObjectState, Total]) -> list[Finding]:

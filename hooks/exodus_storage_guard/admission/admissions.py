@@ -6,7 +6,6 @@ from typing import BinaryIO, Protocol
 
 from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.admission.reservations import AdmissionControl, Asker
-from exodus_storage_guard.errors import ObjectMissing
 from exodus_storage_guard.model import Need, ObjectState
 
 _ASKED_EVERY_SECONDS = 60.0
@@ -20,6 +19,11 @@ class Reserved:
     bytes: int
     expires_at: datetime
     freed_bytes: int = 0
+
+    def fields(self) -> dict[str, object]:
+        """Give the fields of its JSON, which are those of CONTRACT.md."""
+        named = {"reservation": self.id, "bytes": self.bytes, "expires_at": self.expires_at}
+        return {**named, "freed_bytes": self.freed_bytes}
 
 
 class Admissions(Protocol):
@@ -66,10 +70,7 @@ class Direct:
 
     def grow(self, reservation_id: str, size_bytes: int) -> Reserved:
         """Reserve more."""
-        present = self.control.catalogue.reservation(reservation_id)
-        if present is None or present.committed_at is not None:
-            raise ObjectMissing(f"there is no reservation {reservation_id} (any more)")
-        return reserved(reservations.Admission(reservations.grow(self.control, present, size_bytes)))
+        return reserved(reservations.grow(self.control, reservation_id, size_bytes))
 
     def commit(self, reservation_id: str, key: str | None) -> bool:
         """Say that an upload is stored."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from exodus_storage_guard import privileges
+from exodus_storage_guard import processes
 from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.admission.reservations import AdmissionControl
 from exodus_storage_guard.model import Reservation
@@ -36,8 +36,7 @@ class Promised:
 
 def promised(control: AdmissionControl) -> Sequence[Promised]:
     """Give the reservations that hold, the oldest first."""
-    held = [one for one in control.catalogue.reservations() if reservations.counts(control, one)]
-    return [_promised(one) for one in sorted(held, key=lambda one: (one.created_at, one.id))]
+    return [_promised(one) for one in sorted(reservations.held(control), key=lambda one: (one.created_at, one.id))]
 
 
 def end(control: AdmissionControl, older_than: timedelta | None = None) -> int:
@@ -51,6 +50,6 @@ def end(control: AdmissionControl, older_than: timedelta | None = None) -> int:
 
 def _promised(one: Reservation) -> Promised:
     pid = one.owner.split(" ")[2] if one.owner and one.owner.count(" ") == 3 else ""
-    user = None if one.uid is None else privileges.name_of(one.uid)
+    user = None if one.uid is None else processes.user_name(one.uid)
     process = int(pid) if pid.isdecimal() else None
     return Promised(one.id, one.bytes, one.key, user, process, one.created_at, one.expires_at)

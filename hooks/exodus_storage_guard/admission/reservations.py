@@ -198,7 +198,7 @@ def is_accepting(control: AdmissionControl, size_bytes: int | None) -> bool:
     if measured is None:
         return control.settings.admission.when_unknown == "accept"
     limits, charged = marks(control.settings, measured.total_bytes), request(control, size_bytes, None).charged_bytes
-    missing = fit_among(control, control.catalogue.reservations(), measured, limits, charged).missing_bytes
+    missing = fit_beside(control, held(control), measured, limits, charged).missing_bytes
     return missing == 0 or missing <= _premigrated(control)
 
 
@@ -215,18 +215,11 @@ def _premigrated(control: AdmissionControl) -> int:
     return control.catalogue.totals().get(ObjectState.PREMIGRATED, Total()).bytes
 
 
-def fit_among(
+def fit_beside(
     control: AdmissionControl, others: Iterable[Reservation], measured: Capacity, limits: Watermarks, charged_bytes: int
 ) -> Fit:
-    """Decide whether so many more bytes fit beside the reservations that still hold, and what landed unseen."""
-    return fit_beside(control, [one for one in others if counts(control, one)], measured, limits, charged_bytes)
-
-
-def fit_beside(
-    control: AdmissionControl, held: Iterable[Reservation], measured: Capacity, limits: Watermarks, charged_bytes: int
-) -> Fit:
     """Decide whether so many more bytes fit beside these reservations, and what landed unseen."""
-    reserved = policy.reserved_bytes(held) + landed(control, measured).bytes
+    reserved = policy.reserved_bytes(others) + landed(control, measured).bytes
     return policy.fit(measured, reserved, charged_bytes, limits, control.settings.admission.reserve_bytes)
 
 
@@ -255,12 +248,12 @@ def _how_room_is_made(control: AdmissionControl, *, sweeps: bool) -> str:
 
 def _try(control: AdmissionControl, wanted: Reservation) -> Fit:
     """Decide and reserve in one transaction; raise `UploadRefused` for what can never be, or cannot be known."""
-    # Looked at before it is measured: whoever dies later may have stored what the measurement has not in it.
-    ended = frozenset(one.id for one in control.catalogue.reservations() if not counts(control, one))
-    measured, most_bytes = control.measure(), control.settings.admission.most_upload_bytes
+    most_bytes = control.settings.admission.most_upload_bytes
     if wanted.bytes > most_bytes:
         more = "{} are more than the {}".format(*shown_apart(wanted.bytes, most_bytes))
         raise UploadRefused(f"{more} that one upload may have (admission.most_bytes)")
+    # Looked at before it is measured: whoever dies later may have stored what the measurement has not in it.
+    ended, measured = frozenset(_ended(control)), control.measure()
     if measured is None:
         return _without_measurement(control, wanted)
     limits, reserve = marks(control.settings, measured.total_bytes), control.settings.admission.reserve_bytes
@@ -273,15 +266,25 @@ def _try(control: AdmissionControl, wanted: Reservation) -> Fit:
         if not control.is_fresh(measured):
             return False  # it has taken that long to get here: what landed meanwhile may be forgotten
         # What was committed since it was measured is a reservation no more: the two are counted together.
-        held = [one for one in others if one.id not in ended]
-        answer = fit_beside(control, held, measurement.counted(measured, totals), limits, wanted.charged_bytes)
+        beside = [one for one in others if one.id not in ended]
+        answer = fit_beside(control, beside, measurement.counted(measured, totals), limits, wanted.charged_bytes)
         return answer.missing_bytes == 0
 
     control.catalogue.reserve(wanted, decide)
     return _try(control, wanted) if answer is None else answer
 
 
-def counts(control: AdmissionControl, one: Reservation) -> bool:
+def held(control: AdmissionControl) -> Sequence[Reservation]:
+    """Give the reservations that still hold."""
+    return [one for one in control.catalogue.reservations() if _counts(control, one)]
+
+
+def _ended(control: AdmissionControl) -> Sequence[str]:
+    """Name the reservations that ended without a word."""
+    return [one.id for one in control.catalogue.reservations() if not _counts(control, one)]
+
+
+def _counts(control: AdmissionControl, one: Reservation) -> bool:
     """Tell whether a reservation still holds: it ends by time, or with its process."""
     return policy.holds(one, control.clock.now()) and (one.owner is None or processes.is_alive(one.owner))
 
@@ -324,12 +327,17 @@ def _without_measurement(control: AdmissionControl, wanted: Reservation) -> Fit:
 
 def _retry_after(control: AdmissionControl, missing_bytes: int) -> int | None:
     """Foresee how long a sweep takes: None where all that is old enough does not suffice."""
+    return policy.retry_after_seconds(missing_bytes, freeable_bytes(control, missing_bytes), _rate(control))
+
+
+def freeable_bytes(control: AdmissionControl, missing_bytes: int) -> int:
+    """Count what a sweep may take at this moment, until that suffices."""
     now, selection = control.clock.now(), control.settings.selection()
     entries = control.catalogue.candidates(now - selection.minimum_age)
     chooser = policy.Chooser(entries, selection, now, missing_bytes)
     while chooser.take(1000):
         pass
-    return policy.retry_after_seconds(missing_bytes, chooser.chosen_bytes, _rate(control))
+    return chooser.chosen_bytes
 
 
 def _rate(control: AdmissionControl) -> float:
@@ -368,8 +376,7 @@ def count_until_measured(control: AdmissionControl, one: Reservation) -> None:
 
 def _forget_ended(control: AdmissionControl) -> None:
     """Drop reservations that ended without a word."""
-    ended = [one.id for one in control.catalogue.reservations() if not counts(control, one)]
-    if ended:
+    if ended := _ended(control):
         control.catalogue.end_reservations(ended)
 
 
@@ -378,7 +385,13 @@ def release(control: AdmissionControl, reservation_id: str) -> bool:
     return control.catalogue.end_reservations([reservation_id]) > 0
 
 
-def grow(control: AdmissionControl, reservation: Reservation, size_bytes: int) -> Reservation:
-    """Reserve more for an upload that is larger than it was thought; raise `UploadRefused` where that does not fit."""
-    larger = replace(reservation, bytes=size_bytes, charged_bytes=_charged(control, size_bytes))
-    return admit(control, larger).reservation
+def grow(control: AdmissionControl, reservation_id: str, size_bytes: int) -> Admission:
+    """Reserve more for an upload that is larger than it was thought; raise `UploadRefused` where that does not fit.
+
+    Raises `ObjectMissing` where there is no such reservation (any more).
+    """
+    present = control.catalogue.reservation(reservation_id)
+    if present is None or present.committed_at is not None:
+        raise ObjectMissing(f"there is no reservation {printable(reservation_id)} (any more): it had ended")
+    larger = replace(present, bytes=size_bytes, charged_bytes=_charged(control, size_bytes))
+    return Admission(admit(control, larger).reservation)

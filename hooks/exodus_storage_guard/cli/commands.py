@@ -74,8 +74,7 @@ def _admitted(context: Context) -> int:
     arguments = context.arguments
     found = context.admissions.admit(arguments.bytes, arguments.key, arguments.wait, arguments.lease, bound=False)
     if arguments.json:
-        fields = {"reservation": found.id, "bytes": found.bytes, "expires_at": found.expires_at}
-        say(json_text({**fields, "freed_bytes": found.freed_bytes}))
+        say(json_text(found.fields()))
     else:
         say(found.id)
     return 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from exodus_common.clock import SystemClock
 from exodus_common.output import say
-from exodus_storage_guard import privileges, settings
+from exodus_storage_guard import privileges, processes, settings
 from exodus_storage_guard.admission import opening
 from exodus_storage_guard.admission.admissions import Admissions, Direct
 from exodus_storage_guard.admission.reservations import AdmissionControl
@@ -59,7 +59,7 @@ class Context:
         if owner is not None and owner != os.geteuid():
             command = self.arguments.command
             raise NotTheGuard(
-                f"the state is {privileges.name_of(owner)}'s, and {command} is for that user and root: "
+                f"the state is {processes.user_name(owner)}'s, and {command} is for that user and root: "
                 f"sudo exodus-storage-guard {command} ..."
             )
 

@@ -12,7 +12,8 @@ from exodus_storage_guard.errors import StateFailed
 _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
-_LISTING = ".listing-"
+LISTING = ".listing-"
+"""Begins the names of what a listing has of its own there, for the time that it takes."""
 
 
 @contextmanager
@@ -66,7 +67,7 @@ def make_private(folder: Path, names: Collection[str]) -> None:
         found = os.fstat(descriptor)
         if not found.st_mode & _OTHERS_WRITE:
             return
-        ours = (*names, _LISTING)
+        ours = (*names, LISTING)
         foreign = [name for name in os.listdir(descriptor) if not name.startswith(ours)]  # noqa: PTH208 - a descriptor
         if foreign:
             raise StateFailed(

@@ -30,7 +30,7 @@ _RECORDED = "key BLOB, created_at INTEGER, sha256 TEXT"
 _LISTED = "key BLOB, bytes INTEGER, etag TEXT, modified_at INTEGER"
 _ANEW = "move it away, and have it made anew from the archive and the store: exodus-storage-guard rebuild"
 _REMEDIES = {"readonly": "its user must be able to write it", "not a database": _ANEW, "malformed": _ANEW}
-_LISTING, _LEFT_OVER_SECONDS = ".listing-", 86400
+_LEFT_OVER_SECONDS = 86400
 _NO_ROOM_BYTES = 1024 * 1024
 
 
@@ -181,7 +181,7 @@ class SqliteDatabase:
         """Attach a file that is gone when its last user is, beside the catalogue, whose disk is the one with room."""
         connection = self.get()
         self._remove_left_over()
-        with tempfile.TemporaryDirectory(dir=self.file.parent, prefix=_LISTING) as place, self.translated():
+        with tempfile.TemporaryDirectory(dir=self.file.parent, prefix=folder.LISTING) as place, self.translated():
             connection.execute("ATTACH DATABASE ? AS beside", (str(Path(place) / "listing.db"),))
             try:
                 for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -16000"):
@@ -196,7 +196,7 @@ class SqliteDatabase:
 
     def _remove_left_over(self) -> None:
         """Remove what runs left that were killed: no listing takes a day."""
-        for place in self.file.parent.glob(f"{_LISTING}*"):
+        for place in self.file.parent.glob(f"{folder.LISTING}*"):
             with suppress(OSError):
                 if time.time() - place.lstat().st_mtime > _LEFT_OVER_SECONDS and place.is_dir():
                     shutil.rmtree(place)

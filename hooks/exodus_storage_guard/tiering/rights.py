@@ -1,7 +1,6 @@
 """Try each right that the guard needs in a store, on an object of its own name; say what lacks, and what gives it."""
 
 import os
-import pwd
 import secrets
 import shlex
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from exodus_storage_guard.errors import NotFreeable, StoreFailed, StoreFull
 from exodus_storage_guard.model import Entry
+from exodus_storage_guard.processes import user_name
 from exodus_storage_guard.stores.contract import Store
 from exodus_storage_guard.stores.locations import Bucket, Folder
 from exodus_storage_guard.stores.settings import StoreSettings
@@ -130,7 +130,7 @@ def _for_folder(folder: Path) -> str:
 
 
 def _acl(folder: Path, may: str, options: str) -> str:
-    entry = f"u:{_user()}:{may}"
+    entry = f"u:{user_name(os.geteuid())}:{may}"
     return f"setfacl {options} {entry}{f',d:{entry}' if '-R' in options else ''} {_q(folder)}"
 
 
@@ -143,10 +143,3 @@ def _owns(folder: Path) -> bool:
 
 def _q(folder: Path) -> str:
     return shlex.quote(str(folder))
-
-
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())

@@ -211,7 +211,7 @@ def _aim(run: Run, capacity: Capacity | None, need: Need | None) -> int:
     control = reservations.AdmissionControl(run.settings, run.catalogue, run.clock, reservations.NOBODY)
     if need.reservation and run.catalogue.reservation(need.reservation):
         return 0
-    return reservations.fit_among(control, run.catalogue.reservations(), capacity, limits, need.bytes).missing_bytes
+    return reservations.fit_beside(control, reservations.held(control), capacity, limits, need.bytes).missing_bytes
 
 
 def _left(run: Run, need: Need | None, *, is_pressing: bool) -> tuple[Capacity | None, int]:

@@ -94,9 +94,7 @@ class Endpoints:
             gone.cancel()
         if admitted is None:
             return Response(status_code=503)  # nobody is there to read it
-        found = reserved(admitted)
-        fields = {"reservation": found.id, "bytes": found.bytes, "expires_at": found.expires_at}
-        return as_json(201, {**fields, "freed_bytes": found.freed_bytes})
+        return as_json(201, reserved(admitted).fields())
 
     async def grow(self, request: Request) -> Response:
         """Reserve more.
@@ -119,11 +117,8 @@ class Endpoints:
           201: {description: "As of the reservation that was made first."}
         """
         fields = await self.schema.fields(request)
-        who = asker(request, ends_with_process=False)
-        grown = partial(self._service.grow, _id(request), _size(fields) or 0, who.uid)
-        found = await self._ask(request, grown)
-        told = {"reservation": found.id, "bytes": found.bytes, "expires_at": found.expires_at, "freed_bytes": 0}
-        return as_json(201, told)
+        grown = await self._ask(request, partial(self._service.grow, _id(request), _size(fields) or 0, user(request)))
+        return as_json(201, grown.fields())
 
     async def commit(self, request: Request) -> Response:
         """Say that an upload is stored.
@@ -145,8 +140,7 @@ class Endpoints:
           404: {description: The reservation had ended.}
         """
         fields = await self.schema.fields(request)
-        who = asker(request, ends_with_process=False)
-        committed = partial(self._service.commit, _id(request), key_of(fields), who.uid)
+        committed = partial(self._service.commit, _id(request), key_of(fields), user(request))
         return Response(status_code=204) if await self._ask(request, committed) else problem(404, _ENDED)
 
     async def release(self, request: Request) -> Response:
@@ -158,8 +152,7 @@ class Endpoints:
           204: {description: Nothing is reserved for it any more.}
           403: {description: "It is another user's."}
         """
-        who = asker(request, ends_with_process=False)
-        await self._ask(request, partial(self._service.release, _id(request), who.uid))
+        await self._ask(request, partial(self._service.release, _id(request), user(request)))
         return Response(status_code=204)
 
     async def reservations(self, request: Request) -> Response:

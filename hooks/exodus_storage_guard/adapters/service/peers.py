@@ -21,14 +21,13 @@ _NOBODY = 2**32 - 1
 def asker(request: Request, *, ends_with_process: bool) -> Asker:
     """Say who asks, as the kernel knows it."""
     assert request.client is not None
-    uid, pid = int(user(request)), request.client.port
-    return Asker(uid, processes.process(pid) if ends_with_process else None)
+    return Asker(user(request), processes.process(request.client.port) if ends_with_process else None)
 
 
-def user(request: Request) -> str:
-    """Give the number of the user who asks, in digits."""
+def user(request: Request) -> int:
+    """Give the number of the user who asks."""
     assert request.client is not None
-    return request.client.host
+    return int(request.client.host)
 
 
 class PeerProtocol(HttpToolsProtocol):

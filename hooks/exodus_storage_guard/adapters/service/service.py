@@ -14,10 +14,10 @@ from exodus_common.terminal import printable
 from exodus_storage_guard import status
 from exodus_storage_guard.adapters.recent import Recent
 from exodus_storage_guard.admission import opening, promised, reservations
-from exodus_storage_guard.admission.admissions import Direct, Reserved, reserved
-from exodus_storage_guard.admission.reservations import Admission, AdmissionControl, Asker, Steps
-from exodus_storage_guard.errors import NotYours, ObjectMissing, StoreFailed
-from exodus_storage_guard.model import ObjectState, Reservation
+from exodus_storage_guard.admission.admissions import Direct, Reserved
+from exodus_storage_guard.admission.reservations import AdmissionControl, Asker, Steps
+from exodus_storage_guard.errors import NotYours, StoreFailed
+from exodus_storage_guard.model import ObjectState
 from exodus_storage_guard.settings import Settings
 from exodus_storage_guard.tiering import recall
 from exodus_storage_guard.tiering.run import Run
@@ -58,26 +58,23 @@ class GuardService:
 
     def grow(self, reservation_id: str, size_bytes: int, uid: int) -> Reserved:
         """Reserve more for an upload of this user's."""
-        present = self._his(reservation_id, uid)
-        if present is None or present.committed_at is not None:
-            raise ObjectMissing("there is no such reservation (any more): it had ended")
-        return reserved(Admission(reservations.grow(self.control, present, size_bytes)))
+        self._see_that_it_is_his(reservation_id, uid)
+        return self._direct.grow(reservation_id, size_bytes)
 
     def commit(self, reservation_id: str, key: str | None, uid: int) -> bool:
         """Say that an upload of this user's is stored."""
-        self._his(reservation_id, uid)
-        return reservations.commit(self.control, reservation_id, key)
+        self._see_that_it_is_his(reservation_id, uid)
+        return self._direct.commit(reservation_id, key)
 
     def release(self, reservation_id: str, uid: int) -> bool:
         """Say that an upload of this user's did not happen."""
-        self._his(reservation_id, uid)
-        return reservations.release(self.control, reservation_id)
+        self._see_that_it_is_his(reservation_id, uid)
+        return self._direct.release(reservation_id)
 
-    def _his(self, reservation_id: str, uid: int) -> Reservation | None:
+    def _see_that_it_is_his(self, reservation_id: str, uid: int) -> None:
         found = self.control.catalogue.reservation(reservation_id)
         if found is not None and not promised.may_end(found, uid, os.geteuid()):
             raise NotYours(f"the reservation {printable(reservation_id)} is another user's")
-        return found
 
     def reservations(self) -> Sequence[dict[str, object]]:
         """Give what is promised to whom."""

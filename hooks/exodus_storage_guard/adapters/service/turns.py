@@ -18,11 +18,11 @@ class Turns:
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(_THREADS, thread_name_prefix="quick")
     )
-    _users: "defaultdict[str, asyncio.Semaphore]" = field(
+    _users: "defaultdict[int, asyncio.Semaphore]" = field(
         default_factory=lambda: defaultdict(lambda: asyncio.Semaphore(_OF_A_USER))
     )
 
-    async def ask(self, user: str, work: Callable[[], T]) -> T:
+    async def ask(self, user: int, work: Callable[[], T]) -> T:
         """Have some work done for a user; raise what it raises."""
         async with self._users[user]:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)

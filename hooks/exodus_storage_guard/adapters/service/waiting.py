@@ -22,9 +22,9 @@ class Waiting:
     turns: Turns
     _working: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="working"))
     _at_work: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _users: "Counter[str]" = field(default_factory=Counter)
+    _users: "Counter[int]" = field(default_factory=Counter)
 
-    async def admitted(self, user: str, steps: Steps, gone: "asyncio.Future[None]") -> Admission | None:
+    async def admitted(self, user: int, steps: Steps, gone: "asyncio.Future[None]") -> Admission | None:
         """Give the admission; None where its client was gone before. Raises what the admission raises."""
         if self._users[user] >= _MOST_OF_A_USER or self._users.total() >= _MOST:
             raise UploadRefused("too many uploads wait for an answer already", _AGAIN_SECONDS)
@@ -35,7 +35,7 @@ class Waiting:
             self._users[user] -= 1
             await self.turns.ask(user, steps.close)
 
-    async def _driven(self, user: str, steps: Steps, gone: "asyncio.Future[None]") -> Admission | None:
+    async def _driven(self, user: int, steps: Steps, gone: "asyncio.Future[None]") -> Admission | None:
         told: bool | None = None
         while True:
             awaited = await self.turns.ask(user, partial(_next, steps, told))

@@ -2,12 +2,12 @@
 
 import errno
 import os
-import pwd
 import shlex
 from datetime import datetime
 from pathlib import Path
 
 from exodus_storage_guard.model import Capacity
+from exodus_storage_guard.processes import user_name
 
 
 def measure(path: Path, now: datetime) -> Capacity | None:
@@ -34,12 +34,5 @@ def obstacle(path: Path) -> str:
         return f"{error.strerror}"
     if may_enter:
         return "is its disk mounted?"
-    who = f"{os.strerror(errno.EACCES)}: the user {_user()} may not enter it, or a folder above it"
+    who = f"{os.strerror(errno.EACCES)}: the user {user_name(os.geteuid())} may not enter it, or a folder above it"
     return f"{who}: give that user the right to (namei -l {shlex.quote(str(path))} shows who may)"
-
-
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
