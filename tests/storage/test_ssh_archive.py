@@ -142,7 +142,7 @@ def test_an_account_that_does_something_else_is_told_with_what_to_do(command: st
         store_at(server, tmp_path).stat("key")
 
     assert said in str(told.value)
-    assert "-9" not in str(told.value)
+    assert "-9" not in str(told.value).replace(str(tmp_path), "")  # pytest numbers its folders: one may be 90
 
 
 def test_an_account_whose_noise_goes_to_standard_error_will_do(tmp_path: Path) -> None:
