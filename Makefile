@@ -34,6 +34,7 @@ check: provision ## lint, format, types, who may import whom, links of the docum
 bench: provision ## how long it takes
 	@$(PYTHON) tests/bench/bench.py
 	@$(PYTHON) tests/bench/storage.py
+	@$(PYTHON) tests/bench/admissions.py
 	@$(PYTHON) tests/bench/buckets.py
 	@$(PYTHON) tests/bench/uploads.py
 

@@ -26,7 +26,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "hooks")]
 
 from minio.deleteobjects import DeleteObject  # noqa: E402 - after the path is set
 
-from tests.bench.storage import admitting, high_water, shown, timed  # noqa: E402
+from tests.bench.admissions import admitting  # noqa: E402
+from tests.bench.storage import high_water, shown, timed  # noqa: E402
 from tests.parts.bucketed import QUERY, keys_in  # noqa: E402
 from tests.parts.guard import Guarded, apk_key  # noqa: E402
 from tests.parts.postgresql import Postgresql, make_cluster, running_postgresql  # noqa: E402

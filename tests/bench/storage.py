@@ -1,10 +1,9 @@
-"""Measure the storage half, side by side in one run: moving, admitting, listing, and the memory it takes.
+"""Measure the storage half, side by side in one run: moving, listing, and the memory it takes.
 
 Run as `make bench`, or `tests/bench/storage.py --quick` for a tenth of everything. What moves is compared with
 `rsync -a --remove-source-files` followed by `rsync -c`, which proves by checksum as we do.
 """
 
-import multiprocessing
 import os
 import random
 import shutil
@@ -20,9 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "hooks")]
 
-from exodus_storage_guard import StorageGuard, settings  # noqa: E402 - after the path is set
 from exodus_storage_guard.model import StoredObject  # noqa: E402
-from exodus_storage_guard.state.opening import opened  # noqa: E402
 from tests.parts.guard import Guarded, apk_key  # noqa: E402
 
 _QUICK = "--quick" in sys.argv
@@ -44,9 +41,6 @@ def main() -> None:
         print("archive + verify + delete, seconds (median of 3, spread), ours beside rsync that removes and rsync -c:")
         moving(place / "large", 200 // _SCALE, 20_000_000)
         moving(place / "small", 5_000 // _SCALE, 20_000)
-        print("admit with room, milliseconds:")
-        for count in (1_000, 1_000_000 // _SCALE):
-            admitting(place / f"admit{count}", count)
         listing(place / "listing", 1_000_000 // _SCALE)
 
 
@@ -54,6 +48,11 @@ def timed(work: Callable[[], object]) -> float:
     begin = time.perf_counter()
     work()
     return time.perf_counter() - begin
+
+
+def at(values: list[float], percent: int) -> float:
+    """Give a percentile of what is sorted."""
+    return values[min(len(values) - 1, len(values) * percent // 100)]
 
 
 def shown(seconds: list[float]) -> str:
@@ -120,52 +119,6 @@ def objects(count: int) -> Iterator[StoredObject]:
     begin = datetime.now(UTC) - timedelta(days=500)
     for number in range(count):
         yield StoredObject(f"{number * 7919 % 10**9:060d}_a.apk", 20_000_000, "e", begin + timedelta(seconds=number))
-
-
-def admitting(folder: Path, count: int, state_url: str | None = None) -> None:
-    guarded = guarded_at(folder, state_url)
-    guarded.write(capacity={"total_bytes": "1000 TiB"})
-    catalogue = opened(settings.load(guarded.config, {}).state)
-    catalogue.create()
-    catalogue.apply_listing(objects(count), datetime.now(UTC))
-    guard = StorageGuard.from_config(guarded.config)
-    alone = sorted(1000 * timed(lambda: guard.admit(1000).release()) / 2 for _ in range(2000 // _SCALE))
-    together = sorted(_together(guarded))
-    cold = [1000 * timed(lambda: guarded("admit", "--bytes", "1000")) for _ in range(7)]
-    one = f"one process p50 {at(alone, 50):5.2f} p99 {at(alone, 99):5.2f}"
-    many = f"16 processes, 5 a second each, p99 {at(together, 99):6.2f} most {together[-1]:6.2f}"
-    print(f"  {count:8} objects   {one}   {many}   the command {statistics.median(cold):4.0f}")
-
-
-def at(values: list[float], percent: int) -> float:
-    return values[min(len(values) - 1, len(values) * percent // 100)]
-
-
-def _together(guarded: Guarded) -> list[float]:
-    context = multiprocessing.get_context("fork")
-    said = context.Queue()
-    arguments = (str(guarded.config), 10 if not _QUICK else 3, said)
-    processes = [context.Process(target=_pace, args=arguments) for _ in range(16)]
-    for process in processes:
-        process.start()
-    found = [value for _ in processes for value in said.get()]
-    for process in processes:
-        process.join()
-    return found
-
-
-def _pace(config: str, seconds: float, said: "multiprocessing.Queue[list[float]]") -> None:
-    guard, found = StorageGuard.from_config(config), []
-    guard.admit(1000).release()
-    end, wanted = time.monotonic() + seconds, time.monotonic() + random.random() / 5  # noqa: S311 - no secret
-    while wanted < end:
-        time.sleep(max(0.0, wanted - time.monotonic()))
-        begin = time.perf_counter()
-        reservation = guard.admit(1000)
-        found.append(1000 * (time.perf_counter() - begin))
-        reservation.release()
-        wanted += 0.2
-    said.put(found)
 
 
 def listing(folder: Path, count: int) -> None:

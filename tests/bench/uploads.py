@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing.pool import Pool
@@ -39,6 +39,7 @@ from exodus_storage_guard import settings  # noqa: E402
 from exodus_storage_guard.adapters.django import gates  # noqa: E402
 from exodus_storage_guard.state.opening import opened  # noqa: E402
 from tests.adapters import django_platform  # noqa: E402
+from tests.bench.admissions import DOORS  # noqa: E402
 from tests.bench.storage import at, objects, shown, timed  # noqa: E402
 from tests.parts.guard import MIB, Guarded  # noqa: E402
 from tests.parts.service import running_service  # noqa: E402
@@ -55,7 +56,6 @@ Figures = dict[str, list[float]]
 SOURCES: dict[str, dict[str, Any]] = {
     "filesystem": {
         "capacity": {"source": "filesystem", "total_bytes": None},
-        "admission": {"emergency_reserve": 0},
         "watermarks": {"low": "97%", "high": "98%", "flood": "99%"},  # this disk is not ours
     },
     "budget": {},  # what is committed without its key counts until the next sync: here, to the end of the round
@@ -140,19 +140,27 @@ def platform(guarded: Guarded, **more: Any) -> Iterator[None]:
 def handler(folder: Path) -> None:
     print(f"Django, an upload of 1 MiB that is admitted, parsed and answered, milliseconds ({_UPLOADS} a round):")
     for source, tables in SOURCES.items():
-        found: dict[str, Figures] = {name: {"median": [], "p99": []} for name in ("without", "with", "more")}
-        by_turn: Figures = {"the first tenth": [], "the last": []}
-        for number in range(_ROUNDS):
-            with platform(catalogued(folder / f"{source}{number}", **tables), suffixes=[".apk"]):
-                plain, ours = _interleaved()
-            for name, turns in zip(by_turn, (ours[: _UPLOADS // 10], ours[-_UPLOADS // 10 :]), strict=True):
-                by_turn[name].append(statistics.median(turns))
-            _note(found, sorted(plain), sorted(ours))
-        print(f"  capacity.source = {source}")
-        line("without the guard", found["without"])
-        line("with it", found["with"])
-        line("more (aim: p99 under 5)", found["more"])
-        line("with it, median by turn", by_turn)
+        for name, door in DOORS.items():
+            print(f"  capacity.source = {source}, decided {name}")
+            _uploads(folder / f"{source}-{name[:2]}", tables, door)
+
+
+def _uploads(folder: Path, tables: dict[str, Any], door: Callable[[Guarded], AbstractContextManager[None]]) -> None:
+    found: dict[str, Figures] = {name: {"median": [], "p99": []} for name in ("without", "with", "more")}
+    by_turn: Figures = {"the first tenth": [], "the last": []}
+    for number in range(_ROUNDS):
+        place = folder / str(number)
+        admission = {"socket": str(place / "guard.sock"), "emergency_reserve": 0}
+        guarded = catalogued(place, **tables, admission=admission)
+        with door(guarded), platform(guarded, suffixes=[".apk"]):
+            plain, ours = _interleaved()
+        for name, turns in zip(by_turn, (ours[: _UPLOADS // 10], ours[-_UPLOADS // 10 :]), strict=True):
+            by_turn[name].append(statistics.median(turns))
+        _note(found, sorted(plain), sorted(ours))
+    line("without the guard", found["without"])
+    line("with it", found["with"])
+    line("more (aim: p99 under 5)", found["more"])
+    line("with it, median by turn", by_turn)
 
 
 def _note(found: dict[str, Figures], plain: list[float], ours: list[float]) -> None:
