@@ -8,7 +8,7 @@ from typing import Any
 from exodus_certbot import settings
 from exodus_certbot.settings import Settings
 from exodus_common import __version__
-from exodus_common.errors import UsageError
+from exodus_common.errors import SettingsInvalid, UsageError
 
 _HELP = {
     "deploy": "the deploy hook: validate, reload, verify",
@@ -79,3 +79,13 @@ def overriding(from_file: Settings, arguments: argparse.Namespace) -> Settings:
         return replace(from_file, **{name: value for name, value in named.items() if value is not None})
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def refuse_what_is_missing(chosen: Settings, arguments: argparse.Namespace, file: Path) -> None:
+    """Raise SettingsInvalid where a path that was set leads nowhere, and UsageError where the command's own does."""
+    for key, problem in settings.missing(chosen):
+        is_option = getattr(arguments, key, None) is not None
+        raise SettingsInvalid(f"--{key.replace('_', '-')}: {problem}" if is_option else f"{file}: {key}: {problem}")
+    webroot = getattr(arguments, "webroot", None)
+    if webroot is not None and not settings.is_folder(webroot):
+        raise UsageError(f"--webroot: found {str(webroot)!r}, no folder; allowed: the folder that nginx serves")
