@@ -63,7 +63,10 @@ def missing(chosen: Settings) -> Iterator[tuple[str, str]]:
     A default that is not there is no wrong setting: this machine may have no certbot, or no nginx.
     """
     if chosen.certbot_dir is not None and not is_folder(chosen.certbot_dir):
-        yield "certbot_dir", f"found {str(chosen.certbot_dir)!r}, no folder; allowed: certbot's folder, as it is on disk"
+        yield (
+            "certbot_dir",
+            f"found {str(chosen.certbot_dir)!r}, no folder; allowed: certbot's folder",
+        )
     if chosen.nginx is not None and not find_program(chosen.nginx):
         yield "nginx", f"found {chosen.nginx!r}, no program; allowed: nginx's path, or its name on PATH"
     if chosen.nginx_conf is not None and not _is(os.path.isfile, chosen.nginx_conf):
@@ -83,7 +86,7 @@ def is_folder(path: Path) -> bool:
 def _is(kind: Callable[[str], bool], path: str | Path) -> bool:
     """Tell whether a path is of a kind; what this user may not see is told by whoever opens it."""
     try:
-        os.stat(path)
+        Path(path).stat()
     except PermissionError:
         return True
     except (OSError, ValueError):
