@@ -44,7 +44,7 @@ ExecStart=/bin/bash /opt/script
 ExecStopPost=/bin/sh -c 'exec systemctl poweroff --force --force >/dev/null 2>&1'
 StandardOutput=append:/opt/said
 StandardError=append:/opt/complained
-TimeoutStartSec=60
+TimeoutStartSec={script_seconds}
 """
 
 
@@ -75,7 +75,7 @@ class Debian:
     def boot(self, script: str, *, timeout_seconds: float = 90) -> str:
         """Boot, run a script once nginx is up, power off; give what the script printed."""
         self.path("/opt/script").write_text(script)
-        self.path("/etc/systemd/system/lab.service").write_text(_UNIT)
+        self.path("/etc/systemd/system/lab.service").write_text(_UNIT.format(script_seconds=timeout_seconds - 30))
         wants = self.path("/etc/systemd/system/multi-user.target.wants/lab.service")
         wants.symlink_to("/etc/systemd/system/lab.service")
         self.path("/opt/project/hooks").mkdir(parents=True)
@@ -94,10 +94,10 @@ class Debian:
         return said.read_text() + self.path("/opt/complained").read_text()
 
 
-def debian(work: Path) -> Debian:
-    """Give a machine of the suite that this one runs, its base made once and kept."""
+def debian(work: Path, suite: str | None = None) -> Debian:
+    """Give a machine of a suite, by default the one that this one runs; its base is made once and kept."""
     release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
-    suite = release["VERSION_CODENAME"]
+    suite = suite or release["VERSION_CODENAME"]
     packages = sha256(" ".join(_PACKAGES).encode()).hexdigest()[:8]
     base = _CACHE / f"booted-{suite}-{packages}"
     # Tests that run beside this one want the same.
