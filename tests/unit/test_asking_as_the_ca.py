@@ -193,3 +193,38 @@ def test_a_redirect_arrives_where_its_host_leads(monkeypatch: pytest.MonkeyPatch
     assert route("other.example", 443) == ("203.0.113.2", 443)
     assert route("nowhere.example", 80) is None
     assert routing.route_of("exodus.example", HERE, 8443, "127.0.0.1")("nowhere.example", 80) == ("127.0.0.1", 8080)
+
+
+FIB_TRIE = """\
+Local:
+  +-- 0.0.0.0/0 3 0 4
+        |-- 203.0.113.1
+           /32 host LOCAL
+        |-- 203.0.113.255
+           /32 link BROADCAST
+"""
+IF_INET6 = "20010db8000000000000000000000001 02 40 00 80     eth0\n"
+
+
+@pytest.mark.parametrize(
+    ("address", "is_ours"),
+    [
+        ("203.0.113.1", True),
+        ("203.0.113.255", False),
+        ("203.0.113.11", False),
+        ("3.0.113.1", False),
+        ("127.1.2.3", True),
+        ("2001:db8::1", True),
+        ("2001:db8::2", False),
+        ("::1", True),
+    ],
+)
+def test_an_address_that_may_be_bound_and_is_elsewhere_is_not_ours(
+    address: str, is_ours: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert resolver.is_listed(address, FIB_TRIE, IF_INET6) is is_ours
+
+    monkeypatch.setattr(socket.socket, "bind", lambda *_arguments: None)
+    files = {"/proc/net/fib_trie": FIB_TRIE, "/proc/net/if_inet6": IF_INET6}
+    monkeypatch.setattr(resolver, "_text", lambda path: files.get(path, "1\n"))
+    assert resolver.is_ours(address) is is_ours
