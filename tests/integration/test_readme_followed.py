@@ -25,6 +25,7 @@ SURROUNDINGS = f"""
 unset PYTHONPATH PYTHONDONTWRITEBYTECODE
 export SYSTEMD_COLORS=0 HOME=/root https_proxy=http://127.0.0.1:{PORT}
 python3 /opt/relay & relay=$!
+until (: >/dev/tcp/127.0.0.1/{PORT}) 2>/dev/null; do sleep 0.1; done
 echo 'APT::Get::Assume-Yes "true"; Acquire::http::Proxy "http://127.0.0.1:{PORT}"; Acquire::http::Pipeline-Depth "0";
       APT::Install-Recommends "false"; APT::Sandbox::User "root";' > /etc/apt/apt.conf.d/99test
 apt-get update >/dev/null || echo "no packages"
@@ -41,13 +42,13 @@ echo then
 echo "the command: $(readlink /usr/local/bin/exodus-certbot)"
 certbot plugins 2>/dev/null | grep -o '^\\* exodus-nginx'
 grep installer /etc/letsencrypt/renewal/exodus.example.conf
-exodus-certbot doctor | grep -e plugin -e timer: -e CRITICAL
+exodus-certbot doctor | grep -e exodus-nginx -e timer: -e CRITICAL
 grep -c '^exodus_certbot_served_match.* 1$' /var/lib/prometheus/node-exporter/exodus_certbot.prom
 runuser -u uploader -- exodus-storage-guard admit --bytes '1 MiB' --key a.apk >/dev/null; echo "admitted: $?"
 runuser -u uploader -- touch /srv/apks/a.apk; echo "stored: $?"
 systemctl start exodus-certbot.service exodus-storage-guard.service; echo "units: $?"
 systemctl is-active exodus-certbot.timer exodus-storage-guard.timer exodus-storage-guard-serve.socket
-systemctl list-units --failed --plain --no-legend
+systemctl list-units --failed --plain --no-legend 'exodus-*' 'certbot*' 'nginx*'
 kill $relay
 """
 
@@ -71,6 +72,8 @@ def prepared(machine: Debian) -> None:
         if (ROOT / name).is_file():
             shutil.copy(ROOT / name, machine.path(f"/root/exodus-certbot/{name}"))
     CertbotTree(machine.path("/etc/letsencrypt")).issue("exodus.example")
+    with machine.path("/etc/letsencrypt/renewal/exodus.example.conf").open("a") as file:
+        file.write("[renewalparams]\nauthenticator = webroot\n")
     site = server("443 ssl, [::]:443 ssl", "exodus.example", Path("/etc/letsencrypt/live/exodus.example"))
     machine.path("/etc/nginx/sites-enabled/exodus").write_text(site)
     machine.path("/opt/relay").write_text(RELAY)
@@ -93,7 +96,7 @@ def test_every_command_of_the_readme_works_in_its_order(suite: str, tmp_path: Pa
     environment = f"export PIP_CERT={CERTIFICATES} PIP_DEFAULT_TIMEOUT=180\n"
     followed = "".join(f"follow {number}\n" for number in numbers)
 
-    with way_out(machine.path("/opt/internet")):
+    with way_out(machine.outside / "internet"):
         said = machine.boot(SURROUNDINGS + environment + followed + THEN, timeout_seconds=1800).splitlines()
 
     then = said.index("then")
@@ -102,4 +105,15 @@ def test_every_command_of_the_readme_works_in_its_order(suite: str, tmp_path: Pa
         "the command: /opt/exodus-certbot/bin/exodus-certbot",
         "* exodus-nginx",
         "installer = exodus-nginx",
+        "OK: lineage exodus.example: certbot calls exodus-nginx for it",
+        "OK: certbot: /usr/bin/certbot loads the plugin exodus-nginx",
+        "OK: certbot.timer: is on",
+        "OK: exodus-certbot.timer: is on",
+        "2",
+        "admitted: 0",
+        "stored: 0",
+        "units: 0",
+        "active",
+        "active",
+        "active",
     ]

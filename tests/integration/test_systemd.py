@@ -101,8 +101,9 @@ journalctl --no-pager --output cat | grep 'trigger source'
 """
 
 
-def test_the_units_repair_really_under_their_sandbox_and_tell_of_a_failure(tmp_path: Path) -> None:
-    machine = debian(tmp_path)
+@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
+def test_the_units_repair_really_under_their_sandbox_and_tell_of_a_failure(suite: str, tmp_path: Path) -> None:
+    machine = debian(tmp_path, suite)
     machine.install_units()
     lineage = "/etc/letsencrypt/live/exodus.example"
     for folder in ("/etc/letsencrypt", "/renewed", "/renewed_again"):
@@ -111,7 +112,7 @@ def test_the_units_repair_really_under_their_sandbox_and_tell_of_a_failure(tmp_p
         server("443 ssl, [::]:443 ssl", "exodus.example", Path(lineage))
     )
 
-    said = machine.boot(UNITS, timeout_seconds=150).splitlines()
+    said = machine.boot(UNITS, timeout_seconds=300).splitlines()
 
     assert said == [
         "served before 0",

@@ -22,7 +22,7 @@ _BOOT = """
 set -eu
 lower=$1 work=$2; root=$work/root
 mount --make-rprivate / 2>/dev/null || true # in a chroot there is nothing mounted at /
-mkdir -p "$root" "$work/overlay"
+mkdir -p "$root" "$work/overlay" "$work/outside"
 mount -t overlay overlay -o "lowerdir=$lower,upperdir=$work/upper,workdir=$work/overlay" "$root"
 mount -t proc proc "$root/proc"
 mount -t sysfs sysfs "$root/sys"
@@ -30,6 +30,8 @@ mount -t tmpfs tmpfs "$root/run"
 mount -t tmpfs tmpfs "$root/tmp"
 mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
 mount --rbind /dev "$root/dev"
+mkdir -p "$root/opt/outside" # an overlay has inodes of its own, to which no socket is bound
+mount --bind "$work/outside" "$root/opt/outside"
 export container=lab PATH=/usr/sbin:/usr/bin:/sbin:/bin
 exec chroot "$root" /lib/systemd/systemd --unit=multi-user.target
 """
@@ -59,6 +61,13 @@ class Debian:
         """Give the place of one of our own files; what is written there, the booted machine has."""
         place = self.work / "upper" / inside.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
+        return place
+
+    @property
+    def outside(self) -> Path:
+        """Give a folder that is ours and the booted machine's, there /opt/outside: for sockets."""
+        place = self.work / "outside"
+        place.mkdir(exist_ok=True)
         return place
 
     def install_units(self) -> None:

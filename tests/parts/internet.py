@@ -23,7 +23,7 @@ async def pump(reader, writer):
         writer.close()
 
 async def serve(reader, writer):
-    outside = await asyncio.open_unix_connection("/opt/internet")
+    outside = await asyncio.open_unix_connection("/opt/outside/internet")
     await asyncio.gather(pump(reader, outside[1]), pump(outside[0], writer), return_exceptions=True)
 
 async def main():
@@ -31,7 +31,7 @@ async def main():
 
 asyncio.run(main())
 """
-"""Runs inside, and makes a port of the socket /opt/internet: neither apt nor pip speaks to a socket."""
+"""Runs inside, and makes a port of the socket: neither apt nor pip speaks to a socket."""
 
 
 class _Proxy(socketserver.StreamRequestHandler):
@@ -40,7 +40,11 @@ class _Proxy(socketserver.StreamRequestHandler):
     timeout = _SECONDS
 
     def handle(self) -> None:
-        method, target, version = self.rfile.readline().decode("ascii").split()
+        words = self.rfile.readline().decode("ascii").split()
+        if words:  # none where somebody only looked whether we are there
+            self._answer(*words)
+
+    def _answer(self, method: str, target: str, version: str) -> None:
         headers = b""
         while (line := self.rfile.readline()).strip():
             headers += b"" if line.lower().startswith((b"connection:", b"proxy-")) else line
