@@ -40,6 +40,8 @@ def _run(argv: Sequence[str] | None) -> int:
         with stopping.heard(), _packages():
             return _FACES[arguments.command](arguments, chosen, os.environ)
     except (UsageError, SettingsInvalid) as error:
+        if arguments.format == "nagios":
+            return _fail(error, arguments)
         complain(f"{_NAME}: {printable(str(error))}")
         return error.exit_code
     except ExodusError as error:

@@ -350,13 +350,17 @@ def test_people_read_the_worst_last_and_quiet_is_quiet_when_all_is_well(
     assert (quiet.exit_code, quiet.stdout) == (0, "")
 
 
-def test_a_command_that_cannot_begin_says_so_as_a_finding(exodus_certbot: ExodusCertbot) -> None:
-    ran = exodus_certbot("doctor", "--json", "--nginx", "/nonexistent/nginx")
+def test_a_command_that_cannot_begin_says_so_as_a_finding(exodus_certbot: ExodusCertbot, tmp_path: Path) -> None:
+    broken = tmp_path / "broken-nginx"
+    broken.write_bytes(b"\x7fELF")
+    broken.chmod(0o755)
+
+    ran = exodus_certbot("doctor", "--json", "--nginx", str(broken))
 
     assert ran.exit_code == 1
     ((severity, message, _),) = found(ran, "exodus-certbot")
     assert severity == "critical"
-    assert "/nonexistent/nginx" in message
+    assert str(broken) in message
 
 
 def test_it_changes_nothing(nginx: RealNginx, exodus_certbot: ExodusCertbot) -> None:

@@ -92,5 +92,5 @@ def test_an_nginx_program_that_cannot_be_run_is_named(
 
     found = exodus_certbot("check", "--nginx", str(nginx))
 
-    assert found.exit_code == 1
+    assert found.exit_code == 78
     assert str(nginx) in found.stderr

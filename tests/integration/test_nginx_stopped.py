@@ -45,7 +45,7 @@ def test_nothing_is_started_and_nothing_left_behind(
 ) -> None:
     lineage, port = certbot_tree.issue(NAME), free_port()
     http = server(f"127.0.0.1:{port} ssl", NAME, lineage)
-    (tmp_path / "nginx").mkdir()
+    (tmp_path / "nginx").mkdir(exist_ok=True)
     nginx = RealNginx(tmp_path / "nginx") if before == "never started" else start_nginx(http)
     nginx.write(http)
     _end(nginx, before)

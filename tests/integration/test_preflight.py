@@ -70,7 +70,7 @@ def test_the_acme_of_every_certbot_verifies_and_refuses(
 
     assert (right.exit_code, wrong.exit_code) == (0, 1), right.all_output + wrong.all_output
     assert "acme verified it" in right.stdout
-    assert "gives 404" in wrong.stdout
+    assert "gives 404" in wrong.stdout, wrong.stdout
 
 
 def test_it_asks_for_every_name_that_certbot_renews_through_a_webroot(

@@ -28,6 +28,7 @@ def test_a_check_that_is_stopped_says_so_and_ends_what_it_started(
     nginx.write_text(f"#!/bin/sh\necho $$ > {started}\nexec sleep 300\n")
     nginx.chmod(0o755)
     command = ExodusCertbot(tmp_path / "nginx.conf", tmp_path, tmp_path / "state")
+    command.conf.touch()
     arguments = ["check", "--format", output, "--nginx", str(nginx), "--timeout", "200"]
 
     process: subprocess.Popen[bytes] = command.start(*arguments)

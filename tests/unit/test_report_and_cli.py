@@ -165,6 +165,13 @@ def test_wrong_settings_exit_78_and_name_file_and_key(
     assert complaint.count("\n") == 1
 
 
+def test_monitoring_is_told_of_wrong_settings_in_its_own_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["check", "--format", "nagios", "--config", str(tmp_path / "missing.toml")]) == 3
+    assert capsys.readouterr().out.startswith(f"UNKNOWN - {tmp_path / 'missing.toml'}: does not exist")
+
+
 def test_an_option_that_cannot_work_is_wrong_usage(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
