@@ -149,6 +149,11 @@ def stale(judged: Iterable[Judged]) -> tuple[Judged, ...]:
     return tuple(item for item in judged if item.row.verdict is Verdict.STALE)
 
 
+def wrong(judged: Iterable[Judged]) -> tuple[Judged, ...]:
+    """Select what shows another certificate than it should, or none."""
+    return tuple(item for item in judged if item.row.verdict in (Verdict.STALE, Verdict.UNREACHABLE))
+
+
 def blocking_faults(judged: Iterable[Judged], faults_of_files: Iterable[str], now: datetime) -> tuple[str, ...]:
     """List the reasons not to load the certificates on disk: each would serve worse than what is served now."""
     changing = stale(judged)

@@ -14,7 +14,7 @@ from exodus_certbot.certbot import lineage, renewal_files
 from exodus_certbot.errors import NginxError, ReloadFailed, TimeUp
 from exodus_certbot.inventory import Inventory, Run, take_inventory
 from exodus_certbot.model import Expectation, Overall, RenewalWindow, Report
-from exodus_certbot.nginx import reload
+from exodus_certbot.nginx import reload, strangers
 from exodus_certbot.nginx.program import Nginx
 from exodus_certbot.server_names import is_covered
 from exodus_certbot.settings import Settings, state_dir
@@ -31,7 +31,7 @@ def check(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> Repor
     run = Run.begin(settings, clock)
     inventory = take_inventory(run, run.find_nginx())
     judged = run.judge(inventory.expected, prove.observe(inventory.expected, run.ask, run.deadline))
-    return replace(_report(judged, inventory.problem), renewals=_windows(run, judged, environ))
+    return replace(_report(inventory, judged, inventory.problem), renewals=_windows(run, judged, environ))
 
 
 def _windows(run: Run, judged: Sequence[decide.Judged], environ: Mapping[str, str]) -> tuple[RenewalWindow, ...]:
@@ -79,14 +79,14 @@ def _bring_in_line(
     faults = decide.blocking_faults(everything, _file_faults(everything), run.clock.now()) if reason else ()
     problem = inventory.problem or (_time_up(run) if reason else None)
     if not reason or faults or problem or inventory.master is None:
-        return _report(judged, problem, faults)
+        return _report(inventory, judged, problem, faults)
     _log.info("reloading nginx (master %d): %s", inventory.master.pid, reason)
     try:
         reload.reload(inventory.master, inventory.error_logs, run.deadline)
     except ReloadFailed as failure:
-        return _report(run.judge(scope, prove.observe(scope, run.ask, run.deadline)), failure)
+        return _report(inventory, run.judge(scope, prove.observe(scope, run.ask, run.deadline)), failure)
     _log.info("new workers run; asking until all is right")
-    proven = _report(run.judge(scope, prove.prove(scope, run.ask, run.deadline)), None)
+    proven = _report(inventory, run.judge(scope, prove.prove(scope, run.ask, run.deadline)), None)
     return replace(proven, reloaded=True, reason=f"reloaded nginx ({reason} before); asked again: {proven.reason}")
 
 
@@ -106,7 +106,9 @@ def _file_faults(judged: Sequence[decide.Judged]) -> tuple[str, ...]:
     return (*whole, *(fault for pair in others if pair is not None for fault in lineage.chain_cut_short(pair)))
 
 
-def _report(judged: Sequence[decide.Judged], problem: NginxError | None, faults: Sequence[str] = ()) -> Report:
+def _report(
+    inventory: Inventory, judged: Sequence[decide.Judged], problem: NginxError | None, faults: Sequence[str] = ()
+) -> Report:
     rows = tuple(item.row for item in judged)
     verdict, reasons = decide.overall(rows), []
     if problem is not None:
@@ -115,7 +117,17 @@ def _report(judged: Sequence[decide.Judged], problem: NginxError | None, faults:
     if faults:
         verdict = Overall.CRITICAL
         reasons.append("nginx was not reloaded and keeps what it serves, since " + "; ".join(faults))
-    return Report(verdict, "; ".join(reasons) or decide.summary(rows), reloaded=False, listeners=rows)
+    said = "; ".join((*(reasons or [decide.summary(rows)]), *_strangers(inventory, judged)))
+    return Report(verdict, said, reloaded=False, listeners=rows)
+
+
+def _strangers(inventory: Inventory, judged: Sequence[decide.Judged]) -> tuple[str, ...]:
+    """Name who else accepts connections where something wrong is served: our nginx cannot mend what another serves."""
+    if inventory.master is None:
+        return ()
+    listeners = (item.expectation.service.listener for item in decide.wrong(judged))
+    places = dict.fromkeys((one.ask_address or one.address, one.port) for one in listeners if one.port is not None)
+    return strangers.named(inventory.master.pid, tuple(places))
 
 
 def _concerns(expectation: Expectation, ours: Sequence[lineage.Lineage]) -> bool:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from exodus_certbot import decide
 from exodus_certbot.certbot.lineage import CertificateFiles
-from exodus_certbot.errors import NginxConfigInvalid, NginxError, NginxNotRunning
+from exodus_certbot.errors import NginxConfigInvalid, NginxError, NginxNotRunning, NginxUnclear
 from exodus_certbot.expect import expectations
 from exodus_certbot.model import Expectation, Observation
-from exodus_certbot.nginx import master
+from exodus_certbot.nginx import master, trial
 from exodus_certbot.nginx import program as nginx
 from exodus_certbot.nginx.config import ConfigUnreadable, Directive
 from exodus_certbot.nginx.listeners import discover
-from exodus_certbot.nginx.master import Process
+from exodus_certbot.nginx.master import Master
 from exodus_certbot.nginx.program import Nginx
 from exodus_certbot.settings import DEFAULT_CERTBOT_DIR, Settings
 from exodus_certbot.tls import served
@@ -62,7 +62,7 @@ class Inventory:
     """
 
     nginx: Nginx
-    master: Process | None
+    master: Master | None
     error_logs: tuple[str, ...]
     expected: tuple[Expectation, ...]
     problem: NginxError | None
@@ -70,27 +70,38 @@ class Inventory:
 
 
 def take_inventory(run: Run, program: Nginx) -> Inventory:
-    """Find out what nginx is configured to serve and which certificates are on disk for it."""
-    running, tree, problem = _configuration(program, run.deadline)
-    is_known = problem is None or (isinstance(problem, NginxNotRunning) and bool(tree))
+    """Find out what nginx is configured to serve and which certificates are on disk for it; change nothing."""
+    running, problem = _master(program, run.deadline)
+    program = program if running is None else running.nginx
+    tree, is_known = _configuration(program, problem)
     services = discover(tree, nginx.machine_of(program, run.settings.connect))
     files = CertificateFiles(run.certbot_dir)
     pairs = {source: files.pair(source) for service in services for source in service.sources}
-    return Inventory(
-        program, running, nginx.error_logs(program, tree), expectations(services, pairs), problem, is_known
-    )
+    logs = nginx.error_logs(program, tree)
+    return Inventory(program, running, logs, expectations(services, pairs), problem, is_known and _is_sound(problem))
 
 
-def _configuration(
-    program: Nginx, deadline: Deadline
-) -> tuple[Process | None, tuple[Directive, ...], NginxError | None]:
-    """Ask nginx; where it cannot answer, read the files, so that what is served can still be shown."""
+def _master(program: Nginx, deadline: Deadline) -> tuple[Master | None, NginxError | None]:
+    """Find the master, and have nginx judge its configuration; what is served can be shown all the same."""
     running = None
     try:
         running = master.find_master(program)
-        return running, nginx.tested_configuration(program, deadline), None
-    except (NginxNotRunning, NginxConfigInvalid) as problem:
-        try:
-            return running, nginx.configuration_on_disk(program), problem
-        except ConfigUnreadable:
-            return running, (), problem
+        trial.try_configuration(running, deadline)
+    except (NginxNotRunning, NginxUnclear, NginxConfigInvalid) as problem:
+        return running, problem
+    return running, None
+
+
+def _configuration(program: Nginx, problem: NginxError | None) -> tuple[tuple[Directive, ...], bool]:
+    """Read the files; what we cannot read is our own failure, unless nginx cannot either."""
+    try:
+        return nginx.configuration_on_disk(program), True
+    except ConfigUnreadable:
+        if problem is None:
+            raise
+        return (), False
+
+
+def _is_sound(problem: NginxError | None) -> bool:
+    """Tell whether what is read is what nginx would serve: it rejects the whole of what it rejects."""
+    return not isinstance(problem, NginxConfigInvalid)

@@ -10,9 +10,9 @@ from exodus_certbot.certbot.renewal_files import RenewalFile
 from exodus_certbot.errors import NginxError
 from exodus_certbot.findings import Finding, critical, ok, warning
 from exodus_certbot.inventory import Run
-from exodus_certbot.nginx import master
+from exodus_certbot.nginx import master, trial
 from exodus_certbot.nginx import program as nginx
-from exodus_certbot.nginx.config import Directive
+from exodus_certbot.nginx.config import ConfigUnreadable, Directive
 from exodus_certbot.nginx.http_listener import CA_PORT, listener_for
 from exodus_certbot.nginx.servers import Machine
 from exodus_certbot.settings import Settings
@@ -34,12 +34,13 @@ def preflight(settings: Settings, clock: Clock, names: Sequence[str], folder: Pa
         findings += webroot.findings_of(place, webroot.mounts())
     program = run.find_nginx()
     try:
-        master.find_master(program)
-        tree = nginx.tested_configuration(program, run.deadline)
-    except NginxError as problem:
+        running = master.find_master(program)
+        is_tried = trial.try_configuration(running, run.deadline)
+        tree = nginx.configuration_on_disk(running.nginx)
+    except (NginxError, ConfigUnreadable) as problem:
         return (*findings, critical("nginx", str(problem), "mend that first: the renewal would fail as well"))
-    findings.append(ok("nginx", f"runs, and accepts {program.conf}"))
-    machine = nginx.machine_of(program, settings.connect)
+    findings.append(ok("nginx", f"runs{', and accepts' if is_tried else ' with'} {program.conf}"))
+    machine = nginx.machine_of(running.nginx, settings.connect)
     for target in targets:
         findings += _findings_of(run, tree, machine, target)
     return tuple(findings)

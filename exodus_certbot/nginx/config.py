@@ -6,7 +6,7 @@ The rules are those of ngx_conf_read_token() and ngx_conf_include() in nginx's s
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import takewhile
@@ -37,7 +37,6 @@ _LUA = re.compile(
 _MAGIC = re.compile(rb"[*?[]")
 _NOT_UNDERSTOOD = re.compile(rb"\\|\[[!^]?+\]?+[^\]]*\[[:.=]")
 _BRACKET = re.compile(rb"\[(?:([!^]?+)(\]?+[^\]]*\]))?")
-_DUMP_HEADER = re.compile(rb"^# configuration file (.+):\n", re.MULTILINE)
 
 
 class ConfigUnreadable(ExodusError):
@@ -196,35 +195,6 @@ def _fits(piece: bytes, part: bytes) -> bool:
 def _for_fnmatch(bracket: re.Match[bytes]) -> bytes:
     """Spell "[^" as "[!", and a bracket that is never closed as the character it is."""
     return b"[[]" if bracket[2] is None else b"[" + (bracket[1] and b"!") + bracket[2]
-
-
-def split_dump(dump: bytes, read_file: Callable[[str], bytes | None]) -> dict[str, str]:
-    """Return the text of each file that `nginx -T` printed, in its order.
-
-    A comment may look like the header of a file, so the files themselves say where they end. For one that has changed
-    since, the next header with a new path does.
-    """
-    texts: dict[str, str] = {}
-    header = _DUMP_HEADER.search(dump)
-    if header is None:
-        raise ConfigUnreadable("nginx -T", 1, "it printed no file")
-    while header is not None:
-        path = _decode(header[1])
-        texts[path] = ""
-        end = _end_of_file(dump, header.end(), read_file(path), texts)
-        texts[path] = _decode(dump[header.end() : end])
-        header = _DUMP_HEADER.match(dump, end + 1)
-    return texts
-
-
-def _end_of_file(dump: bytes, start: int, content: bytes | None, seen: Mapping[str, str]) -> int:
-    if content is not None and dump.startswith(content + b"\n", start):
-        end = start + len(content)
-        following = _DUMP_HEADER.match(dump, end + 1)
-        if _decode(following[1]) not in seen if following is not None else end + 1 == len(dump):
-            return end
-    headers = _DUMP_HEADER.finditer(dump, start + 1)
-    return next((header.start() for header in headers if _decode(header[1]) not in seen), len(dump)) - 1
 
 
 def _encode(path: str) -> bytes:

@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "hooks")]
 from certbot._internal.plugins.nginx.configurator import nginx_restart  # noqa: E402 - after the path is set
 
 from exodus_certbot.inventory import Inventory, Run, take_inventory  # noqa: E402
-from exodus_certbot.nginx import master, reload  # noqa: E402
+from exodus_certbot.nginx import master, proc, reload  # noqa: E402
 from exodus_certbot.settings import Settings  # noqa: E402
 from exodus_certbot.tls import handshake, prove, x509  # noqa: E402
 from exodus_common.clock import SystemClock  # noqa: E402
@@ -125,10 +125,10 @@ def seconds_of_certbot_nginx(site: Site) -> tuple[float, int]:
     return seconds, sum(site.served(name) != fingerprint for name, fingerprint in expected.items())
 
 
-def _master(site: Site) -> master.Process:
+def _master(site: Site) -> proc.Process:
     _, view = site.look()
     assert view.master is not None
-    return view.master
+    return view.master.process
 
 
 def handshakes_per_second(site: Site, total: int) -> float:
