@@ -8,7 +8,6 @@ from exodus_certbot.expect import key_type_of
 from exodus_certbot.model import Certificate, Expectation, Observation, Overall, Row, Verdict
 from exodus_certbot.server_names import is_covered
 
-_MINUTE = "%Y-%m-%d %H:%M UTC"
 _MOST_WARN = timedelta(days=21)
 _SEVERITY = {
     Verdict.OK: Overall.OK,
@@ -152,39 +151,6 @@ def stale(judged: Iterable[Judged]) -> tuple[Judged, ...]:
 def wrong(judged: Iterable[Judged]) -> tuple[Judged, ...]:
     """Select what shows another certificate than it should, or none."""
     return tuple(item for item in judged if item.row.verdict in (Verdict.STALE, Verdict.UNREACHABLE))
-
-
-def blocking_faults(judged: Iterable[Judged], faults_of_files: Iterable[str], now: datetime) -> tuple[str, ...]:
-    """List the reasons not to load the certificates on disk: each would serve worse than what is served now."""
-    changing = stale(judged)
-    worse = (fault for item in changing for fault in (*_lost_validity(item, now), *_lost_name(item)))
-    return tuple(dict.fromkeys((*faults_of_files, *worse)))
-
-
-def _lost_validity(item: Judged, now: datetime) -> Iterable[str]:
-    """Say why clients would refuse the certificate on disk that now accept the served one."""
-    pair, served = item.expectation.pair, item.observation.certificate if item.observation else None
-    if pair is None or pair.certificate is None or served is None or not _is_valid(served, now):
-        return
-    certificate = pair.certificate
-    if certificate.not_after <= now:
-        yield f"the certificate in {pair.source.shown} expired on {certificate.not_after:{_MINUTE}}"
-    if certificate.not_before > now:
-        yield f"the certificate in {pair.source.shown} is not valid before {certificate.not_before:{_MINUTE}}"
-
-
-def _is_valid(certificate: Certificate, now: datetime) -> bool:
-    return certificate.not_before <= now < certificate.not_after
-
-
-def _lost_name(item: Judged) -> Iterable[str]:
-    """Name what the served certificate covers and the one on disk does not; what neither covers is no loss."""
-    pair, served = item.expectation.pair, item.observation.certificate if item.observation else None
-    if pair is None or pair.certificate is None or served is None:
-        return
-    name = item.expectation.service.name
-    if is_covered(name, served.names) and not is_covered(name, pair.certificate.names):
-        yield f"the certificate in {pair.source.shown} does not cover {name}, which nginx serves with it"
 
 
 def overall(rows: Iterable[Row]) -> Overall:

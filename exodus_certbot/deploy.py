@@ -8,7 +8,7 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-from exodus_certbot import decide
+from exodus_certbot import comparing, decide, kept
 from exodus_certbot.acme import ari
 from exodus_certbot.certbot import lineage, renewal_files
 from exodus_certbot.errors import NginxError, ReloadFailed, TimeUp
@@ -76,7 +76,7 @@ def _bring_in_line(
     _log.info("asked for %d names at listeners: %s", len(judged), decide.summary([item.row for item in judged]))
     reason = why(judged)
     # A reload loads every certificate there is, not only those in scope.
-    faults = decide.blocking_faults(everything, _file_faults(everything), run.clock.now()) if reason else ()
+    faults = comparing.reasons_against(run, everything, judged) if reason else ()
     problem = inventory.problem or (_time_up(run) if reason else None)
     if not reason or faults or problem or inventory.master is None:
         return _report(inventory, judged, problem, faults)
@@ -86,8 +86,10 @@ def _bring_in_line(
     except ReloadFailed as failure:
         return _report(inventory, run.judge(scope, prove.observe(scope, run.ask, run.deadline)), failure)
     _log.info("new workers run; asking until all is right")
-    proven = _report(inventory, run.judge(scope, prove.prove(scope, run.ask, run.deadline)), None)
-    return replace(proven, reloaded=True, reason=f"reloaded nginx ({reason} before); asked again: {proven.reason}")
+    after = run.judge(scope, prove.prove(scope, run.ask, run.deadline))
+    proven = _report(inventory, after, None)
+    told = "; ".join(filter(None, (proven.reason, kept.explained(judged, after, inventory.nginx.version))))
+    return replace(proven, reloaded=True, reason=f"reloaded nginx ({reason} before); asked again: {told}")
 
 
 def _time_up(run: Run) -> TimeUp | None:
@@ -96,14 +98,6 @@ def _time_up(run: Run) -> TimeUp | None:
         return None
     seconds = run.settings.timeout_seconds
     return TimeUp(f"{seconds:g} s were not enough to ask all listeners; nothing was changed; allow more with --timeout")
-
-
-def _file_faults(judged: Sequence[decide.Judged]) -> tuple[str, ...]:
-    """List the faults of what a reload would change; a chain may have been cut short behind a leaf that did not."""
-    changing = dict.fromkeys(item.expectation.pair for item in decide.stale(judged))
-    others = dict.fromkeys(item.expectation.pair for item in judged if item.expectation.pair not in changing)
-    whole = (fault for pair in changing if pair is not None for fault in lineage.faults(pair))
-    return (*whole, *(fault for pair in others if pair is not None for fault in lineage.chain_cut_short(pair)))
 
 
 def _report(

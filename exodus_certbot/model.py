@@ -74,6 +74,15 @@ class CertificateSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Suites:
+    """Say what a server lets a handshake choose from; the defaults are nginx's own."""
+
+    protocols: tuple[str, ...] = ("TLSv1.2", "TLSv1.3")
+    ciphers: str = "HIGH:!aNULL:!MD5"
+    has_dhparam: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """Say what nginx is configured to show to whoever asks a listener for a name.
 
@@ -86,6 +95,7 @@ class Service:
     listener: Listener
     sources: tuple[CertificateSource, ...]
     not_probed: str = ""
+    suites: Suites = Suites()
 
 
 @dataclass(frozen=True, slots=True)

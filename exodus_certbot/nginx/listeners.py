@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from exodus_certbot.model import CertificateSource, Listener, Service
+from exodus_certbot.model import CertificateSource, Listener, Service, Suites
 from exodus_certbot.nginx.config import Directive
 from exodus_certbot.nginx.listen import WILDCARDS, Listen, ask_address
 from exodus_certbot.nginx.servers import DEFAULT_PORT, Machine, Server, servers_of
@@ -53,8 +53,16 @@ def _services_at(members: list[tuple[Server, Listen]], where: _Where) -> Iterato
     for server in dict.fromkeys(server for server, _ in members):
         # nginx keeps the default server's context for a name whose own server has no certificate.
         owner = server if server.sources else replace(server, sources=default.sources)
+        suites = _suites(server, default)
         for service in _named(owner, listener, is_default=server is default, claimed=claimed):
-            yield replace(service, not_probed=service.not_probed or listener.unaskable)
+            yield replace(service, not_probed=service.not_probed or listener.unaskable, suites=suites)
+
+
+def _suites(server: Server, default: Server) -> Suites:
+    """Merge what a handshake chooses from: before 1.29.2 nginx takes the versions from the default server alone."""
+    owner = server if server.sources else default
+    both = tuple(version for version in owner.suites.protocols if version in default.suites.protocols)
+    return replace(owner.suites, protocols=both)
 
 
 def _listener(members: list[tuple[Server, Listen]], default: Server, where: _Where) -> Listener | None:

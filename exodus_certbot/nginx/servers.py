@@ -4,15 +4,16 @@ How nginx merges directives is in its ngx_http_ssl_module.c (and those of stream
 """
 
 from collections import ChainMap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from exodus_certbot.model import CertificateSource
+from exodus_certbot.model import CertificateSource, Suites
 from exodus_certbot.nginx.config import Directive
 from exodus_certbot.nginx.listen import Listen, Resolve, parse_listen
 
 DEFAULT_PORT = {"http": 80, "stream": 0, "mail": 0}
 _NO_FILE = ("/", "data:", "engine:", "store:")
+_PROTOCOLS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Server:
     rejects_handshakes: bool
     tls_everywhere: bool
     starttls: bool
+    suites: Suites
 
 
 def servers_of(context: Directive, machine: Machine) -> Iterator[Server]:
@@ -49,11 +51,12 @@ def servers_of(context: Directive, machine: Machine) -> Iterator[Server]:
 
 
 def _first_arguments(block: Iterable[Directive]) -> dict[str, list[str]]:
-    """Collect the first argument of every plain directive, by the directive's name."""
+    """Collect the first argument of every plain directive, by the directive's name; of `ssl_protocols` all."""
     collected: dict[str, list[str]] = {}
     for directive in block:
         if directive.block is None and directive.args:
-            collected.setdefault(directive.name, []).append(directive.args[0])
+            some = directive.args if directive.name == "ssl_protocols" else directive.args[:1]
+            collected.setdefault(directive.name, []).extend(some)
     return collected
 
 
@@ -72,6 +75,17 @@ def _server(
         rejects_handshakes=said.get("ssl_reject_handshake", [""])[-1] == "on",
         tls_everywhere=said.get("ssl", [""])[-1] == "on",
         starttls=said.get("starttls", [""])[-1] in ("on", "only"),
+        suites=_suites(said),
+    )
+
+
+def _suites(said: Mapping[str, list[str]]) -> Suites:
+    usual = Suites()
+    protocols = {written.lower() for written in said.get("ssl_protocols", usual.protocols)}
+    return Suites(
+        protocols=tuple(version for version in _PROTOCOLS if version.lower() in protocols),
+        ciphers=said.get("ssl_ciphers", [usual.ciphers])[-1],
+        has_dhparam="ssl_dhparam" in said,
     )
 
 

@@ -150,31 +150,6 @@ def test_an_unreachable_listener_whose_files_are_opened_at_each_handshake_asks_f
     assert decide.needs_deployment([late]) == ""
 
 
-def blocked(on_disk: Certificate, served: Certificate, name: str = NAME) -> tuple[str, ...]:
-    return decide.blocking_faults([judged(on_disk, served, name=name)], (), NOW)
-
-
-def test_a_certificate_that_clients_would_refuse_replaces_none_that_they_accept() -> None:
-    assert "expired on" in blocked(certificate("new", left=-SECOND), certificate("old"))[0]
-    later = certificate("new", days=90, left=timedelta(days=91))
-    assert "is not valid before" in blocked(later, certificate("old"))[0]
-
-
-def test_an_expired_certificate_may_be_replaced_by_another_expired_one() -> None:
-    assert blocked(certificate("new", left=-SECOND), certificate("old", left=-SECOND)) == ()
-
-
-def test_a_name_that_would_be_lost_blocks_and_one_that_neither_covers_does_not() -> None:
-    other = certificate("new", names=("other.example",))
-    assert f"does not cover {NAME}" in blocked(other, certificate("old"))[0]
-    assert blocked(other, certificate("old", names=("third.example",))) == ()
-
-
-def test_what_a_reload_would_not_change_blocks_nothing() -> None:
-    expired = certificate(left=-SECOND)
-    assert blocked(expired, expired) == ()
-
-
 def test_the_overall_verdict_is_the_worst() -> None:
     order = [Overall.OK, Overall.WARNING, Overall.UNKNOWN, Overall.CRITICAL]
     for better, worse in combinations_with_replacement(order, 2):

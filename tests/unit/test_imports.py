@@ -14,6 +14,7 @@ PACKAGES = ("exodus_certbot", "exodus_common", "exodus_storage_guard")
 ALLOWED = {
     "exodus_certbot.plugin": {"certbot"},
     "exodus_certbot.acme": {"acme", "cryptography", "josepy", "requests"},
+    "exodus_certbot.tls.chains": {"cryptography"},
     "exodus_certbot.tls.x509": {"cryptography"},
     "exodus_storage_guard.adapters.celery": {"celery"},
     "exodus_storage_guard.adapters.django": {"django"},
