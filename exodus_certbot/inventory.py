@@ -42,9 +42,9 @@ class Run:
         """Find the nginx that the settings mean."""
         return nginx.find_nginx(self.settings.nginx, self.settings.nginx_conf, self.deadline)
 
-    def ask(self, expectation: Expectation, timeout_seconds: float) -> Observation:
-        """Make the handshake that shows what is served where something is expected."""
-        return served.ask(served.Question.of(expectation), timeout_seconds)
+    def ask(self, expectation: Expectation, times: int, timeout_seconds: float) -> Sequence[Observation]:
+        """Make the handshakes that show what is served where something is expected, none after one that fails."""
+        return served.ask_again(served.Question.of(expectation), times, timeout_seconds)
 
     def judge(
         self, scope: Sequence[Expectation], observations: Mapping[Expectation, Observation]
@@ -76,9 +76,8 @@ def take_inventory(run: Run, program: Nginx) -> Inventory:
     services = discover(tree, nginx.machine_of(program, run.settings.connect))
     files = CertificateFiles(run.certbot_dir)
     pairs = {source: files.pair(source) for service in services for source in service.sources}
-    return Inventory(
-        program, running, nginx.error_logs(program, tree), expectations(services, pairs), problem, is_known
-    )
+    expected = expectations(services, pairs)
+    return Inventory(program, running, nginx.error_logs(program, tree), expected, problem, is_known)
 
 
 def _configuration(
