@@ -16,7 +16,7 @@ from exodus_certbot.nginx.listeners import discover
 from exodus_certbot.nginx.master import Process
 from exodus_certbot.nginx.program import Nginx
 from exodus_certbot.settings import DEFAULT_CERTBOT_DIR, Settings
-from exodus_certbot.tls import served
+from exodus_certbot.tls import served, suites
 from exodus_common.clock import Clock, Deadline
 
 
@@ -76,7 +76,7 @@ def take_inventory(run: Run, program: Nginx) -> Inventory:
     services = discover(tree, nginx.machine_of(program, run.settings.connect))
     files = CertificateFiles(run.certbot_dir)
     pairs = {source: files.pair(source) for service in services for source in service.sources}
-    expected = expectations(services, pairs)
+    expected = expectations(services, pairs, lambda service: suites.key_types(service.protocols, service.ciphers))
     return Inventory(program, running, nginx.error_logs(program, tree), expected, problem, is_known)
 
 

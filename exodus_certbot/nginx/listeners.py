@@ -54,7 +54,8 @@ def _services_at(members: list[tuple[Server, Listen]], where: _Where) -> Iterato
         # nginx keeps the default server's context for a name whose own server has no certificate.
         owner = server if server.sources else replace(server, sources=default.sources)
         for service in _named(owner, listener, is_default=server is default, claimed=claimed):
-            yield replace(service, not_probed=service.not_probed or listener.unaskable)
+            reason = service.not_probed or listener.unaskable
+            yield replace(service, not_probed=reason, protocols=server.protocols, ciphers=server.ciphers)
 
 
 def _listener(members: list[tuple[Server, Listen]], default: Server, where: _Where) -> Listener | None:

@@ -38,14 +38,16 @@ class Server:
     rejects_handshakes: bool
     tls_everywhere: bool
     starttls: bool
+    protocols: tuple[str, ...] = ()
+    ciphers: str = ""
 
 
 def servers_of(context: Directive, machine: Machine) -> Iterator[Server]:
     """Read the servers of an `http`, `stream` or `mail` block."""
-    inherited = _first_arguments(context.block or ())
+    inherited, protocols = _first_arguments(context.block or ()), _protocols(context.block or ())
     for directive in context.block or ():
         if directive.name == "server" and directive.block is not None:
-            yield _server(DEFAULT_PORT[context.name], inherited, directive.block, machine)
+            yield _server(DEFAULT_PORT[context.name], inherited, protocols, directive.block, machine)
 
 
 def _first_arguments(block: Iterable[Directive]) -> dict[str, list[str]]:
@@ -57,8 +59,16 @@ def _first_arguments(block: Iterable[Directive]) -> dict[str, list[str]]:
     return collected
 
 
+def _protocols(block: Iterable[Directive]) -> tuple[str, ...]:
+    return tuple(word for directive in block if directive.name == "ssl_protocols" for word in directive.args)
+
+
 def _server(
-    default_port: int, inherited: dict[str, list[str]], block: tuple[Directive, ...], machine: Machine
+    default_port: int,
+    inherited: dict[str, list[str]],
+    inherited_protocols: tuple[str, ...],
+    block: tuple[Directive, ...],
+    machine: Machine,
 ) -> Server:
     # A list that the server block writes itself replaces the inherited one whole; each directive is merged alone.
     said = ChainMap(_first_arguments(block), inherited)
@@ -72,6 +82,8 @@ def _server(
         rejects_handshakes=said.get("ssl_reject_handshake", [""])[-1] == "on",
         tls_everywhere=said.get("ssl", [""])[-1] == "on",
         starttls=said.get("starttls", [""])[-1] in ("on", "only"),
+        protocols=_protocols(block) or inherited_protocols,
+        ciphers=said.get("ssl_ciphers", [""])[-1],
     )
 
 
