@@ -36,6 +36,7 @@ def judge(
     served = observation.certificate if observation else None
     expected = expectation.pair.certificate if expectation.pair else None
     verdict, reason = _verdict(expectation, observation, expected, now, warn_days)
+    remark = observation.remark if observation else ""
     listener = expectation.service.listener
     row = Row(
         name=expectation.service.name,
@@ -47,7 +48,7 @@ def judge(
         served_sha256=served.sha256 if served else None,
         not_after=served.not_after if served else None,
         verdict=verdict,
-        reason=reason,
+        reason=f"{reason}; {remark}" if remark else reason,
     )
     return Judged(expectation, observation, row)
 
@@ -62,16 +63,26 @@ def _verdict(
     if expectation.not_probed or observation is None:
         return Verdict.NOT_PROBED, expectation.not_probed or "nobody was asked"
     served = observation.certificate
+    if served is None and observation.refused and expectation.unshowable:
+        return Verdict.NOT_PROBED, f"no client can be shown it: {expectation.unshowable}"
     if served is None:
-        return Verdict.UNREACHABLE, observation.failure
+        return Verdict.UNREACHABLE, _of_several(observation, "failed", observation.failure)
     if expected is not None and served.sha256 != expected.sha256:
-        return Verdict.STALE, _stale_reason(served, expected, now)
+        return Verdict.STALE, _of_several(observation, "show another one", _stale_reason(served, expected, now))
     age = _age_verdict(served, now, warn_days)
     if age is not None:
         return age
     if expected is None:
         return Verdict.NOT_PROBED, f"{_why_unknown(expectation)}; what it serves is valid for {_left(served, now)}"
     return Verdict.OK, f"as on disk, {_left(served, now)} left" + _coverage_note(expectation, served)
+
+
+def _of_several(observation: Observation, what: str, reason: str) -> str:
+    """Say how many answers a reason is about where others were right: then somebody else answers, too."""
+    if not 0 < observation.wrong < observation.asked:
+        return reason
+    differ = f"answers differ: {observation.wrong} of {observation.asked} {what}"
+    return f"{differ}: {reason}; does somebody else listen there, too? see: ss -ltnp"
 
 
 def _stale_reason(served: Certificate, expected: Certificate, now: datetime) -> str:

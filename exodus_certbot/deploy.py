@@ -30,8 +30,10 @@ def check(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> Repor
     """Compare what every listener serves with what is on disk; change nothing."""
     run = Run.begin(settings, clock)
     inventory = take_inventory(run, run.find_nginx())
-    judged = run.judge(inventory.expected, prove.observe(inventory.expected, run.ask, run.deadline))
-    return replace(_report(inventory, judged, inventory.problem), renewals=_windows(run, judged, environ))
+    seen = prove.observe(inventory.expected, run.ask, run.deadline)
+    judged = run.judge(inventory.expected, seen.observations)
+    report = _report(inventory, judged, inventory.problem or _too_little_seen(run, seen))
+    return replace(report, renewals=_windows(run, judged, environ))
 
 
 def _windows(run: Run, judged: Sequence[decide.Judged], environ: Mapping[str, str]) -> tuple[RenewalWindow, ...]:
@@ -70,24 +72,27 @@ def _bring_in_line(
     run: Run, inventory: Inventory, scope: Sequence[Expectation], why: Callable[[Sequence[decide.Judged]], str]
 ) -> Report:
     """Validate, reload, prove: do nothing where all is right, and change nothing where anything would get worse."""
-    everything = run.judge(inventory.expected, prove.observe(inventory.expected, run.ask, run.deadline))
+    before = prove.observe(inventory.expected, run.ask, run.deadline)
+    everything = run.judge(inventory.expected, before.observations)
     wanted = set(scope)
     judged = [item for item in everything if item.expectation in wanted]
     _log.info("asked for %d names at listeners: %s", len(judged), decide.summary([item.row for item in judged]))
     reason = why(judged)
     # A reload loads every certificate there is, not only those in scope.
     faults = comparing.reasons_against(run, everything, judged) if reason else ()
-    problem = inventory.problem or (_time_up(run) if reason else None)
+    problem = inventory.problem or (_time_up(run) if reason else _too_little_seen(run, before))
     if not reason or faults or problem or inventory.master is None:
         return _report(inventory, judged, problem, faults)
     _log.info("reloading nginx (master %d): %s", inventory.master.pid, reason)
     try:
         reload.reload(inventory.master, inventory.error_logs, run.deadline)
     except ReloadFailed as failure:
-        return _report(inventory, run.judge(scope, prove.observe(scope, run.ask, run.deadline)), failure)
-    _log.info("new workers run; asking until all is right")
-    after = run.judge(scope, prove.prove(scope, run.ask, run.deadline))
-    proven = _report(inventory, after, None)
+        late = prove.observe(scope, run.ask, run.deadline).or_earlier(before.observations)
+        return _report(inventory, run.judge(scope, late.observations), failure)
+    _log.info("new workers run; asking until all is right at once")
+    seen = prove.prove(scope, run.ask, run.deadline, before.observations)
+    after = run.judge(scope, seen.observations)
+    proven = _report(inventory, after, _too_little_seen(run, seen))
     told = "; ".join(filter(None, (proven.reason, kept.explained(judged, after, inventory.nginx.version))))
     return replace(proven, reloaded=True, reason=f"reloaded nginx ({reason} before); asked again: {told}")
 
@@ -98,6 +103,14 @@ def _time_up(run: Run) -> TimeUp | None:
         return None
     seconds = run.settings.timeout_seconds
     return TimeUp(f"{seconds:g} s were not enough to ask all listeners; nothing was changed; allow more with --timeout")
+
+
+def _too_little_seen(run: Run, seen: prove.Seen) -> TimeUp | None:
+    """Call nothing right that was not asked often enough."""
+    if not seen.lacks_time:
+        return None
+    seconds = run.settings.timeout_seconds
+    return TimeUp(f"{seconds:g} s were not enough to see all answers right at once; allow more with --timeout")
 
 
 def _report(

@@ -16,7 +16,7 @@ from exodus_certbot.nginx.listeners import discover
 from exodus_certbot.nginx.master import Master
 from exodus_certbot.nginx.program import Nginx
 from exodus_certbot.settings import DEFAULT_CERTBOT_DIR, Settings
-from exodus_certbot.tls import served
+from exodus_certbot.tls import served, suites
 from exodus_common.clock import Clock, Deadline
 
 
@@ -42,9 +42,9 @@ class Run:
         """Find the nginx that the settings mean."""
         return nginx.find_nginx(self.settings.nginx, self.settings.nginx_conf, self.deadline)
 
-    def ask(self, expectation: Expectation, timeout_seconds: float) -> Observation:
-        """Make the handshake that shows what is served where something is expected."""
-        return served.ask(served.Question.of(expectation), timeout_seconds)
+    def ask(self, expectation: Expectation, times: int, timeout_seconds: float) -> Sequence[Observation]:
+        """Make the handshakes that show what is served where something is expected, none after one that fails."""
+        return served.ask_again(served.Question.of(expectation), times, timeout_seconds)
 
     def judge(
         self, scope: Sequence[Expectation], observations: Mapping[Expectation, Observation]
@@ -77,8 +77,9 @@ def take_inventory(run: Run, program: Nginx) -> Inventory:
     services = discover(tree, nginx.machine_of(program, run.settings.connect))
     files = CertificateFiles(run.certbot_dir)
     pairs = {source: files.pair(source) for service in services for source in service.sources}
+    expected = expectations(services, pairs, lambda service: suites.key_types(service.suites))
     logs = nginx.error_logs(program, tree)
-    return Inventory(program, running, logs, expectations(services, pairs), problem, is_known and _is_sound(problem))
+    return Inventory(program, running, logs, expected, problem, is_known and _is_sound(problem))
 
 
 def _master(program: Nginx, deadline: Deadline) -> tuple[Master | None, NginxError | None]:

@@ -75,11 +75,15 @@ class CertificateSource:
 
 @dataclass(frozen=True, slots=True)
 class Suites:
-    """Say what a server lets a handshake choose from; the defaults are nginx's own."""
+    """Say what a server lets a handshake choose from; the defaults are nginx's own.
+
+    Which protocols are usual depends on nginx's version: `are_usual` tells that the configuration names none.
+    """
 
     protocols: tuple[str, ...] = ("TLSv1.2", "TLSv1.3")
     ciphers: str = "HIGH:!aNULL:!MD5"
     has_dhparam: bool = False
+    are_usual: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,7 @@ class Service:
 
     `name` is as written after `server_name` (`*.example.org`, `_`, or empty); `sni` is what a handshake asks for, None
     for a handshake without a name; `not_probed` is the reason why nobody can be asked, empty where one can.
+    `protocols` and `ciphers` are those of `ssl_protocols` and `ssl_ciphers`, empty where nginx's defaults hold.
     """
 
     name: str
@@ -127,13 +132,15 @@ class Expectation:
     """Pair a service with the certificate that the disk says it shows for one key type.
 
     `pair` is None where no file can be named (a variable). `force_key_type` is set where a server has certificates
-    of several key types and the handshake must choose.
+    of several key types and the handshake must choose; `unshowable` then says why, as it is configured, no client can
+    be shown this one, empty where one can.
     """
 
     service: Service
     pair: Pair | None
     force_key_type: KeyType | None = None
     not_probed: str = ""
+    unshowable: str = ""
 
     @property
     def group(self) -> tuple[str, int | None, str, str]:
@@ -147,10 +154,18 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """Report one handshake: the certificate that was served, or why there was none."""
+    """Report what a handshake showed: the certificate that was served, or why there was none.
+
+    `refused` tells that the server refused the key type in every way a client can ask for it. Of several handshakes
+    it is a wrong one, where any was; `wrong` of `asked` were. `remark` says what else is to be known.
+    """
 
     certificate: Certificate | None
     failure: str = ""
+    refused: bool = False
+    asked: int = 1
+    wrong: int = 0
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)

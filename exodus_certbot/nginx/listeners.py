@@ -62,7 +62,7 @@ def _suites(server: Server, default: Server) -> Suites:
     """Merge what a handshake chooses from: before 1.29.2 nginx takes the versions from the default server alone."""
     owner = server if server.sources else default
     both = tuple(version for version in owner.suites.protocols if version in default.suites.protocols)
-    return replace(owner.suites, protocols=both)
+    return replace(owner.suites, protocols=both, are_usual=owner.suites.are_usual and default.suites.are_usual)
 
 
 def _listener(members: list[tuple[Server, Listen]], default: Server, where: _Where) -> Listener | None:

@@ -44,10 +44,10 @@ class Server:
 
 def servers_of(context: Directive, machine: Machine) -> Iterator[Server]:
     """Read the servers of an `http`, `stream` or `mail` block."""
-    inherited = _first_arguments(context.block or ())
+    inherited, protocols = _first_arguments(context.block or ()), _protocols(context.block or ())
     for directive in context.block or ():
         if directive.name == "server" and directive.block is not None:
-            yield _server(DEFAULT_PORT[context.name], inherited, directive.block, machine)
+            yield _server(DEFAULT_PORT[context.name], inherited, protocols, directive.block, machine)
 
 
 def _first_arguments(block: Iterable[Directive]) -> dict[str, list[str]]:
@@ -60,8 +60,16 @@ def _first_arguments(block: Iterable[Directive]) -> dict[str, list[str]]:
     return collected
 
 
+def _protocols(block: Iterable[Directive]) -> tuple[str, ...]:
+    return tuple(word for directive in block if directive.name == "ssl_protocols" for word in directive.args)
+
+
 def _server(
-    default_port: int, inherited: dict[str, list[str]], block: tuple[Directive, ...], machine: Machine
+    default_port: int,
+    inherited: dict[str, list[str]],
+    inherited_protocols: tuple[str, ...],
+    block: tuple[Directive, ...],
+    machine: Machine,
 ) -> Server:
     # A list that the server block writes itself replaces the inherited one whole; each directive is merged alone.
     said = ChainMap(_first_arguments(block), inherited)
@@ -86,6 +94,7 @@ def _suites(said: Mapping[str, list[str]]) -> Suites:
         protocols=tuple(version for version in _PROTOCOLS if version.lower() in protocols),
         ciphers=said.get("ssl_ciphers", [usual.ciphers])[-1],
         has_dhparam="ssl_dhparam" in said,
+        are_usual="ssl_protocols" not in said,
     )
 
 

@@ -3,23 +3,17 @@
 import ssl
 from collections.abc import Sequence
 
-from exodus_certbot.model import KeyType
-from exodus_certbot.tls import handshake
+from exodus_certbot.tls import served
 from exodus_certbot.tls.served import Question
+from exodus_common.clock import Deadline, SystemClock
 
-_CIPHERS = {None: "", KeyType.RSA: "aRSA", KeyType.ECDSA: "aECDSA", KeyType.ED25519: ""}
 _DER = 2  # _ssl.ENCODING_DER
 
 
 def ask(question: Question, timeout_seconds: float) -> tuple[bytes, ...]:
     """Give what is sent, in DER form and the leaf first; nothing where the handshake or Python does not show it."""
     try:
-        with handshake._connect(question.address, question.port, timeout_seconds) as plain:
-            if question.proxy_protocol:
-                plain.sendall(handshake.PROXY_HEADER)
-            context = handshake._context(_CIPHERS[question.key_type])
-            with context.wrap_socket(plain, server_hostname=question.sni) as tls:
-                return tuple(unverified(tls))
+        return tuple(unverified(served.shaken(question, Deadline.after(timeout_seconds, SystemClock()))))
     except (OSError, AttributeError):
         return ()
 

@@ -2,6 +2,7 @@
 
 import functools
 import ssl
+from dataclasses import replace
 
 from exodus_certbot.model import KeyType, Suites
 
@@ -32,3 +33,14 @@ def usable(suites: Suites) -> frozenset[tuple[str, KeyType]] | None:
         versions = _VERSIONS[3:] if since == "TLSv1.3" else _VERSIONS[_VERSIONS.index(since) : 3]
         found |= {(version, kind) for version in versions for kind in _SHOWS.get(suite["auth"], ())}
     return frozenset(found)
+
+
+def key_types(suites: Suites) -> frozenset[KeyType]:
+    """Give the key types that some client can be shown; what is not known for certain is taken for possible.
+
+    TLS 1.3 has no suites for keys; whether the usual protocols have it, a handshake tells.
+    """
+    found = usable(replace(suites, ciphers=f"{suites.ciphers}:@SECLEVEL=0"))
+    if found is None or ("TLSv1.3" in suites.protocols and not suites.are_usual):
+        return frozenset(KeyType)
+    return frozenset(kind for version, kind in found if version != "TLSv1.3")
