@@ -13,6 +13,7 @@ _MOST_WARN = timedelta(days=21)
 _SEVERITY = {
     Verdict.OK: Overall.OK,
     Verdict.NOT_PROBED: Overall.OK,
+    Verdict.EXCEPTED: Overall.OK,
     Verdict.EXPIRING: Overall.WARNING,
     Verdict.STALE: Overall.CRITICAL,
     Verdict.EXPIRED: Overall.CRITICAL,
@@ -48,7 +49,8 @@ def judge(
         served_sha256=served.sha256 if served else None,
         not_after=served.not_after if served else None,
         verdict=verdict,
-        reason=reason,
+        reason=f"{listener.manner}: {reason}" if listener.manner else reason,
+        transport="quic" if listener.quic else "tcp",
     )
     return Judged(expectation, observation, row)
 
@@ -60,6 +62,8 @@ def _verdict(
     now: datetime,
     warn_days: float | None,
 ) -> tuple[Verdict, str]:
+    if expectation.excepted:
+        return Verdict.EXCEPTED, expectation.not_probed
     if expectation.not_probed or observation is None:
         return Verdict.NOT_PROBED, expectation.not_probed or "nobody was asked"
     served = observation.certificate
@@ -134,10 +138,12 @@ def needs_deployment(judged: Sequence[Judged]) -> str:
     """Say why a lineage that was just renewed needs a reload, or nothing.
 
     A listener that cannot be asked is a reason too: the configuration may be as new as the certificate. Only where
-    nginx opens the file at each handshake would a reload change nothing.
+    nginx opens the file at each handshake would a reload change nothing. What is excepted is not asked, yet served.
     """
     unreachable = sum(item.row.verdict is Verdict.UNREACHABLE and not _opened_late(item) for item in judged)
-    return needs_reload(judged) or (f"{unreachable} unreachable" if unreachable else "")
+    excepted = sum(item.row.verdict is Verdict.EXCEPTED and not _opened_late(item) for item in judged)
+    counts = ((unreachable, "unreachable"), (excepted, "excepted"))
+    return needs_reload(judged) or ", ".join(f"{count} {what}" for count, what in counts if count)
 
 
 def _opened_late(item: Judged) -> bool:

@@ -4,10 +4,11 @@ import os
 import ssl
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from exodus_certbot.model import Expectation, KeyType, Observation
-from exodus_certbot.tls import handshake, x509
+from exodus_certbot.tls import handshake, quic, starttls, x509
 from exodus_common.errors import ExodusError
 from exodus_common.process import run
 
@@ -19,20 +20,38 @@ _SPEAKS_ONLY_TLS_1_3 = {"TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Say whom to ask for what: an address (or `unix:/path`), a name, and a key type where the server has several."""
+    """Say whom to ask for what: an address (or `unix:/path`), a name, and a key type where the server has several.
+
+    `starttls` is the protocol that is spoken before TLS begins, or empty; `quic` takes TCP's place.
+    """
 
     address: str
     port: int | None
     sni: str | None
     proxy_protocol: bool
     key_type: KeyType | None
+    starttls: str = ""
+    quic: bool = False
 
     @classmethod
     def of(cls, expectation: Expectation) -> "Question":
         """Turn an expectation into a question."""
         service, listener = expectation.service, expectation.service.listener
         address = listener.ask_address or listener.address
-        return cls(address, listener.port, service.sni, listener.proxy_protocol, expectation.force_key_type)
+        return cls(
+            address,
+            listener.port,
+            service.sni,
+            listener.proxy_protocol,
+            expectation.force_key_type,
+            listener.starttls,
+            listener.quic,
+        )
+
+    @property
+    def before_tls(self) -> handshake.BeforeTls | None:
+        """Give what has to be said in clear text first."""
+        return partial(starttls.begin, protocol=self.starttls) if self.starttls else None
 
 
 def ask(question: Question, timeout_seconds: float) -> Observation:
@@ -45,6 +64,8 @@ def ask(question: Question, timeout_seconds: float) -> Observation:
         return Observation(None, "connection refused: nginx has not opened this listener")
     except TimeoutError:
         return Observation(None, f"no answer within {timeout_seconds:.1f} s")
+    except starttls.Refused as error:
+        return Observation(None, f"STARTTLS failed: {error}")
     except ssl.SSLError as error:
         return Observation(None, f"the handshake failed: {error.reason or error}")
     except OSError as error:
@@ -53,6 +74,9 @@ def ask(question: Question, timeout_seconds: float) -> Observation:
 
 def _leaf(question: Question, timeout_seconds: float) -> bytes:
     """Choose the key type by cipher suite where the server speaks TLS 1.2, else by signature algorithm."""
+    if question.quic:
+        assert question.port is not None
+        return quic.leaf(question.address, question.port, question.sni, question.key_type, timeout_seconds)
     if question.key_type is KeyType.ED25519:
         return _leaf_by_signature_algorithm(question, timeout_seconds)
     try:
@@ -63,6 +87,7 @@ def _leaf(question: Question, timeout_seconds: float) -> bytes:
             proxy_protocol=question.proxy_protocol,
             ciphers=_CIPHERS[question.key_type],
             timeout_seconds=timeout_seconds,
+            before_tls=question.before_tls,
         )
     except ssl.SSLError as error:
         if question.key_type is None or error.reason not in _SPEAKS_ONLY_TLS_1_3:
@@ -83,6 +108,7 @@ def _leaf_by_signature_algorithm(question: Question, timeout_seconds: float) -> 
             question.sni or "",
             proxied,
             str(timeout_seconds),
+            question.starttls,
         ],
         timeout_seconds=timeout_seconds + 1,
         env=os.environ | {"OPENSSL_CONF": str(_HERE / "openssl" / f"{question.key_type}.cnf")},
