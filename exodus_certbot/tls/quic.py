@@ -3,13 +3,16 @@
 import re
 import socket
 import ssl
+from collections.abc import Sequence
 from contextlib import suppress
 
 from exodus_certbot.model import KeyType
+from exodus_common.clock import Deadline, SystemClock
 from exodus_common.errors import ExodusError
-from exodus_common.process import CommandMissing, CommandTimedOut, run
+from exodus_common.process import CommandMissing, CommandTimedOut, Finished, run
 
 _LOOK_SECONDS = 10.0
+_FIRST_ATTEMPT_SECONDS = 1.0
 _MOST_OUTPUT_BYTES = 1024 * 1024
 # On TLS 1.3, which QUIC is made of, these alone decide which of its certificates a server shows.
 _SIGNATURES = {
@@ -62,11 +65,19 @@ def leaf(address: str, port: int, sni: str | None, key_type: KeyType | None, tim
     argv = ["openssl", "s_client", "-quic", "-alpn", "h3", "-connect", f"{host}:{port}", "-showcerts"]
     argv += ["-servername", sni] if sni else ["-noservername"]
     argv += ["-sigalgs", _SIGNATURES[key_type]] if key_type else []
-    try:
-        done = run(argv, timeout_seconds=timeout_seconds, most_output_bytes=_MOST_OUTPUT_BYTES)
-    except CommandTimedOut as error:
-        raise TimeoutError from error
+    done = _answered(argv, Deadline.after(timeout_seconds, SystemClock()))
     return leaf_in(done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+
+
+def _answered(argv: Sequence[str], deadline: Deadline) -> Finished:
+    """Ask anew after one, two, four seconds: without `reuseport` nginx's workers take each other's packets away."""
+    attempt_seconds = _FIRST_ATTEMPT_SECONDS
+    while not deadline.is_past():
+        seconds = min(attempt_seconds, deadline.remaining_seconds())
+        with suppress(CommandTimedOut):
+            return run(argv, timeout_seconds=seconds, most_output_bytes=_MOST_OUTPUT_BYTES)
+        attempt_seconds *= 2
+    raise TimeoutError
 
 
 def leaf_in(stdout: str, stderr: str) -> bytes:

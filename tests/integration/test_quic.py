@@ -38,8 +38,8 @@ def site(letsencrypt: Path) -> str:
     return (
         server("443 quic reuseport, 443 ssl", "a.example b.example", live / "a.example")
         + f"server {{ listen 443 quic; listen 443 ssl; server_name both.example; {both} }}"
-        + server("[::1]:8443 quic", "c.example", live / "a.example")
-        + server("127.0.0.2:443 quic", "d.example", live / "a.example")
+        + server("[::1]:8443 quic reuseport", "c.example", live / "a.example")
+        + server("127.0.0.2:443 quic reuseport", "d.example", live / "a.example")
     )
 
 

@@ -112,6 +112,22 @@ def test_a_port_that_nobody_listens_on_is_refused_at_once_and_openssl_is_not_ask
     assert found.failure == "connection refused: nginx has not opened this listener"
 
 
+def test_a_handshake_that_got_lost_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    openssl = tmp_path / "openssl"
+    openssl.write_text(
+        f"#!/bin/sh\n/bin/mkdir {tmp_path}/asked && exec /bin/sleep 600\nexec /bin/cat {SAID}/shown.txt\n"
+    )
+    openssl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(quic, "_FIRST_ATTEMPT_SECONDS", 0.5)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+
+        found = served.ask(Question("127.0.0.1", listener.getsockname()[1], None, False, None, quic=True), 60)
+
+    assert found.certificate is not None, found.failure
+
+
 def test_an_openssl_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_program(tmp_path / "openssl", "/bin/sh", "-c", "exec /bin/sleep 600")
     monkeypatch.setenv("PATH", str(tmp_path))
