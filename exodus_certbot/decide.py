@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from exodus_certbot.expect import key_type_of
-from exodus_certbot.model import Certificate, Expectation, Observation, Overall, Row, Verdict
+from exodus_certbot.model import Certificate, Expectation, Listener, Observation, Overall, Row, Verdict
 from exodus_certbot.server_names import is_covered
 
 _MOST_WARN = timedelta(days=21)
 _SEVERITY = {
     Verdict.OK: Overall.OK,
     Verdict.NOT_PROBED: Overall.OK,
+    Verdict.EXCEPTED: Overall.OK,
     Verdict.EXPIRING: Overall.WARNING,
     Verdict.STALE: Overall.CRITICAL,
     Verdict.EXPIRED: Overall.CRITICAL,
@@ -36,7 +37,6 @@ def judge(
     served = observation.certificate if observation else None
     expected = expectation.pair.certificate if expectation.pair else None
     verdict, reason = _verdict(expectation, observation, expected, now, warn_days)
-    remark = observation.remark if observation else ""
     listener = expectation.service.listener
     row = Row(
         name=expectation.service.name,
@@ -48,9 +48,17 @@ def judge(
         served_sha256=served.sha256 if served else None,
         not_after=served.not_after if served else None,
         verdict=verdict,
-        reason=f"{reason}; {remark}" if remark else reason,
+        reason=_full_reason(listener, reason, observation),
+        transport="quic" if listener.quic else "tcp",
     )
     return Judged(expectation, observation, row)
+
+
+def _full_reason(listener: Listener, reason: str, observation: Observation | None) -> str:
+    """Put the way in which was asked before a reason, and behind it what else is to be known."""
+    remark = observation.remark if observation else ""
+    said = f"{reason}; {remark}" if remark else reason
+    return f"{listener.manner}: {said}" if listener.manner else said
 
 
 def _verdict(
@@ -60,6 +68,8 @@ def _verdict(
     now: datetime,
     warn_days: float | None,
 ) -> tuple[Verdict, str]:
+    if expectation.excepted:
+        return Verdict.EXCEPTED, expectation.not_probed
     if expectation.not_probed or observation is None:
         return Verdict.NOT_PROBED, expectation.not_probed or "nobody was asked"
     served = observation.certificate
@@ -144,10 +154,12 @@ def needs_deployment(judged: Sequence[Judged]) -> str:
     """Say why a lineage that was just renewed needs a reload, or nothing.
 
     A listener that cannot be asked is a reason too: the configuration may be as new as the certificate. Only where
-    nginx opens the file at each handshake would a reload change nothing.
+    nginx opens the file at each handshake would a reload change nothing. What is excepted is not asked, yet served.
     """
     unreachable = sum(item.row.verdict is Verdict.UNREACHABLE and not _opened_late(item) for item in judged)
-    return needs_reload(judged) or (f"{unreachable} unreachable" if unreachable else "")
+    excepted = sum(item.row.verdict is Verdict.EXCEPTED and not _opened_late(item) for item in judged)
+    counts = ((unreachable, "unreachable"), (excepted, "excepted"))
+    return needs_reload(judged) or ", ".join(f"{count} {what}" for count, what in counts if count)
 
 
 def _opened_late(item: Judged) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from exodus_certbot import used_paths
+from exodus_certbot import exceptions, used_paths
 from exodus_certbot.acme import ari, webroot
 from exodus_certbot.acme.renewal_window import is_overdue
 from exodus_certbot.certbot import adopted, installers, lineage, renewal_files, timers
@@ -26,6 +26,7 @@ def doctor(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> tupl
     inventory = take_inventory(run, run.find_nginx())
     return (
         *_nginx(inventory),
+        *exceptions.findings_of(settings.except_listeners, inventory.expected),
         *_lineages(run, inventory, files, state_dir(environ), is_reconciled=timers.is_on(units, timers.OURS)),
         *used_paths.findings_of(
             _pairs(inventory),

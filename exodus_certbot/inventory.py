@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exodus_certbot import decide
+from exodus_certbot.asked_once import asked_once
 from exodus_certbot.certbot.lineage import CertificateFiles
 from exodus_certbot.errors import NginxConfigInvalid, NginxError, NginxNotRunning, NginxUnclear
+from exodus_certbot.exceptions import excepting
 from exodus_certbot.expect import expectations
 from exodus_certbot.model import Expectation, Observation
 from exodus_certbot.nginx import master, trial
@@ -77,7 +79,8 @@ def take_inventory(run: Run, program: Nginx) -> Inventory:
     services = discover(tree, nginx.machine_of(program, run.settings.connect))
     files = CertificateFiles(run.certbot_dir)
     pairs = {source: files.pair(source) for service in services for source in service.sources}
-    expected = expectations(services, pairs, lambda service: suites.key_types(service.suites))
+    every = expectations(services, pairs, lambda service: suites.key_types(service.suites))
+    expected = asked_once(excepting(run.settings.except_listeners, every))
     logs = nginx.error_logs(program, tree)
     return Inventory(program, running, logs, expected, problem, is_known and _is_sound(problem))
 

@@ -23,6 +23,7 @@ class Verdict(StrEnum):
     EXPIRED = "expired"
     UNREACHABLE = "unreachable"
     NOT_PROBED = "not-probed"
+    EXCEPTED = "excepted"
 
 
 class Overall(StrEnum):
@@ -41,6 +42,7 @@ class Listener:
     `address` is as nginx normalises it: `0.0.0.0`, `192.0.2.1`, `::`, or `unix:/path` (then `port` is None).
     `ask_address` is where a handshake reaches just this listener: for a wildcard a loopback address that no more
     specific listener takes away from it; None where there is no such address, or nothing can be asked at all.
+    `starttls` is the protocol (`smtp`, `imap`, `pop3`) that is spoken in clear text before TLS begins, or empty.
     """
 
     address: str
@@ -48,6 +50,13 @@ class Listener:
     ask_address: str | None
     proxy_protocol: bool = False
     unaskable: str = ""
+    starttls: str = ""
+    quic: bool = False
+
+    @property
+    def manner(self) -> str:
+        """Say how one gets to TLS here, where that is not by connecting over TCP."""
+        return "QUIC" if self.quic else "STARTTLS" if self.starttls else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +142,7 @@ class Expectation:
 
     `pair` is None where no file can be named (a variable). `force_key_type` is set where a server has certificates
     of several key types and the handshake must choose; `unshowable` then says why, as it is configured, no client can
-    be shown this one, empty where one can.
+    be shown this one, empty where one can. `excepted` tells that the operator wants it left alone.
     """
 
     service: Service
@@ -141,15 +150,16 @@ class Expectation:
     force_key_type: KeyType | None = None
     not_probed: str = ""
     unshowable: str = ""
+    excepted: bool = False
 
     @property
-    def group(self) -> tuple[str, int | None, str, str]:
-        """Identify (address, port, certificate, key type), the unit that is proven several times over."""
+    def group(self) -> tuple[str, int | None, bool, str, str]:
+        """Identify (address, port, QUIC or not, certificate, key type), the unit that is proven several times over."""
         listener = self.service.listener
         certificate = self.pair.certificate if self.pair else None
         if certificate is None:
-            return (listener.address, listener.port, "", "")
-        return (listener.address, listener.port, certificate.sha256, certificate.key_type)
+            return (listener.address, listener.port, listener.quic, "", "")
+        return (listener.address, listener.port, listener.quic, certificate.sha256, certificate.key_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +180,10 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Report one name at one listener with one key type; its fields are those of CONTRACT.md."""
+    """Report one name at one listener with one key type; its fields are those of CONTRACT.md.
+
+    `transport` (`tcp`, `quic`) tells two listeners apart that have the same address and port.
+    """
 
     name: str
     address: str
@@ -182,6 +195,7 @@ class Row:
     not_after: datetime | None
     verdict: Verdict
     reason: str
+    transport: str = "tcp"
 
 
 @dataclass(frozen=True, slots=True)

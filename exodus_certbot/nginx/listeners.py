@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from exodus_certbot.model import CertificateSource, Listener, Service, Suites
+from exodus_certbot.nginx import access
 from exodus_certbot.nginx.config import Directive
 from exodus_certbot.nginx.listen import WILDCARDS, Listen, ask_address
 from exodus_certbot.nginx.servers import DEFAULT_PORT, Machine, Server, servers_of
@@ -23,30 +24,34 @@ def discover(tree: Iterable[Directive], machine: Machine) -> tuple[Service, ...]
     services: list[Service] = []
     for directive in tree:
         if directive.name in DEFAULT_PORT and directive.block is not None:
-            services += _services_of(tuple(servers_of(directive, machine)), machine.connect)
+            services += _services_of(tuple(servers_of(directive, machine)), machine)
     return tuple(services)
 
 
-def _services_of(servers: tuple[Server, ...], connect: str | None) -> Iterator[Service]:
+def _services_of(servers: tuple[Server, ...], machine: Machine) -> Iterator[Service]:
     """Group the servers by socket, as nginx does, and list what each socket offers."""
     by_endpoint: dict[tuple[str, int | None, bool], list[tuple[Server, Listen]]] = {}
     for server in servers:
         for listen in server.listens:
             by_endpoint.setdefault(listen.endpoint, []).append((server, listen))
-    taken = frozenset((address, port) for address, port, datagram in by_endpoint if not datagram)
-    taken -= {(wildcard, port) for wildcard in WILDCARDS for _, port in taken}
+    specific = [endpoint for endpoint in by_endpoint if endpoint[0] not in WILDCARDS]
+    taken = {
+        datagram: frozenset((address, port) for address, port, other in specific if other == datagram)
+        for datagram in (False, True)
+    }
 
     def where(listen: Listen) -> str | None:
-        found = ask_address(listen.address, listen.port, taken)
-        return found if connect is None or listen.port is None else connect
+        if machine.connect is not None and listen.port is not None:
+            return machine.connect
+        return ask_address(listen.address, listen.port, taken[listen.endpoint[2]])
 
     for members in by_endpoint.values():
-        yield from _services_at(members, where)
+        yield from _services_at(members, where, machine)
 
 
-def _services_at(members: list[tuple[Server, Listen]], where: _Where) -> Iterator[Service]:
+def _services_at(members: list[tuple[Server, Listen]], where: _Where, machine: Machine) -> Iterator[Service]:
     default = next((server for server, listen in members if listen.default_server), members[0][0])
-    listener = _listener(members, default, where)
+    listener = _listener(members, default, where, machine)
     if listener is None:
         return
     claimed: set[str] = set()
@@ -65,23 +70,38 @@ def _suites(server: Server, default: Server) -> Suites:
     return replace(owner.suites, protocols=both, are_usual=owner.suites.are_usual and default.suites.are_usual)
 
 
-def _listener(members: list[tuple[Server, Listen]], default: Server, where: _Where) -> Listener | None:
+def _listener(
+    members: list[tuple[Server, Listen]], default: Server, where: _Where, machine: Machine
+) -> Listener | None:
     """Merge what all servers say about one socket; None where it does not speak TLS."""
     listens = [listen for _, listen in members]
     tls = default.tls_everywhere or any(listen.tls for listen in listens)
     quic = any(listen.quic for listen in listens)
-    if not (tls or quic or any(server.starttls for server, _ in members)):
+    if not (tls or quic or default.starttls):
         return None
     first, found = listens[0], where(listens[0])
-    proxied = any(listen.proxy_protocol for listen in listens)
-    unaskable = ""
-    if quic:
-        unaskable = "QUIC: HTTP/3 cannot be asked from here; it shows what the TLS listener of the same server shows"
-    elif not tls:
-        unaskable = "STARTTLS: this listener begins in clear text"
-    elif found is None:
-        unaskable = "every loopback address is taken by a more specific listener; name another one with --connect"
-    return Listener(first.address, first.port, found, proxy_protocol=proxied, unaskable=unaskable)
+    return Listener(
+        first.address,
+        first.port,
+        found,
+        proxy_protocol=any(listen.proxy_protocol for listen in listens),
+        unaskable=_why_unaskable(first, found, default, machine) or (machine.why_no_quic() if quic else ""),
+        starttls="" if tls else default.starttls,
+        quic=quic,
+    )
+
+
+def _why_unaskable(listen: Listen, found: str | None, default: Server, machine: Machine) -> str:
+    """Say why nobody can be asked at a listener from this machine, or nothing."""
+    if found is None:
+        return "every loopback address is taken by a more specific listener; name another one with --connect"
+    is_ours = listen.port is None or machine.connect is not None or machine.is_here(found)
+    if not is_ours:
+        return f"{found} is no address of this machine now; where it is one, exodus-certbot check asks there"
+    source = "unix:" if listen.port is None else machine.source_for(found)
+    if access.denies(default.access_rules, source):
+        return f"its allow and deny let nobody in who asks from here ({source})"
+    return ""
 
 
 def _named(server: Server, listener: Listener, *, is_default: bool, claimed: set[str]) -> Iterator[Service]:

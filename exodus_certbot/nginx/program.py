@@ -14,6 +14,7 @@ from exodus_certbot.errors import NginxError
 from exodus_certbot.nginx import command_line, config, proc
 from exodus_certbot.nginx.config import Directive
 from exodus_certbot.nginx.servers import Machine
+from exodus_certbot.tls import addresses, quic
 from exodus_common.clock import Deadline
 from exodus_common.process import run
 from exodus_common.render import printable
@@ -149,7 +150,15 @@ def error_logs(nginx: Nginx, tree: Iterable[Directive]) -> tuple[str, ...]:
 
 def machine_of(nginx: Nginx, connect: str | None) -> Machine:
     """Gather what nginx takes from the machine when it reads its configuration, and where we ask."""
-    return Machine(nginx.conf_prefix, socket.gethostname().lower(), _resolve, connect)
+    return Machine(
+        nginx.conf_prefix,
+        socket.gethostname().lower(),
+        _resolve,
+        connect,
+        is_here=addresses.is_here,
+        source_for=addresses.source_for,
+        why_no_quic=quic.why_not,
+    )
 
 
 def _resolve(host: str) -> tuple[str, ...]:

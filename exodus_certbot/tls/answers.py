@@ -39,6 +39,8 @@ def first_questions(
     for groups in _by_socket(expectations).values():
         groups.sort(key=lambda group: (any(one in suspects for one in group), _newest(group)), reverse=True)
         for place, group in enumerate(groups):
+            if group[0].service.listener.quic:  # each question takes a process of its own
+                continue
             often = place < _ASKED_OFTEN and _expected_sha256(group[0]) is not None
             times.update(_more(group, OFTEN if often else at_least))
     return [(expectation, 1) for expectation in expectations] + _in_pieces(times)
@@ -122,7 +124,7 @@ def _by_socket(expectations: Iterable[Expectation]) -> dict[Hashable, list[list[
     sockets: dict[Hashable, list[list[Expectation]]] = defaultdict(list)
     for group in _groups(expectations).values():
         listener = group[0].service.listener
-        sockets[listener.address, listener.port].append(group)
+        sockets[listener.address, listener.port, listener.quic].append(group)
     return sockets
 
 

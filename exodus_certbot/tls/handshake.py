@@ -5,11 +5,17 @@ offers can be said to OpenSSL in no other way from Python, and on TLS 1.3 they a
 a server shows (RFC 8446, section 4.2.3).
 """
 
+import os
+import runpy
 import socket
 import ssl
 import sys
 import time
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
+
+BeforeTls = Callable[[socket.socket, float], None]
+"""Bring a connection to where TLS begins, before it is that time of the monotonic clock."""
 
 # "UNKNOWN" claims no address, so it cannot be mistaken for a client (PROXY protocol, section 2.1).
 PROXY_HEADER = b"PROXY UNKNOWN\r\n"
@@ -17,7 +23,14 @@ _CHUNK_BYTES = 16 * 1024
 
 
 def handshake(
-    address: str, port: int | None, sni: str | None, *, proxy_protocol: bool, ciphers: str, timeout_seconds: float
+    address: str,
+    port: int | None,
+    sni: str | None,
+    *,
+    proxy_protocol: bool,
+    ciphers: str,
+    timeout_seconds: float,
+    before_tls: BeforeTls | None = None,
 ) -> ssl.SSLObject:
     """Give the handshake that `address` (or `unix:/path`) makes for `sni`; raises OSError and ssl.SSLError.
 
@@ -28,6 +41,8 @@ def handshake(
     with _connect(address, port, ends_at) as plain:
         if proxy_protocol:
             _send(plain, PROXY_HEADER, ends_at)
+        if before_tls is not None:
+            before_tls(plain, ends_at)
         return shaken(plain, sni, ciphers, ends_at)
 
 
@@ -100,9 +115,15 @@ def _context(ciphers: str) -> ssl.SSLContext:
     return context
 
 
-def _main(address: str, port: str, sni: str, proxy_protocol: str, times: str, timeout_seconds: str) -> int:
+def _main(
+    address: str, port: str, sni: str, proxy_protocol: str, starttls: str, times: str, timeout_seconds: str
+) -> int:
     """Print the leaf of so many handshakes, each in hexadecimal, or on standard error what went wrong with one."""
     ends_at = time.monotonic() + float(timeout_seconds)
+    before_tls = None
+    if starttls:  # run by itself this file has no package to import it from
+        begin = runpy.run_path(os.path.join(os.path.dirname(__file__), "starttls.py"))["begin"]  # noqa: PTH118, PTH120
+        before_tls = partial(begin, protocol=starttls)
     try:
         for _ in range(int(times)):
             tls = handshake(
@@ -112,6 +133,7 @@ def _main(address: str, port: str, sni: str, proxy_protocol: str, times: str, ti
                 proxy_protocol=bool(proxy_protocol),
                 ciphers="",
                 timeout_seconds=_left_seconds(ends_at),
+                before_tls=before_tls,
             )
             print(shown_leaf(tls).hex(), flush=True)
     except TimeoutError:

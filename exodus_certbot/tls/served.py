@@ -5,10 +5,11 @@ import ssl
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from exodus_certbot.model import Expectation, KeyType, Observation
-from exodus_certbot.tls import handshake, x509
+from exodus_certbot.tls import handshake, quic, starttls, x509
 from exodus_common.clock import Deadline, SystemClock
 from exodus_common.errors import ExodusError
 from exodus_common.process import CommandTimedOut, run
@@ -26,20 +27,38 @@ class _HandshakeFailed(ExodusError):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Say whom to ask for what: an address (or `unix:/path`), a name, and a key type where the server has several."""
+    """Say whom to ask for what: an address (or `unix:/path`), a name, and a key type where the server has several.
+
+    `starttls` is the protocol that is spoken before TLS begins, or empty; `quic` takes TCP's place.
+    """
 
     address: str
     port: int | None
     sni: str | None
     proxy_protocol: bool
     key_type: KeyType | None
+    starttls: str = ""
+    quic: bool = False
 
     @classmethod
     def of(cls, expectation: Expectation) -> "Question":
         """Turn an expectation into a question."""
         service, listener = expectation.service, expectation.service.listener
         address = listener.ask_address or listener.address
-        return cls(address, listener.port, service.sni, listener.proxy_protocol, expectation.force_key_type)
+        return cls(
+            address,
+            listener.port,
+            service.sni,
+            listener.proxy_protocol,
+            expectation.force_key_type,
+            listener.starttls,
+            listener.quic,
+        )
+
+    @property
+    def before_tls(self) -> handshake.BeforeTls | None:
+        """Give what has to be said in clear text first."""
+        return partial(starttls.begin, protocol=self.starttls) if self.starttls else None
 
 
 def ask_again(question: Question, times: int, timeout_seconds: float) -> list[Observation]:
@@ -61,6 +80,8 @@ def _failure(error: OSError, timeout_seconds: float) -> Observation:
         return Observation(None, "connection refused: nginx has not opened this listener")
     if isinstance(error, TimeoutError):
         return Observation(None, f"no answer within {timeout_seconds:.1f} s")
+    if isinstance(error, starttls.Refused):
+        return Observation(None, f"STARTTLS failed: {error}")
     if isinstance(error, ssl.SSLError):
         return Observation(None, f"the handshake failed: {error.reason or error}")
     return Observation(None, f"cannot connect: {error.strerror or error}")
@@ -68,6 +89,12 @@ def _failure(error: OSError, timeout_seconds: float) -> Observation:
 
 def _leaves(question: Question, times: int, deadline: Deadline) -> Iterator[bytes]:
     """Choose the key type by cipher suite where the server speaks TLS 1.2, else by signature algorithm."""
+    if question.quic:
+        assert question.port is not None
+        for _ in range(times):
+            seconds = deadline.remaining_seconds()
+            yield quic.leaf(question.address, question.port, question.sni, question.key_type, seconds)
+        return
     if question.key_type is KeyType.ED25519:
         yield from _leaves_by_signature_algorithm(question, times, deadline)
         return
@@ -90,13 +117,14 @@ def shaken(question: Question, deadline: Deadline) -> ssl.SSLObject:
         proxy_protocol=question.proxy_protocol,
         ciphers=_CIPHERS[question.key_type],
         timeout_seconds=deadline.remaining_seconds(),
+        before_tls=question.before_tls,
     )
 
 
 def _leaves_by_signature_algorithm(question: Question, times: int, deadline: Deadline) -> Iterator[bytes]:
     seconds = deadline.remaining_seconds()
     where = [question.address, "" if question.port is None else str(question.port), question.sni or ""]
-    how = ["1" if question.proxy_protocol else "", str(times), str(seconds)]
+    how = ["1" if question.proxy_protocol else "", question.starttls, str(times), str(seconds)]
     openssl_conf = str(_HERE / "openssl" / f"{question.key_type}.cnf")
     try:
         finished = run(

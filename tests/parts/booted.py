@@ -94,10 +94,10 @@ class Debian:
         return said.read_text() + self.path("/opt/complained").read_text()
 
 
-def debian(work: Path) -> Debian:
-    """Give a machine of the suite that this one runs, its base made once and kept."""
+def debian(work: Path, suite: str | None = None) -> Debian:
+    """Give a machine of a suite, by default the one that this one runs; its base is made once and kept."""
     release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
-    suite = release["VERSION_CODENAME"]
+    suite = suite or release["VERSION_CODENAME"]
     packages = sha256(" ".join(_PACKAGES).encode()).hexdigest()[:8]
     base = _CACHE / f"booted-{suite}-{packages}"
     # Tests that run beside this one want the same.
