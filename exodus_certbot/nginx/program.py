@@ -1,6 +1,5 @@
 """The door to the nginx program: its version, its configuration, its test."""
 
-import glob
 import ipaddress
 import os
 import re
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exodus_certbot.errors import NginxConfigInvalid, NginxError
-from exodus_certbot.nginx import config
+from exodus_certbot.nginx import config, files
 from exodus_certbot.nginx.config import Directive
 from exodus_certbot.nginx.servers import Machine
 from exodus_common.clock import Deadline
@@ -96,42 +95,12 @@ def _rejection(nginx: Nginx, message: str) -> NginxError:
 
 def configuration_on_disk(nginx: Nginx) -> tuple[Directive, ...]:
     """Read the configuration without nginx's help, for an nginx that does not run."""
-    texts: dict[str, str] = {}
-    wanted = [nginx.conf]
-    while wanted:
-        path = wanted.pop()
-        if path not in texts:
-            # A missing file is nginx's complaint; it must not hide the servers that are there.
-            texts[path] = (_file_bytes(path) or b"").decode("utf-8", "surrogateescape")
-            wanted += _included(config.parse(texts[path], file=path), nginx.conf_prefix)
-    return config.flatten(nginx.conf, texts)
+    return files.read(nginx.conf).tree
 
 
 def main_directives(nginx: Nginx) -> Iterator[Directive]:
     """Read the directives of the main context from the files themselves, and nothing of the blocks' includes."""
-    wanted, seen = [nginx.conf], {nginx.conf}
-    while wanted:
-        path = wanted.pop()
-        content = _file_bytes(path) or b""
-        for directive in config.parse(content.decode("utf-8", "surrogateescape"), file=path):
-            if directive.name == "include":
-                found = set(_matches(directive, nginx.conf_prefix)) - seen
-                seen |= found
-                wanted += found
-            elif directive.args:
-                yield directive
-
-
-def _included(directives: Iterable[Directive], conf_prefix: str) -> Iterator[str]:
-    for directive in directives:
-        if directive.name == "include":
-            yield from _matches(directive, conf_prefix)
-        yield from _included(directive.block or (), conf_prefix)
-
-
-def _matches(include: Directive, conf_prefix: str) -> list[str]:
-    patterns = [os.path.join(conf_prefix, pattern) for pattern in include.args[:1]]  # noqa: PTH118 - nginx's text
-    return [path for pattern in patterns for path in glob.glob(pattern) or [pattern]]  # noqa: PTH207 - nginx's text
+    return files.main_directives(nginx.conf)
 
 
 def _file_bytes(path: str) -> bytes | None:
