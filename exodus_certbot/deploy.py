@@ -8,13 +8,13 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-from exodus_certbot import decide
+from exodus_certbot import decide, reach
 from exodus_certbot.acme import ari
 from exodus_certbot.certbot import lineage, renewal_files
 from exodus_certbot.errors import NginxError, ReloadFailed, TimeUp
 from exodus_certbot.inventory import Inventory, Run, take_inventory
 from exodus_certbot.model import Expectation, Overall, RenewalWindow, Report
-from exodus_certbot.nginx import reload
+from exodus_certbot.nginx import loaded, master, reload
 from exodus_certbot.nginx.program import Nginx
 from exodus_certbot.server_names import is_covered
 from exodus_certbot.settings import Settings, state_dir
@@ -31,7 +31,11 @@ def check(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> Repor
     run = Run.begin(settings, clock)
     inventory = take_inventory(run, run.find_nginx())
     judged = run.judge(inventory.expected, prove.observe(inventory.expected, run.ask, run.deadline))
-    return replace(_report(judged, inventory.problem), renewals=_windows(run, judged, environ))
+    report = _report(judged, inventory.problem)
+    if unread := _count_unread(inventory, judged):
+        late = f"{unread} that nobody can be asked for changed since nginx read it; run: exodus-certbot reconcile"
+        report = replace(report, reason=f"{report.reason}; {late}")
+    return replace(report, renewals=_windows(run, judged, environ))
 
 
 def _windows(run: Run, judged: Sequence[decide.Judged], environ: Mapping[str, str]) -> tuple[RenewalWindow, ...]:
@@ -63,31 +67,53 @@ def deploy(settings: Settings, lineages: Sequence[Path], clock: Clock, environ: 
         if not scope and inventory.is_known:
             names = ", ".join(printable(str(one.folder)) for one in ours)
             return Report(Overall.OK, f"nginx does not use {names}: nothing to do", reloaded=False, listeners=())
-        return _bring_in_line(run, inventory, scope, decide.needs_deployment)
+        report = _bring_in_line(run, inventory, scope, decide.needs_deployment)
+        return _warned(report, reach.nobody_gets(scope, [one.folder for one in ours]))
+
+
+def _warned(report: Report, warnings: Sequence[str]) -> Report:
+    if not warnings:
+        return report
+    verdict = decide.worst((report.verdict, Overall.WARNING))
+    return replace(report, verdict=verdict, reason="; ".join((report.reason, *warnings)))
 
 
 def _bring_in_line(
-    run: Run, inventory: Inventory, scope: Sequence[Expectation], why: Callable[[Sequence[decide.Judged]], str]
+    run: Run, inventory: Inventory, scope: Sequence[Expectation], why: Callable[[Sequence[decide.Judged], int], str]
 ) -> Report:
     """Validate, reload, prove: do nothing where all is right, and change nothing where anything would get worse."""
     everything = run.judge(inventory.expected, prove.observe(inventory.expected, run.ask, run.deadline))
     wanted = set(scope)
     judged = [item for item in everything if item.expectation in wanted]
     _log.info("asked for %d names at listeners: %s", len(judged), decide.summary([item.row for item in judged]))
-    reason = why(judged)
+    reason = why(judged, _count_unread(inventory, judged))
     # A reload loads every certificate there is, not only those in scope.
     faults = decide.blocking_faults(everything, _file_faults(everything), run.clock.now()) if reason else ()
     problem = inventory.problem or (_time_up(run) if reason else None)
     if not reason or faults or problem or inventory.master is None:
-        return _report(judged, problem, faults)
+        return _said_unproven(_report(judged, problem, faults), judged)
     _log.info("reloading nginx (master %d): %s", inventory.master.pid, reason)
     try:
         reload.reload(inventory.master, inventory.error_logs, run.deadline)
     except ReloadFailed as failure:
         return _report(run.judge(scope, prove.observe(scope, run.ask, run.deadline)), failure)
     _log.info("new workers run; asking until all is right")
-    proven = _report(run.judge(scope, prove.prove(scope, run.ask, run.deadline)), None)
+    judged = run.judge(scope, prove.prove(scope, run.ask, run.deadline))
+    proven = _said_unproven(_report(judged, None), judged)
     return replace(proven, reloaded=True, reason=f"reloaded nginx ({reason} before); asked again: {proven.reason}")
+
+
+def _count_unread(inventory: Inventory, judged: Sequence[decide.Judged]) -> int:
+    """Count what nobody can be asked for and nginx has not read since it was changed."""
+    sources = {item.expectation.pair.source for item in judged if item.expectation.pair and reach.is_unseen(item)}
+    if inventory.master is None or not sources:
+        return 0
+    began_at = loaded.began_at(master.workers(inventory.master))
+    return sum(began_at is not None and loaded.changed_at((one.certificate, one.key)) > began_at for one in sources)
+
+
+def _said_unproven(report: Report, judged: Sequence[decide.Judged]) -> Report:
+    return replace(report, reason="; ".join(filter(None, (report.reason, reach.unproven(judged)))))
 
 
 def _time_up(run: Run) -> TimeUp | None:
@@ -123,7 +149,9 @@ def _concerns(expectation: Expectation, ours: Sequence[lineage.Lineage]) -> bool
     if expectation.pair is not None:
         return any(expectation.pair.lineage == one.folder for one in ours)
     sni = expectation.service.sni
-    return sni is not None and any(is_covered(sni, one.names) for one in ours)
+    if sni is None:
+        return not expectation.not_probed and any(source.computed for source in expectation.service.sources)
+    return any(is_covered(sni, one.names) for one in ours)
 
 
 def _one_at_a_time(

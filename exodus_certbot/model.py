@@ -72,6 +72,11 @@ class CertificateSource:
         """Tell whether a variable keeps us from knowing which file is meant."""
         return "$" in self.certificate
 
+    @property
+    def of_acme_module(self) -> bool:
+        """Tell whether nginx's own ACME module gives the certificate (ngx_http_acme_module)."""
+        return self.certificate in ("$acme_certificate", "${acme_certificate}")
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -79,6 +84,8 @@ class Service:
 
     `name` is as written after `server_name` (`*.example.org`, `_`, or empty); `sni` is what a handshake asks for, None
     for a handshake without a name; `not_probed` is the reason why nobody can be asked, empty where one can.
+    `to_nobody` tells that nginx shows it to no client either. `is_use` tells that nginx loads the file for another
+    purpose than to show it to clients, which only matters where the file is certbot's.
     """
 
     name: str
@@ -86,6 +93,18 @@ class Service:
     listener: Listener
     sources: tuple[CertificateSource, ...]
     not_probed: str = ""
+    to_nobody: bool = False
+    is_use: bool = False
+
+    @property
+    def opened_late(self) -> bool:
+        """Tell whether nginx opens the files at each handshake, so that no reload is needed for new ones."""
+        return any(source.opened_late for source in self.sources)
+
+    @property
+    def of_acme_module(self) -> bool:
+        """Tell whether nginx's own ACME module gives the certificate."""
+        return any(source.of_acme_module for source in self.sources)
 
 
 @dataclass(frozen=True, slots=True)

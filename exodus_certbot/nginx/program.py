@@ -13,7 +13,9 @@ from exodus_certbot.errors import NginxConfigInvalid, NginxError
 from exodus_certbot.nginx import config, files
 from exodus_certbot.nginx.config import Directive
 from exodus_certbot.nginx.servers import Machine
+from exodus_certbot.tls import x509
 from exodus_common.clock import Deadline
+from exodus_common.errors import ExodusError
 from exodus_common.process import run
 from exodus_common.render import printable
 
@@ -25,6 +27,7 @@ _HARMLESS = re.compile(
     r"\$?[a-z][a-z0-9_]*|[0-9a-f.:*\[\]-]+|[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?|(?:unix:)?/.*|[{};]?"
 )
 _MOST_MESSAGE_LINES = 5
+_NOT_USABLE = 0x08 | 0x40  # IFA_F_DADFAILED, IFA_F_TENTATIVE: rtnetlink(7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,36 @@ def error_logs(nginx: Nginx, tree: Iterable[Directive]) -> tuple[str, ...]:
 
 def machine_of(nginx: Nginx, connect: str | None) -> Machine:
     """Gather what nginx takes from the machine when it reads its configuration, and where we ask."""
-    return Machine(nginx.conf_prefix, socket.gethostname().lower(), _resolve, connect)
+    return Machine(
+        nginx.conf_prefix,
+        socket.gethostname().lower(),
+        _resolve,
+        connect,
+        matches=files.matches,
+        names_in=_names_in,
+        addresses=_ipv6_addresses(),
+    )
+
+
+def _names_in(path: str) -> tuple[str, ...] | None:
+    try:
+        return x509.leaf_of_pem(files.file_bytes(path)).names
+    except (OSError, ExodusError):
+        return None
+
+
+def _ipv6_addresses() -> tuple[str, ...]:
+    """List the IPv6 addresses of global scope (proc(5): /proc/net/if_inet6)."""
+    try:
+        lines = files.file_bytes("/proc/net/if_inet6").decode("ascii").splitlines()
+    except OSError:
+        return ()
+    fields = (line.split() for line in lines if len(line.split()) == 6)
+    return tuple(
+        str(ipaddress.ip_address(bytes.fromhex(field[0])))
+        for field in fields
+        if field[3] == "00" and not int(field[4], 16) & _NOT_USABLE
+    )
 
 
 def _resolve(host: str) -> tuple[str, ...]:
