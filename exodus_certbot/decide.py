@@ -82,6 +82,11 @@ def _verdict(
     age = _age_verdict(served, now, warn_days)
     if age is not None:
         return age
+    if expected is None and expectation.service.of_acme_module:
+        return (
+            Verdict.OK,
+            f"nginx's own ACME module renews it, {_left(served, now)} left{_coverage_note(expectation, served)}",
+        )
     if expected is None:
         return Verdict.NOT_PROBED, f"{_why_unknown(expectation)}; what it serves is valid for {_left(served, now)}"
     return Verdict.OK, f"as on disk, {_left(served, now)} left" + _coverage_note(expectation, served)
@@ -144,26 +149,24 @@ def _left_of(duration: timedelta) -> str:
     return f"{hours} h {seconds // 60} min" if hours else f"{seconds // 60} min"
 
 
-def needs_reload(judged: Iterable[Judged]) -> str:
-    """Say why a reload is needed, or nothing: only where what is served is not what is on disk."""
-    count = len(stale(judged))
-    return f"{count} stale" if count else ""
+def needs_reload(judged: Iterable[Judged], unread: int = 0) -> str:
+    """Say why a reload is needed, or nothing: only where what is served is not what is on disk.
+
+    `unread` counts the certificates that nobody can be asked for and that changed since nginx read them.
+    """
+    counts = ((len(stale(judged)), "stale"), (unread, "not yet read"))
+    return ", ".join(f"{count} {what}" for count, what in counts if count)
 
 
-def needs_deployment(judged: Sequence[Judged]) -> str:
+def needs_deployment(judged: Sequence[Judged], unread: int = 0) -> str:
     """Say why a lineage that was just renewed needs a reload, or nothing.
 
-    A listener that cannot be asked is a reason too: the configuration may be as new as the certificate. Only where
-    nginx opens the file at each handshake would a reload change nothing. What is excepted is not asked, yet served.
+    A listener that cannot be reached is a reason too: the configuration may be as new as the certificate. Only where
+    nginx opens the file at each handshake would a reload change nothing.
     """
-    unreachable = sum(item.row.verdict is Verdict.UNREACHABLE and not _opened_late(item) for item in judged)
-    excepted = sum(item.row.verdict is Verdict.EXCEPTED and not _opened_late(item) for item in judged)
-    counts = ((unreachable, "unreachable"), (excepted, "excepted"))
-    return needs_reload(judged) or ", ".join(f"{count} {what}" for count, what in counts if count)
-
-
-def _opened_late(item: Judged) -> bool:
-    return any(source.opened_late for source in item.expectation.service.sources)
+    late = (item.expectation.service.opened_late for item in judged if item.row.verdict is Verdict.UNREACHABLE)
+    unreachable = sum(not opened_late for opened_late in late)
+    return needs_reload(judged, unread) or (f"{unreachable} unreachable" if unreachable else "")
 
 
 def stale(judged: Iterable[Judged]) -> tuple[Judged, ...]:

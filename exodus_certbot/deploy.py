@@ -8,13 +8,13 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-from exodus_certbot import comparing, decide, kept
+from exodus_certbot import comparing, decide, kept, reach
 from exodus_certbot.acme import ari
 from exodus_certbot.certbot import lineage, renewal_files
 from exodus_certbot.errors import NginxError, ReloadFailed, TimeUp
 from exodus_certbot.inventory import Inventory, Run, take_inventory
 from exodus_certbot.model import Expectation, Overall, RenewalWindow, Report
-from exodus_certbot.nginx import reload, strangers
+from exodus_certbot.nginx import loaded, master, reload, strangers
 from exodus_certbot.nginx.program import Nginx
 from exodus_certbot.server_names import is_covered
 from exodus_certbot.settings import Settings, state_dir
@@ -33,6 +33,9 @@ def check(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> Repor
     seen = prove.observe(inventory.expected, run.ask, run.deadline)
     judged = run.judge(inventory.expected, seen.observations)
     report = _report(inventory, judged, inventory.problem or _too_little_seen(run, seen))
+    if unread := _count_unread(inventory, judged):
+        late = f"{unread} that nobody can be asked for changed since nginx read it; run: exodus-certbot reconcile"
+        report = replace(report, reason=f"{report.reason}; {late}")
     return replace(report, renewals=_windows(run, judged, environ))
 
 
@@ -65,11 +68,19 @@ def deploy(settings: Settings, lineages: Sequence[Path], clock: Clock, environ: 
         if not scope and inventory.is_known:
             names = ", ".join(printable(str(one.folder)) for one in ours)
             return Report(Overall.OK, f"nginx does not use {names}: nothing to do", reloaded=False, listeners=())
-        return _bring_in_line(run, inventory, scope, decide.needs_deployment)
+        report = _bring_in_line(run, inventory, scope, decide.needs_deployment)
+        return _warned(report, reach.nobody_gets(scope, [one.folder for one in ours]))
+
+
+def _warned(report: Report, warnings: Sequence[str]) -> Report:
+    if not warnings:
+        return report
+    verdict = decide.worst((report.verdict, Overall.WARNING))
+    return replace(report, verdict=verdict, reason="; ".join((report.reason, *warnings)))
 
 
 def _bring_in_line(
-    run: Run, inventory: Inventory, scope: Sequence[Expectation], why: Callable[[Sequence[decide.Judged]], str]
+    run: Run, inventory: Inventory, scope: Sequence[Expectation], why: Callable[[Sequence[decide.Judged], int], str]
 ) -> Report:
     """Validate, reload, prove: do nothing where all is right, and change nothing where anything would get worse."""
     before = prove.observe(inventory.expected, run.ask, run.deadline)
@@ -77,12 +88,12 @@ def _bring_in_line(
     wanted = set(scope)
     judged = [item for item in everything if item.expectation in wanted]
     _log.info("asked for %d names at listeners: %s", len(judged), decide.summary([item.row for item in judged]))
-    reason = why(judged)
+    reason = why(judged, _count_unread(inventory, judged))
     # A reload loads every certificate there is, not only those in scope.
     faults = comparing.reasons_against(run, everything, judged) if reason else ()
     problem = inventory.problem or (_time_up(run) if reason else _too_little_seen(run, before))
     if not reason or faults or problem or inventory.master is None:
-        return _report(inventory, judged, problem, faults)
+        return _said_unproven(_report(inventory, judged, problem, faults), judged)
     _log.info("reloading nginx (master %d): %s", inventory.master.pid, reason)
     try:
         reload.reload(inventory.master, inventory.error_logs, run.deadline)
@@ -92,9 +103,22 @@ def _bring_in_line(
     _log.info("new workers run; asking until all is right at once")
     seen = prove.prove(scope, run.ask, run.deadline, before.observations)
     after = run.judge(scope, seen.observations)
-    proven = _report(inventory, after, _too_little_seen(run, seen))
+    proven = _said_unproven(_report(inventory, after, _too_little_seen(run, seen)), after)
     told = "; ".join(filter(None, (proven.reason, kept.explained(judged, after, inventory.nginx.version))))
     return replace(proven, reloaded=True, reason=f"reloaded nginx ({reason} before); asked again: {told}")
+
+
+def _count_unread(inventory: Inventory, judged: Sequence[decide.Judged]) -> int:
+    """Count what nobody can be asked for and nginx has not read since it was changed."""
+    sources = {item.expectation.pair.source for item in judged if item.expectation.pair and reach.is_unseen(item)}
+    if inventory.master is None or not sources:
+        return 0
+    began_at = loaded.began_at(master.workers(inventory.master.process))
+    return sum(began_at is not None and loaded.changed_at((one.certificate, one.key)) > began_at for one in sources)
+
+
+def _said_unproven(report: Report, judged: Sequence[decide.Judged]) -> Report:
+    return replace(report, reason="; ".join(filter(None, (report.reason, reach.unproven(judged)))))
 
 
 def _time_up(run: Run) -> TimeUp | None:
@@ -142,7 +166,9 @@ def _concerns(expectation: Expectation, ours: Sequence[lineage.Lineage]) -> bool
     if expectation.pair is not None:
         return any(expectation.pair.lineage == one.folder for one in ours)
     sni = expectation.service.sni
-    return sni is not None and any(is_covered(sni, one.names) for one in ours)
+    if sni is None:
+        return not expectation.not_probed and any(source.computed for source in expectation.service.sources)
+    return any(is_covered(sni, one.names) for one in ours)
 
 
 def _one_at_a_time(

@@ -29,11 +29,13 @@ def _of(service: Service, pairs: Pairs, showable: Showable) -> Iterator[Expectat
     # OpenSSL has one slot for each key type: the last certificate of a type is the one that is served.
     last = {pair.certificate.key_type: pair for pair in all_pairs if pair.certificate}
     for pair in all_pairs:
+        if service.is_use and pair.lineage is None:
+            continue  # who renews what is shown to no client is not ours to know
         replaced = pair.certificate is not None and last[pair.certificate.key_type] is not pair
         reason = "a later ssl_certificate of the same key type replaces it" if replaced else ""
         force = pair.certificate.key_type if pair.certificate and len(last) > 1 else None
         unshowable = _unshowable(force, showable(service), last) if force else ""
-        yield Expectation(service, pair, force, service.not_probed or reason, unshowable)
+        yield Expectation(service, pair, force, service.not_probed or reason, unshowable, replaced=replaced)
 
 
 def _unshowable(key_type: KeyType, showable: Collection[KeyType], others: Iterable[KeyType]) -> str:

@@ -11,7 +11,7 @@ from exodus_certbot.errors import NginxConfigInvalid, NginxError, NginxNotRunnin
 from exodus_certbot.exceptions import excepting
 from exodus_certbot.expect import expectations
 from exodus_certbot.model import Expectation, Observation
-from exodus_certbot.nginx import master, trial
+from exodus_certbot.nginx import files, master, trial
 from exodus_certbot.nginx import program as nginx
 from exodus_certbot.nginx.config import ConfigUnreadable, Directive
 from exodus_certbot.nginx.listeners import discover
@@ -77,8 +77,8 @@ def take_inventory(run: Run, program: Nginx) -> Inventory:
     program = program if running is None else running.nginx
     tree, is_known = _configuration(program, problem)
     services = discover(tree, nginx.machine_of(program, run.settings.connect))
-    files = CertificateFiles(run.certbot_dir)
-    pairs = {source: files.pair(source) for service in services for source in service.sources}
+    on_disk = CertificateFiles(run.certbot_dir)
+    pairs = {source: on_disk.pair(source) for service in services for source in service.sources}
     every = expectations(services, pairs, lambda service: suites.key_types(service.suites))
     expected = asked_once(excepting(run.settings.except_listeners, every))
     logs = nginx.error_logs(program, tree)
@@ -99,11 +99,14 @@ def _master(program: Nginx, deadline: Deadline) -> tuple[Master | None, NginxErr
 def _configuration(program: Nginx, problem: NginxError | None) -> tuple[tuple[Directive, ...], bool]:
     """Read the files; what we cannot read is our own failure, unless nginx cannot either."""
     try:
-        return nginx.configuration_on_disk(program), True
+        found = files.read(program.conf)
     except ConfigUnreadable:
         if problem is None:
             raise
         return (), False
+    if found.problems and problem is None:
+        raise found.problems[0]
+    return found.tree, True
 
 
 def _is_sound(problem: NginxError | None) -> bool:

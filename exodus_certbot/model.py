@@ -81,6 +81,11 @@ class CertificateSource:
         """Tell whether a variable keeps us from knowing which file is meant."""
         return "$" in self.certificate
 
+    @property
+    def of_acme_module(self) -> bool:
+        """Tell whether nginx's own ACME module gives the certificate (ngx_http_acme_module)."""
+        return self.certificate in ("$acme_certificate", "${acme_certificate}")
+
 
 @dataclass(frozen=True, slots=True)
 class Suites:
@@ -101,7 +106,8 @@ class Service:
 
     `name` is as written after `server_name` (`*.example.org`, `_`, or empty); `sni` is what a handshake asks for, None
     for a handshake without a name; `not_probed` is the reason why nobody can be asked, empty where one can.
-    `protocols` and `ciphers` are those of `ssl_protocols` and `ssl_ciphers`, empty where nginx's defaults hold.
+    `to_nobody` tells that nginx shows it to no client either. `is_use` tells that nginx loads the file for another
+    purpose than to show it to clients, which only matters where the file is certbot's.
     """
 
     name: str
@@ -110,6 +116,18 @@ class Service:
     sources: tuple[CertificateSource, ...]
     not_probed: str = ""
     suites: Suites = Suites()
+    to_nobody: bool = False
+    is_use: bool = False
+
+    @property
+    def opened_late(self) -> bool:
+        """Tell whether nginx opens the files at each handshake, so that no reload is needed for new ones."""
+        return any(source.opened_late for source in self.sources)
+
+    @property
+    def of_acme_module(self) -> bool:
+        """Tell whether nginx's own ACME module gives the certificate."""
+        return any(source.of_acme_module for source in self.sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +160,8 @@ class Expectation:
 
     `pair` is None where no file can be named (a variable). `force_key_type` is set where a server has certificates
     of several key types and the handshake must choose; `unshowable` then says why, as it is configured, no client can
-    be shown this one, empty where one can. `excepted` tells that the operator wants it left alone.
+    be shown this one, empty where one can. `excepted` tells that the operator wants it left alone,
+    `replaced` that the server shows a later one of the same key type in its place.
     """
 
     service: Service
@@ -151,6 +170,12 @@ class Expectation:
     not_probed: str = ""
     unshowable: str = ""
     excepted: bool = False
+    replaced: bool = False
+
+    @property
+    def to_nobody(self) -> bool:
+        """Tell whether no client is shown it."""
+        return self.service.to_nobody or self.replaced
 
     @property
     def group(self) -> tuple[str, int | None, bool, str, str]:

@@ -140,12 +140,36 @@ def flatten(main: str, files: Mapping[str, str]) -> tuple[Directive, ...]:
     return tuple(includes.expand(includes.read(main), (main,), 0))
 
 
+def flatten_parsed(
+    main: str, parsed: Mapping[str, tuple[Directive, ...]], found: Mapping[str, list[str]]
+) -> tuple[Directive, ...]:
+    """Do the same with files that were read already; `found` says which of them the full path of an include means."""
+    includes = _Includes(main[: main.rfind("/") + 1], {}, [], dict(parsed), found)
+    return tuple(includes.expand(parsed[main], (main,), 0))
+
+
+def is_include(directive: Directive) -> bool:
+    """Tell whether nginx reads another file in place of a directive."""
+    return directive.name == "include" and directive.block is None and len(directive.args) == 1
+
+
+def is_pattern(path: str) -> bool:
+    """Tell whether nginx looks for files that fit, and not for this one."""
+    return _MAGIC.search(_encode(path)) is not None
+
+
+def full_path(prefix: str, path: str) -> str:
+    """Complete a path as ngx_get_full_name() does: its text, not its meaning."""
+    return path if path.startswith("/") else prefix + path
+
+
 @dataclass(frozen=True, slots=True)
 class _Includes:
     prefix: str
     files: Mapping[str, str]
     names: list[bytes]
     parsed: dict[str, tuple[Directive, ...]] = field(default_factory=dict)
+    found: Mapping[str, list[str]] | None = None
 
     def read(self, path: str) -> tuple[Directive, ...]:
         if path not in self.parsed:
@@ -156,7 +180,7 @@ class _Includes:
         for directive in directives:
             if depth > MAX_DEPTH:
                 raise ConfigUnreadable(directive.file, directive.line, "blocks and includes nested too deeply")
-            if directive.name == "include" and directive.block is None and len(directive.args) == 1:
+            if is_include(directive):
                 for path in self.included(directive):
                     if path in opened:
                         raise ConfigUnreadable(directive.file, directive.line, "an include loop")
@@ -167,7 +191,9 @@ class _Includes:
                 yield directive
 
     def included(self, include: Directive) -> list[str]:
-        path = include.args[0] if include.args[0].startswith("/") else self.prefix + include.args[0]
+        path = full_path(self.prefix, include.args[0])
+        if self.found is not None:
+            return self.found[path]
         if _MAGIC.search(pattern := _encode(path)) is None:
             if path not in self.files:
                 raise ConfigUnreadable(include.file, include.line, "the included file is missing")

@@ -1,8 +1,6 @@
 """The door to the nginx program: what is built into it, and the files of its configuration."""
 
-import glob
 import ipaddress
-import os
 import re
 import shutil
 import socket
@@ -11,16 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from exodus_certbot.errors import NginxError
-from exodus_certbot.nginx import command_line, config, proc
+from exodus_certbot.nginx import command_line, config, files, proc
 from exodus_certbot.nginx.config import Directive
 from exodus_certbot.nginx.servers import Machine
-from exodus_certbot.tls import addresses, quic
+from exodus_certbot.tls import addresses, quic, x509
 from exodus_common.clock import Deadline
+from exodus_common.errors import ExodusError
 from exodus_common.process import run
 from exodus_common.render import printable
 
 _SBIN = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ERROR_LOG_OPTION_SINCE = (1, 19, 5)
+_NOT_USABLE = 0x08 | 0x40  # IFA_F_DADFAILED, IFA_F_TENTATIVE: rtnetlink(7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,42 +95,12 @@ def _instead() -> str:
 
 def configuration_on_disk(nginx: Nginx) -> tuple[Directive, ...]:
     """Read the configuration without nginx's help, for an nginx that does not run."""
-    texts: dict[str, str] = {}
-    wanted = [nginx.conf]
-    while wanted:
-        path = wanted.pop()
-        if path not in texts:
-            # A missing file is nginx's complaint; it must not hide the servers that are there.
-            texts[path] = (_file_bytes(path) or b"").decode("utf-8", "surrogateescape")
-            wanted += _included(config.parse(texts[path], file=path), nginx.conf_prefix)
-    return config.flatten(nginx.conf, texts)
+    return files.read(nginx.conf).tree
 
 
 def main_directives(nginx: Nginx) -> Iterator[Directive]:
     """Read the directives of the main context from the files themselves, and nothing of the blocks' includes."""
-    wanted, seen = [nginx.conf], {nginx.conf}
-    while wanted:
-        path = wanted.pop()
-        content = _file_bytes(path) or b""
-        for directive in config.parse(content.decode("utf-8", "surrogateescape"), file=path):
-            if directive.name == "include":
-                found = set(_matches(directive, nginx.conf_prefix)) - seen
-                seen |= found
-                wanted += found
-            elif directive.args:
-                yield directive
-
-
-def _included(directives: Iterable[Directive], conf_prefix: str) -> Iterator[str]:
-    for directive in directives:
-        if directive.name == "include":
-            yield from _matches(directive, conf_prefix)
-        yield from _included(directive.block or (), conf_prefix)
-
-
-def _matches(include: Directive, conf_prefix: str) -> list[str]:
-    patterns = [os.path.join(conf_prefix, pattern) for pattern in include.args[:1]]  # noqa: PTH118 - nginx's text
-    return [path for pattern in patterns for path in glob.glob(pattern) or [pattern]]  # noqa: PTH207 - nginx's text
+    return files.main_directives(nginx.conf)
 
 
 def _file_bytes(path: str) -> bytes | None:
@@ -158,6 +128,30 @@ def machine_of(nginx: Nginx, connect: str | None) -> Machine:
         is_here=addresses.is_here,
         source_for=addresses.source_for,
         why_no_quic=quic.why_not,
+        matches=files.matches,
+        names_in=_names_in,
+        addresses=_ipv6_addresses(),
+    )
+
+
+def _names_in(path: str) -> tuple[str, ...] | None:
+    try:
+        return x509.leaf_of_pem(files.file_bytes(path)).names
+    except (OSError, ExodusError):
+        return None
+
+
+def _ipv6_addresses() -> tuple[str, ...]:
+    """List the IPv6 addresses of global scope (proc(5): /proc/net/if_inet6)."""
+    try:
+        lines = files.file_bytes("/proc/net/if_inet6").decode("ascii").splitlines()
+    except OSError:
+        return ()
+    fields = (line.split() for line in lines if len(line.split()) == 6)
+    return tuple(
+        str(ipaddress.ip_address(bytes.fromhex(field[0])))
+        for field in fields
+        if field[3] == "00" and not int(field[4], 16) & _NOT_USABLE
     )
 
 

@@ -48,8 +48,9 @@ def test_starttls_is_inherited_and_a_listener_with_tls_of_its_own_needs_none() -
     assert [(service.listener.port, service.listener.starttls) for service in both] == [(143, "imap"), (993, "")]
 
 
-def test_a_mail_server_that_never_speaks_tls_is_no_service() -> None:
-    assert discovered(f"mail {{ {PAIR} server {{ listen 143; starttls off; }} server {{ listen 110; }} }}") == []
+def test_a_mail_server_that_never_speaks_tls_shows_its_certificate_to_nobody() -> None:
+    plain = discovered(f"mail {{ {PAIR} server {{ listen 143; starttls off; }} server {{ listen 110; }} }}")
+    assert [(service.to_nobody, bool(service.not_probed)) for service in plain] == [(True, True)]
 
 
 def test_an_address_that_is_elsewhere_now_is_not_asked_unless_another_is_named() -> None:

@@ -150,6 +150,24 @@ def test_an_unreachable_listener_whose_files_are_opened_at_each_handshake_asks_f
     assert decide.needs_deployment([late]) == ""
 
 
+def test_what_nobody_can_be_asked_for_and_nginx_has_not_read_asks_for_a_reload() -> None:
+    fine, stale = judged(certificate(), certificate()), judged(certificate(), certificate("bb"))
+    assert decide.needs_reload([fine], 2) == "2 not yet read"
+    assert decide.needs_reload([fine, stale], 1) == "1 stale, 1 not yet read"
+    assert decide.needs_deployment([fine], 1) == "1 not yet read"
+
+
+def test_what_nginx_renews_itself_is_judged_by_its_dates() -> None:
+    source = CertificateSource("$acme_certificate", "$acme_certificate_key", opened_late=True)
+    expectation = Expectation(Service(NAME, NAME, Listener("0.0.0.0", 443, "127.0.0.1"), (source,)), None)
+    verdicts = {
+        left: decide.judge(expectation, Observation(certificate(left=timedelta(days=left))), NOW).row.verdict
+        for left in (60, 5, -1)
+    }
+    assert verdicts == {60: Verdict.OK, 5: Verdict.EXPIRING, -1: Verdict.EXPIRED}
+    assert decide.judge(expectation, Observation(None, "refused"), NOW).row.verdict is Verdict.UNREACHABLE
+
+
 def test_the_overall_verdict_is_the_worst() -> None:
     order = [Overall.OK, Overall.WARNING, Overall.UNKNOWN, Overall.CRITICAL]
     for better, worse in combinations_with_replacement(order, 2):
