@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from exodus_certbot import ages
+from exodus_certbot.ages import Renewal
 from exodus_certbot.expect import key_type_of
 from exodus_certbot.model import Certificate, Expectation, Listener, Observation, Overall, Row, Verdict
 from exodus_certbot.server_names import is_covered
 
-_MOST_WARN = timedelta(days=21)
 _SEVERITY = {
     Verdict.OK: Overall.OK,
     Verdict.NOT_PROBED: Overall.OK,
@@ -31,12 +32,19 @@ class Judged:
 
 
 def judge(
-    expectation: Expectation, observation: Observation | None, now: datetime, warn_days: float | None = None
+    expectation: Expectation,
+    observation: Observation | None,
+    now: datetime,
+    warn_days: float | None = None,
+    renewal: Renewal | None = None,
 ) -> Judged:
-    """Compare what was served with what is on disk; `observation` is None where nobody was asked."""
+    """Compare what was served with what is on disk; `observation` is None where nobody was asked.
+
+    `renewal` is by which rule certbot renews it, None where it does not.
+    """
     served = observation.certificate if observation else None
     expected = expectation.pair.certificate if expectation.pair else None
-    verdict, reason = _verdict(expectation, observation, expected, now, warn_days)
+    verdict, reason = _verdict(expectation, observation, expected, now, warn_days, renewal)
     listener = expectation.service.listener
     row = Row(
         name=expectation.service.name,
@@ -67,6 +75,7 @@ def _verdict(
     expected: Certificate | None,
     now: datetime,
     warn_days: float | None,
+    renewal: Renewal | None,
 ) -> tuple[Verdict, str]:
     if expectation.excepted:
         return Verdict.EXCEPTED, expectation.not_probed
@@ -79,17 +88,17 @@ def _verdict(
         return Verdict.UNREACHABLE, _of_several(observation, "failed", observation.failure)
     if expected is not None and served.sha256 != expected.sha256:
         return Verdict.STALE, _of_several(observation, "show another one", _stale_reason(served, expected, now))
-    age = _age_verdict(served, now, warn_days)
+    age = ages.verdict(served, now, warn_days, renewal)
     if age is not None:
         return age
     if expected is None and expectation.service.of_acme_module:
         return (
             Verdict.OK,
-            f"nginx's own ACME module renews it, {_left(served, now)} left{_coverage_note(expectation, served)}",
+            f"nginx's own ACME module renews it, {ages.left(served, now)} left{_coverage_note(expectation, served)}",
         )
     if expected is None:
-        return Verdict.NOT_PROBED, f"{_why_unknown(expectation)}; what it serves is valid for {_left(served, now)}"
-    return Verdict.OK, f"as on disk, {_left(served, now)} left" + _coverage_note(expectation, served)
+        return Verdict.NOT_PROBED, f"{_why_unknown(expectation)}; what it serves is valid for {ages.left(served, now)}"
+    return Verdict.OK, f"as on disk, {ages.left(served, now)} left" + _coverage_note(expectation, served)
 
 
 def _of_several(observation: Observation, what: str, reason: str) -> str:
@@ -103,22 +112,9 @@ def _of_several(observation: Observation, what: str, reason: str) -> str:
 def _stale_reason(served: Certificate, expected: Certificate, now: datetime) -> str:
     if served.key_type is not expected.key_type:
         return f"serves an {served.key_type} certificate where the one on disk is {expected.key_type}"
-    left = f"{_left(served, now)} left" if served.not_after > now else f"expired {_left(served, now)} ago"
+    left = f"{ages.left(served, now)} left" if served.not_after > now else f"expired {ages.left(served, now)} ago"
     newer = "a newer one" if expected.not_before > served.not_before else "another one"
     return f"serves {served.sha256[:12]} ({left}); on disk is {newer}, {expected.sha256[:12]}"
-
-
-def _age_verdict(served: Certificate, now: datetime, warn_days: float | None) -> tuple[Verdict, str] | None:
-    if served.not_after <= now:
-        return Verdict.EXPIRED, f"expired {_left(served, now)} ago: renew it; see: certbot certificates"
-    if served.not_before > now:
-        return (
-            Verdict.EXPIRED,
-            f"not valid for another {_left_of(served.not_before - now)}: clients refuse it; check the clock",
-        )
-    if served.not_after - now < warn_before(served, warn_days):
-        return Verdict.EXPIRING, f"only {_left(served, now)} left: why was it not renewed? see: certbot certificates"
-    return None
 
 
 def _why_unknown(expectation: Expectation) -> str:
@@ -129,24 +125,6 @@ def _why_unknown(expectation: Expectation) -> str:
 
 def _coverage_note(expectation: Expectation, served: Certificate) -> str:
     return "" if is_covered(expectation.service.name, served.names) else "; the certificate does not have this name"
-
-
-def warn_before(certificate: Certificate, warn_days: float | None) -> timedelta:
-    """Say how long before its end a certificate is called expiring: a third of its life, at most 21 days."""
-    if warn_days is not None:
-        return timedelta(days=warn_days)
-    return min((certificate.not_after - certificate.not_before) / 3, _MOST_WARN)
-
-
-def _left(certificate: Certificate, now: datetime) -> str:
-    return _left_of(abs(certificate.not_after - now))
-
-
-def _left_of(duration: timedelta) -> str:
-    if duration >= timedelta(days=2):
-        return f"{duration.days} days"
-    hours, seconds = divmod(int(duration.total_seconds()), 3600)
-    return f"{hours} h {seconds // 60} min" if hours else f"{seconds // 60} min"
 
 
 def needs_reload(judged: Iterable[Judged], unread: int = 0) -> str:

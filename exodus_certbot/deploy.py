@@ -8,12 +8,11 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-from exodus_certbot import comparing, decide, kept, reach
-from exodus_certbot.acme import ari
-from exodus_certbot.certbot import lineage, renewal_files
+from exodus_certbot import comparing, decide, kept, reach, renewals
+from exodus_certbot.certbot import lineage
 from exodus_certbot.errors import NginxError, ReloadFailed, TimeUp
 from exodus_certbot.inventory import Inventory, Run, take_inventory
-from exodus_certbot.model import Expectation, Overall, RenewalWindow, Report
+from exodus_certbot.model import Expectation, Overall, Report
 from exodus_certbot.nginx import loaded, master, reload, strangers
 from exodus_certbot.nginx.program import Nginx
 from exodus_certbot.server_names import is_covered
@@ -31,19 +30,13 @@ def check(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> Repor
     run = Run.begin(settings, clock)
     inventory = take_inventory(run, run.find_nginx())
     seen = prove.observe(inventory.expected, run.ask, run.deadline)
+    run, windows = renewals.asked(run, inventory.expected, environ)
     judged = run.judge(inventory.expected, seen.observations)
     report = _report(inventory, judged, inventory.problem or _too_little_seen(run, seen))
     if unread := _count_unread(inventory, judged):
         late = f"{unread} that nobody can be asked for changed since nginx read it; run: exodus-certbot reconcile"
         report = replace(report, reason=f"{report.reason}; {late}")
-    return replace(report, renewals=_windows(run, judged, environ))
-
-
-def _windows(run: Run, judged: Sequence[decide.Judged], environ: Mapping[str, str]) -> tuple[RenewalWindow, ...]:
-    """Ask the CAs when they want what nginx uses to be renewed."""
-    used = {item.row.lineage.name for item in judged if item.row.lineage is not None}
-    files = [file for file in renewal_files.all_in(run.certbot_dir) if file.name in used]
-    return ari.RenewalInformation(state_dir(environ) / ari.MEMORY, run.clock, run.deadline).windows(files)
+    return replace(report, renewals=windows)
 
 
 def reconcile(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> Report:
@@ -52,6 +45,7 @@ def reconcile(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> R
     with _one_at_a_time(program, settings, clock, environ):
         run = Run.begin(settings, clock)
         inventory = take_inventory(run, program)
+        run = renewals.remembered(run, inventory.expected, environ)
         return _bring_in_line(run, inventory, inventory.expected, decide.needs_reload)
 
 
@@ -68,6 +62,7 @@ def deploy(settings: Settings, lineages: Sequence[Path], clock: Clock, environ: 
         if not scope and inventory.is_known:
             names = ", ".join(printable(str(one.folder)) for one in ours)
             return Report(Overall.OK, f"nginx does not use {names}: nothing to do", reloaded=False, listeners=())
+        run = renewals.remembered(run, inventory.expected, environ)
         report = _bring_in_line(run, inventory, scope, decide.needs_deployment)
         return _warned(report, reach.nobody_gets(scope, [one.folder for one in ours]))
 

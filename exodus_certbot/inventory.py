@@ -1,10 +1,11 @@
 """Find out what should be served and what is: the half of every story that changes nothing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from exodus_certbot import decide
+from exodus_certbot.ages import Renewal
 from exodus_certbot.asked_once import asked_once
 from exodus_certbot.certbot.lineage import CertificateFiles
 from exodus_certbot.errors import NginxConfigInvalid, NginxError, NginxNotRunning, NginxUnclear
@@ -24,11 +25,15 @@ from exodus_common.clock import Clock, Deadline
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Hold what one run has to work with; its deadline is for everything it does."""
+    """Hold what one run has to work with; its deadline is for everything it does.
+
+    `renewals` map the lineages that certbot renews to the rule by which it does.
+    """
 
     settings: Settings
     clock: Clock
     deadline: Deadline
+    renewals: Mapping[Path, Renewal] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, settings: Settings, clock: Clock) -> "Run":
@@ -52,8 +57,13 @@ class Run:
         self, scope: Sequence[Expectation], observations: Mapping[Expectation, Observation]
     ) -> list[decide.Judged]:
         """Judge everything in scope at one and the same moment."""
-        now = self.clock.now()
-        return [decide.judge(item, observations.get(item), now, self.settings.warn_days) for item in scope]
+        now, warn_days = self.clock.now(), self.settings.warn_days
+        return [decide.judge(item, observations.get(item), now, warn_days, self.renewal_of(item)) for item in scope]
+
+    def renewal_of(self, expectation: Expectation) -> Renewal | None:
+        """Give the rule by which certbot renews what is expected."""
+        lineage = expectation.pair.lineage if expectation.pair else None
+        return self.renewals.get(lineage) if lineage else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,13 @@
 """The story of `preflight`: before a renewal, find out whether nginx would answer the CA's HTTP-01 challenge."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 
+from exodus_certbot import renewals
 from exodus_certbot.acme import challenge, http01, resolver, webroot
 from exodus_certbot.acme.challenge import Target
-from exodus_certbot.certbot import lineage, renewal_files
+from exodus_certbot.certbot import lineage, plans, renewal_files
 from exodus_certbot.certbot.renewal_files import RenewalFile
 from exodus_certbot.errors import NginxError
 from exodus_certbot.findings import Finding, critical, ok, warning
@@ -30,6 +32,8 @@ def preflight(settings: Settings, clock: Clock, names: Sequence[str], folder: Pa
     """
     run = Run.begin(settings, clock)
     targets, findings = _targets(renewal_files.all_in(run.certbot_dir), names, folder)
+    if folder is None:  # else somebody tries what certbot is not yet told
+        findings += _prospects(run, {name.lower() for name in names})
     for place in dict.fromkeys(target.webroot for target in targets):
         findings += webroot.findings_of(place, webroot.mounts())
     program = run.find_nginx()
@@ -44,6 +48,13 @@ def preflight(settings: Settings, clock: Clock, names: Sequence[str], folder: Pa
     for target in targets:
         findings += _findings_of(run, tree, machine, target)
     return tuple(findings)
+
+
+def _prospects(run: Run, names: Set[str]) -> Iterator[Finding]:
+    """Judge what certbot does before it asks for a challenge, as its renewal files have it."""
+    made = plans.made(run.certbot_dir, None, {})
+    chosen = [plan for plan in made.plans if not names or names & set(_names(plan.file))]
+    yield from renewals.prospects(run, replace(made, plans=tuple(chosen)))
 
 
 def _findings_of(run: Run, tree: Iterable[Directive], machine: Machine, target: Target) -> Iterator[Finding]:

@@ -83,7 +83,8 @@ def _adopt(arguments: argparse.Namespace, chosen: Settings, environ: _Environ) -
     if bool(arguments.lineages) == arguments.all:
         raise UsageError("adopt: name lineages, or say --all")
     certbot_dir = chosen.certbot_dir or settings.DEFAULT_CERTBOT_DIR
-    changes = adopt.adopt(certbot_dir, settings.state_dir(environ), arguments.lineages, undo=arguments.undo)
+    state = settings.state_dir(environ)
+    changes = adopt.adopt(certbot_dir, state, arguments.lineages, environ, undo=arguments.undo)
     if arguments.format == "json":
         say(json_text({"verdict": Overall.OK, "lineages": changes}))
     elif not arguments.quiet:

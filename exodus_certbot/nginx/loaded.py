@@ -7,18 +7,21 @@ from collections.abc import Iterable, Iterator
 from exodus_certbot.nginx.master import Generation
 
 _MOST_LINKS = 40
+# A process's start is known to a hundredth of a second, a file's change to the kernel's last tick.
+_UNSHARP_SECONDS = 0.02
 
 
 def began_at(generation: Generation) -> float | None:
     """Give the time at which the oldest of some workers began: what it shows was read before; None without workers.
 
-    The workers' time, not the master's: a reload that nginx rejects leaves it with the workers that it had.
+    What changed at about that time counts as later. The workers' time, not the master's: a reload that nginx rejects
+    leaves it with the workers that it had.
     """
     ticks = min((worker.started_ticks for worker in generation.accepting), default=None)
     if ticks is None:
         return None
     booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-    return booted_at + ticks / os.sysconf("SC_CLK_TCK")
+    return booted_at + ticks / os.sysconf("SC_CLK_TCK") - _UNSHARP_SECONDS
 
 
 def changed_at(paths: Iterable[str]) -> float:

@@ -3,8 +3,6 @@
 from datetime import UTC, datetime, timedelta
 from itertools import combinations_with_replacement
 
-import pytest
-
 from exodus_certbot import decide, expect
 from exodus_certbot.model import (
     Certificate,
@@ -103,22 +101,6 @@ def test_a_certificate_of_tomorrow_is_as_bad_as_an_expired_one() -> None:
     tomorrow = certificate(days=90, left=timedelta(days=90) + SECOND)
     assert verdict_of(tomorrow) is Verdict.EXPIRED
     assert verdict_of(certificate(days=90, left=timedelta(days=90))) is Verdict.OK
-
-
-@pytest.mark.parametrize(
-    ("days", "warned_before"),
-    [
-        pytest.param(6, timedelta(days=2), id="6-day certificates: a third"),
-        pytest.param(45, timedelta(days=15), id="45-day certificates: a third"),
-        pytest.param(90, timedelta(days=21), id="90-day certificates: 21 days at most"),
-        pytest.param(398, timedelta(days=21), id="bought certificates: 21 days at most"),
-    ],
-)
-def test_a_certificate_expires_soon_when_a_third_of_its_life_is_left_and_at_most_21_days(
-    days: float, warned_before: timedelta
-) -> None:
-    assert verdict_of(certificate(days=days, left=warned_before)) is Verdict.OK
-    assert verdict_of(certificate(days=days, left=warned_before - SECOND)) is Verdict.EXPIRING
 
 
 def test_warn_days_replaces_the_default() -> None:
