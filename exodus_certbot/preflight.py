@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from exodus_certbot import renewals
-from exodus_certbot.acme import challenge, http01, resolver, webroot
+from exodus_certbot.acme import challenge, http01, resolver, routing, webroot
 from exodus_certbot.acme.challenge import Target
+from exodus_certbot.acme.challenge_file import LinkOfOthers
 from exodus_certbot.certbot import lineage, plans, renewal_files
 from exodus_certbot.certbot.renewal_files import RenewalFile
 from exodus_certbot.errors import NginxError
@@ -15,14 +16,14 @@ from exodus_certbot.inventory import Run
 from exodus_certbot.nginx import master, trial
 from exodus_certbot.nginx import program as nginx
 from exodus_certbot.nginx.config import ConfigUnreadable, Directive
-from exodus_certbot.nginx.http_listener import CA_PORT, listener_for
+from exodus_certbot.nginx.http_listener import CA_PORT, HttpListener, listener_for, secure_port
 from exodus_certbot.nginx.servers import Machine
 from exodus_certbot.settings import Settings
 from exodus_certbot.tls import x509
-from exodus_common.clock import Clock
+from exodus_common.clock import Clock, Deadline
 from exodus_common.errors import ExodusError
 
-_LONGEST_ANSWER_SECONDS = 10.0
+_LONGEST_ANSWER_SECONDS = 10.0  # with all redirects, however slowly it comes
 
 
 def preflight(settings: Settings, clock: Clock, names: Sequence[str], folder: Path | None) -> tuple[Finding, ...]:
@@ -31,6 +32,9 @@ def preflight(settings: Settings, clock: Clock, names: Sequence[str], folder: Pa
     `folder` takes the place of the webroots that certbot knows.
     """
     run = Run.begin(settings, clock)
+    if not names and not run.certbot_dir.is_dir():
+        message = f"no certbot here: {run.certbot_dir} does not exist"
+        return (warning("certbot", message, "name its folder with --certbot-dir, or names and --webroot"),)
     targets, findings = _targets(renewal_files.all_in(run.certbot_dir), names, folder)
     if folder is None:  # else somebody tries what certbot is not yet told
         findings += _prospects(run, {name.lower() for name in names})
@@ -69,8 +73,18 @@ def _findings_of(run: Run, tree: Iterable[Directive], machine: Machine, target: 
         yield critical(target.name, message, challenge.lines(target, f"listen {CA_PORT};"))
     else:
         yield from challenge.judge_port(target, listener)
-        seconds = min(run.deadline.remaining_seconds(), _LONGEST_ANSWER_SECONDS)
-        yield challenge.judge(target, listener, http01.ask(target, listener, seconds))
+        yield _asked(run, target, listener, secure_port(tree, machine))
+
+
+def _asked(run: Run, target: Target, listener: HttpListener, tls_port: int) -> Finding:
+    seconds, connect = min(run.deadline.remaining_seconds(), _LONGEST_ANSWER_SECONDS), run.settings.connect
+    listener = routing.of_the_address(target.name, listener, connect)
+    route = routing.route_of(target.name, listener, tls_port, connect)
+    try:
+        return challenge.judge(target, listener, http01.ask(target, route, Deadline.after(seconds, run.clock)))
+    except LinkOfOthers as problem:
+        remedy = f"make folders of root's in its place, and: chown root {target.webroot}"
+        return critical(target.name, f"not asked, since root would write where others like: {problem}", remedy)
 
 
 def _dns(name: str, *, told_where: bool) -> Iterator[Finding]:
@@ -100,7 +114,7 @@ def _targets(
         others = [file for file in files if file.authenticator != "webroot"]
         passed_over = [ok(file.name, f"renewed by {file.authenticator}: no webroot to look at") for file in others]
         return [Target(target.name, folder or target.webroot) for target in known.values()], passed_over
-    asked = [name.lower() for name in names]
+    asked = [routing.written(name) for name in names]
     lost = [name for name in asked if not folder and name not in known]
     findings = [critical(name, "no webroot is known for it", "name one with --webroot DIR") for name in lost]
     return [Target(name, folder or known[name].webroot) for name in asked if name not in lost], findings

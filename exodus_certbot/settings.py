@@ -1,7 +1,8 @@
 """What an operator can set, in a file or as options; CONTRACT.md fixes the names."""
 
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -13,6 +14,7 @@ DEFAULT_FILE = Path("/etc/exodus-certbot.toml")
 VARIABLE = "EXODUS_CERTBOT_CONFIG"
 DEFAULT_CERTBOT_DIR = Path("/etc/letsencrypt")
 DEFAULT_STATE_DIR = Path("/var/lib/exodus-certbot")
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,48 @@ def _check_pattern(number: int, written: str) -> None:
 def load(option: Path | None, environ: Mapping[str, str]) -> Settings:
     """Read the settings file that `--config`, the environment or the default names."""
     return common.load(Settings, default_path=DEFAULT_FILE, option=option, variable=VARIABLE, environ=environ)
+
+
+def file_of(option: Path | None, environ: Mapping[str, str]) -> Path:
+    """Name the settings file that `load` reads."""
+    return option or Path(environ.get(VARIABLE) or DEFAULT_FILE)
+
+
+def missing(chosen: Settings) -> Iterator[tuple[str, str]]:
+    """Give each key that names what is not there, with what was found and what is allowed; look at the disk for it.
+
+    A default that is not there is no wrong setting: this machine may have no certbot, or no nginx.
+    """
+    if chosen.certbot_dir is not None and not is_folder(chosen.certbot_dir):
+        yield (
+            "certbot_dir",
+            f"found {str(chosen.certbot_dir)!r}, no folder; allowed: certbot's folder",
+        )
+    if chosen.nginx is not None and not find_program(chosen.nginx):
+        yield "nginx", f"found {chosen.nginx!r}, no program; allowed: nginx's path, or its name on PATH"
+    if chosen.nginx_conf is not None and not _is(os.path.isfile, chosen.nginx_conf):
+        yield "nginx_conf", f"found {chosen.nginx_conf!r}, no file; allowed: nginx's main configuration file"
+
+
+def find_program(name: str) -> str | None:
+    """Find a program by its path, on PATH, or in the system's folders: from cron PATH may lack the latter."""
+    return shutil.which(name) or shutil.which(name, path=SYSTEM_PATH)
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether a path leads to a folder, or to where this user may not look."""
+    return _is(os.path.isdir, path)
+
+
+def _is(kind: Callable[[str], bool], path: str | Path) -> bool:
+    """Tell whether a path is of a kind; what this user may not see is told by whoever opens it."""
+    try:
+        Path(path).stat()
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return kind(str(path))
 
 
 def state_dir(environ: Mapping[str, str]) -> Path:

@@ -1,6 +1,7 @@
 """Look at a webroot: who else may write there, and whether it is still there after a reboot."""
 
 import os
+import pwd
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,16 +34,57 @@ def findings_of(webroot: Path, mounts: str) -> Iterator[Finding]:
             "a reboot deletes it, and systemd-tmpfiles may do so before",
             "move it to a place that lasts, such as /var/www/letsencrypt: in nginx.conf and in the renewal file",
         )
-    within = [place for place in (real / FOLDER, (real / FOLDER).parent) if place.is_dir()]
-    for folder in (*within, real, *real.parents):
-        by_whom = _writable_by(folder, may_be_sticky=folder in real.parents)
-        if by_whom:
-            yield warning(
-                subject,
-                f"{by_whom} may write to {folder}, and so answer the CA's challenges in your name",
-                f"move the webroot below folders that only root can write to, or: chmod go-w {folder}",
-            )
+    place = webroot.absolute() / FOLDER
+    ours = [Path(os.path.realpath(part)) for part in (place, place.parent, webroot)]
+    for part in _on_the_way(place):
+        told = _owned_by_another(subject, part) or _writable(subject, part, may_be_sticky=part not in ours)
+        if told:
+            yield told
             return
+
+
+def _on_the_way(place: Path) -> Iterator[Path]:
+    """Give the links and the folders that decide where a path leads, from its end on."""
+    seen = dict[Path, None]()
+    for part in (place, *place.parents):
+        if part.is_dir():
+            real = Path(os.path.realpath(part))
+            seen |= dict.fromkeys((real, *real.parents))
+        if part.is_symlink():
+            holder = Path(os.path.realpath(part.parent))
+            seen |= dict.fromkeys((holder / part.name, holder, *holder.parents))
+    return iter(seen)
+
+
+def _owned_by_another(subject: str, part: Path) -> Finding | None:
+    owner = part.lstat().st_uid
+    if owner in (0, os.geteuid()):
+        return None
+    message = (
+        f"{part} is {_name(owner)}'s, who may answer the CA's challenges in your name; "
+        "and certbot, run by root, follows whatever link is put there"
+    )
+    return warning(
+        subject, message, f"move the webroot below folders that are root's, or: chown --no-dereference root {part}"
+    )
+
+
+def _writable(subject: str, folder: Path, *, may_be_sticky: bool) -> Finding | None:
+    by_whom = "" if folder.is_symlink() else _writable_by(folder, may_be_sticky=may_be_sticky)
+    if not by_whom:
+        return None
+    return warning(
+        subject,
+        f"{by_whom} may write to {folder}, and so answer the CA's challenges in your name",
+        f"move the webroot below folders that only root can write to, or: chmod go-w {folder}",
+    )
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
 
 
 def _is_short_lived(folder: Path, mounts: str) -> bool:
@@ -61,7 +103,7 @@ def _unescaped(place: str) -> str:
 
 
 def _writable_by(folder: Path, *, may_be_sticky: bool) -> str:
-    """Name who else may put files there; a sticky folder above the webroot lets nobody replace what is in it."""
+    """Name who else may put files there; a sticky folder lets nobody replace what is there."""
     mode = folder.stat().st_mode
     if may_be_sticky and mode & stat.S_ISVTX:
         return ""

@@ -36,6 +36,7 @@ def _run(argv: Sequence[str] | None) -> int:
     logging.basicConfig(level=level, format=f"{_NAME}: %(message)s")
     try:
         chosen = options.overriding(settings.load(arguments.config, os.environ), arguments)
+        options.refuse_what_is_missing(chosen, arguments, settings.file_of(arguments.config, os.environ))
         with stopping.heard(), _packages():
             return _FACES[arguments.command](arguments, chosen, os.environ)
     except (UsageError, SettingsInvalid) as error:
@@ -83,6 +84,8 @@ def _adopt(arguments: argparse.Namespace, chosen: Settings, environ: _Environ) -
     if bool(arguments.lineages) == arguments.all:
         raise UsageError("adopt: name lineages, or say --all")
     certbot_dir = chosen.certbot_dir or settings.DEFAULT_CERTBOT_DIR
+    if not settings.is_folder(certbot_dir):
+        raise ExodusError(f"no certbot here: {certbot_dir} does not exist; name certbot's folder with --certbot-dir")
     state = settings.state_dir(environ)
     changes = adopt.adopt(certbot_dir, state, arguments.lineages, environ, undo=arguments.undo)
     if arguments.format == "json":

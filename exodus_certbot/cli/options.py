@@ -8,7 +8,7 @@ from typing import Any
 from exodus_certbot import settings
 from exodus_certbot.settings import Settings
 from exodus_common import __version__
-from exodus_common.errors import UsageError
+from exodus_common.errors import SettingsInvalid, UsageError
 
 _HELP = {
     "deploy": "the deploy hook: validate, reload, verify",
@@ -22,17 +22,15 @@ _HELP = {
 
 def parser() -> argparse.ArgumentParser:
     """Describe the commands and their options, which CONTRACT.md fixes."""
-    common = _common_options()
     parser = argparse.ArgumentParser(
         prog="exodus-certbot",
         description="Make nginx serve the certificate that is on disk, and prove it over TLS.",
         epilog="Exit codes: 0 done, 1 promise not kept, 2 wrong usage, 75 try later, 78 settings are wrong.",
-        parents=[common],
+        parents=[_common_options()],
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.set_defaults(format="text", quiet=False, verbose=False, config=None)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    of = {name: commands.add_parser(name, parents=[common], help=text) for name, text in _HELP.items()}
+    of = {name: commands.add_parser(name, parents=[_common_options()], help=text) for name, text in _HELP.items()}
     of["deploy"].add_argument(
         "--lineage",
         metavar="DIR",
@@ -50,7 +48,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _common_options() -> argparse.ArgumentParser:
-    """Make the options that may stand before or after the command; absent ones leave no trace."""
+    """Make the options that may stand before or after the command; absent ones leave no trace.
+
+    Each parser needs its own: the default that `set_defaults` gives one of them would be that of all who share it.
+    """
     options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     options.add_argument("--config", metavar="FILE", type=Path, help=f"settings (default: {settings.DEFAULT_FILE})")
     options.add_argument("--nginx", metavar="BINARY", help="the nginx program (default: the one on PATH)")
@@ -67,6 +68,7 @@ def _common_options() -> argparse.ArgumentParser:
     options.add_argument("--json", dest="format", action="store_const", const="json", help="print JSON")
     options.add_argument("-q", "--quiet", action="store_true", help="print nothing when all is well")
     options.add_argument("-v", "--verbose", action="store_true", help="tell each step on standard error")
+    options.add_argument("--version", action="version", version=f"exodus-certbot {__version__}")
     return options
 
 
@@ -77,3 +79,13 @@ def overriding(from_file: Settings, arguments: argparse.Namespace) -> Settings:
         return replace(from_file, **{name: value for name, value in named.items() if value is not None})
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def refuse_what_is_missing(chosen: Settings, arguments: argparse.Namespace, file: Path) -> None:
+    """Raise SettingsInvalid where a path that was set leads nowhere, and UsageError where the command's own does."""
+    for key, problem in settings.missing(chosen):
+        is_option = getattr(arguments, key, None) is not None
+        raise SettingsInvalid(f"--{key.replace('_', '-')}: {problem}" if is_option else f"{file}: {key}: {problem}")
+    webroot = getattr(arguments, "webroot", None)
+    if webroot is not None and not settings.is_folder(webroot):
+        raise UsageError(f"--webroot: found {str(webroot)!r}, no folder; allowed: the folder that nginx serves")

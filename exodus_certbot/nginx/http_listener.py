@@ -38,6 +38,14 @@ def listener_for(name: str, tree: Iterable[Directive], machine: Machine) -> Http
     return HttpListener(address or "::1", listen.port or CA_PORT)
 
 
+def secure_port(tree: Iterable[Directive], machine: Machine) -> int:
+    """Give the port at which nginx itself takes what arrives for 443: where that is another, something forwards it."""
+    blocks = [directive for directive in tree if directive.name == "http" and directive.block is not None]
+    servers = [server for block in blocks for server in servers_of(block, machine)]
+    found = [each.port for server in servers for each in server.listens if each.tls or server.tls_everywhere]
+    return next((port for port in sorted(found, key=lambda port: port != 443) if port), 443)
+
+
 def _is_plain(server: Server, listen: Listen) -> bool:
     encrypted = listen.tls or server.tls_everywhere
     return not (encrypted or listen.quic or listen.udp or listen.proxy_protocol or listen.port is None)

@@ -39,11 +39,10 @@ class Stage:
         self.teller.typed(command)
         folder = self.guarded.folder
         environment = self.guarded.environment
-        path = {"PATH": f"{folder}/bin:{environment['PATH']}", "COLUMNS": "100"}
+        path = {"PATH": f"{folder}/bin:{environment['PATH']}"}
         there = f"cd {shlex.quote(str(folder))} && {command}"
         ran = run(["/bin/sh", "-c", there], env=environment | path, together=True)
-        lines = [f"{line[:105]}..." if len(line) > 108 else line for line in ran.stdout.splitlines()]
-        self.teller.output("\n".join(lines))
+        self.teller.output(ran.stdout)
         return ran
 
     def saw(self, held: bool, claim: str, otherwise: str = "") -> None:

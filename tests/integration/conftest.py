@@ -35,8 +35,12 @@ def start_nginx(tmp_path: Path) -> Iterator[StartNginx]:
 
 @pytest.fixture
 def exodus_certbot(tmp_path: Path) -> ExodusCertbot:
-    """Give our command, pointed at the test's nginx and certbot tree."""
-    return ExodusCertbot(tmp_path / "nginx/nginx.conf", tmp_path / "letsencrypt", tmp_path / "state")
+    """Give our command, pointed at the test's nginx and certbot tree, which are empty at first."""
+    command = ExodusCertbot(tmp_path / "nginx/nginx.conf", tmp_path / "letsencrypt", tmp_path / "state")
+    for folder in (command.conf.parent, command.certbot_dir):
+        folder.mkdir(exist_ok=True)
+    command.conf.touch()
+    return command
 
 
 # The oldest and the newest are the pair of the matrix that `make test` has.

@@ -1,5 +1,6 @@
 """`preflight` answers a challenge of its own through a real nginx, before a CA is asked."""
 
+import os
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from exodus_certbot import preflight
+from exodus_certbot import inventory, preflight
 from exodus_certbot.acme import resolver
 from exodus_certbot.settings import Settings
 from exodus_common.clock import SystemClock
@@ -93,14 +94,17 @@ def test_it_asks_for_every_name_that_certbot_renews_through_a_webroot(
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("location / { return 301 http://$host:$server_port$request_uri; }", "a redirect loop"),
+        ("location / { return 301 http://$host$request_uri; }", "a redirect loop"),
         ("root {webroot}; location /.well-known/ {{ return 200 hello; }}", "is answered, but not from {webroot}/"),
         ("root /nonexistent;", "gives 404: not from {webroot}/.well-known/acme-challenge"),
         ("root {webroot}; location ~ /\\. {{ deny all; }}", "gives 403: closed, or nginx's workers may not read it"),
         ("root {webroot}; location /.well-known/ {{ return 500; }}", "gives 500"),
-        ("location / {{ return 302 http://$host:1/; }}", "nobody answers there"),
+        ("location / {{ return 302 http://$host:81/; }}", "redirects to port 81, and CAs follow to 80 and 443 only"),
+        ("location / {{ return 301 https://$host$request_uri; }}", "nobody answers there"),
+        ("rewrite '^/\\.(.*)$' https://$host.$1 permanent;", "a / is missing behind the host in nginx's return"),
+        ("root {webroot}; if ($http_user_agent ~* encrypt) {{ return 403; }}", "gives 403"),
     ],
-    ids=["loop", "swallowed", "other-root", "closed", "broken", "redirect-to-nobody"],
+    ids=["loop", "swallowed", "other-root", "closed", "broken", "port", "to-nobody", "no-slash", "turned-away"],
 )
 def test_what_would_make_the_ca_refuse_is_found_with_its_remedy(
     body: str, message: str, start_nginx: StartNginx, exodus_certbot: ExodusCertbot, webroot: Path
@@ -119,7 +123,7 @@ def test_what_would_make_the_ca_refuse_is_found_with_its_remedy(
 
 
 def test_the_remedy_helps(start_nginx: StartNginx, exodus_certbot: ExodusCertbot, webroot: Path) -> None:
-    port, body = free_port(), "location / { return 301 http://$host:$server_port$request_uri; }\n"
+    port, body = free_port(), "location / { return 301 http://$host$request_uri; }\n"
     nginx = start_nginx(http(port, body), main=workers_as_myself())
     remedy = worst(exodus_certbot("preflight", "--webroot", str(webroot), NAME, *AT, "--json"))[2]
 
@@ -135,7 +139,7 @@ def test_a_redirect_to_https_with_a_certificate_of_nobody_is_followed(
 ) -> None:
     tls = free_port()
     secure = server(f"127.0.0.1:{tls} ssl", NAME, certbot_tree.issue(NAME)).replace("return 204;", f"root {webroot};")
-    redirect = http(free_port(), f"return 301 https://$host:{tls}$request_uri;")
+    redirect = http(free_port(), "return 301 https://$host$request_uri;")
     start_nginx(redirect + secure, main=workers_as_myself())
 
     ran = exodus_certbot("preflight", "--webroot", str(webroot), NAME, *AT)
@@ -153,7 +157,60 @@ def test_a_server_that_never_answers_costs_no_more_than_the_timeout(
         ran = exodus_certbot("preflight", "--webroot", str(webroot), NAME, *AT, "--json", "--timeout", "2", timeout=30)
 
     assert ran.exit_code == 1
-    assert "no answer within 2 s" in worst(ran)[1]
+    assert "no answer in time" in worst(ran)[1]
+
+
+def test_a_server_that_turns_programs_away_and_lets_the_ca_in_is_right(
+    start_nginx: StartNginx, exodus_certbot: ExodusCertbot, webroot: Path
+) -> None:
+    away = "if ($http_user_agent ~* (python|curl|wget|exodus)) { return 403; }"
+    start_nginx(http(free_port(), f"root {webroot};\n{away}"), main=workers_as_myself())
+
+    ran = exodus_certbot("preflight", "--webroot", str(webroot), NAME, *AT, "--json")
+
+    assert ran.exit_code == 0, ran.all_output
+
+
+def test_an_ipv6_address_is_asked_for_in_brackets(
+    start_nginx: StartNginx, exodus_certbot: ExodusCertbot, webroot: Path
+) -> None:
+    port = free_port()
+    body = f"root {webroot}; if ($http_host != '[::1]') {{ return 404; }}"
+    start_nginx(f"server {{ listen [::1]:{port}; {body} }}", main=workers_as_myself())
+
+    right = exodus_certbot("preflight", "--webroot", str(webroot), "[0::1]", "--json")
+    other = exodus_certbot("preflight", "--webroot", str(webroot), "2001:db8::1", "--connect", "::1", "--json")
+
+    assert right.exit_code == 0, right.all_output
+    assert "http://[2001:db8::1]/.well-known/acme-challenge/" in worst(other, "2001:db8::1")[1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a webroot to another user")
+def test_a_link_in_a_webroot_of_another_user_is_told_and_not_followed(
+    start_nginx: StartNginx, exodus_certbot: ExodusCertbot, webroot: Path, tmp_path: Path
+) -> None:
+    start_nginx(http(free_port(), f"root {webroot};"), main=workers_as_myself())
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    (webroot / ".well-known").symlink_to(tmp_path / "elsewhere")
+    os.chown(webroot, 65534, -1)
+
+    ran = exodus_certbot("preflight", "--webroot", str(webroot), NAME, *AT, "--json")
+
+    assert ran.exit_code == 1
+    assert worst(ran)[1] == (
+        "not asked, since root would write where others like: "
+        f"{webroot / '.well-known'} is a link that others than root can lead elsewhere"
+    )
+    assert "nobody's, who may answer" in str(findings(ran, f"webroot {webroot}"))
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_without_certbot_there_is_nothing_to_ask_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(inventory, "DEFAULT_CERTBOT_DIR", tmp_path / "gone")
+
+    (found,) = preflight.preflight(Settings(), SystemClock(), [], None)
+
+    assert found.message == f"no certbot here: {tmp_path / 'gone'} does not exist"
 
 
 def test_a_listener_that_nginx_has_not_opened_answers_nobody(

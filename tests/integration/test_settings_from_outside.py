@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from exodus_certbot import settings
+from exodus_certbot.cli import main as cli
+from exodus_certbot.settings import Settings
 from tests.integration.conftest import StartNginx
 from tests.parts.authority import CertbotTree
 from tests.parts.command import ExodusCertbot, Ran
@@ -58,7 +61,7 @@ def test_an_option_counts_more_than_the_settings_file(
     options = ("--nginx-conf", str(nginx.conf), "--certbot-dir", str(certbot_tree.folder))
     by_option = _without_options(exodus_certbot, "check", "--json", "--config", file, *options)
 
-    assert by_file.exit_code == 1
+    assert by_file.exit_code == 78
     assert (by_option.exit_code, by_option.listed("lineage", "verdict")) == (0, [(str(lineage), "ok")])
 
 
@@ -67,8 +70,59 @@ def test_the_option_config_counts_more_than_the_environment(exodus_certbot: Exod
 
     ran = _without_options(exodus_certbot, "check", "--config", str(file), **{VARIABLE: str(tmp_path / "missing.toml")})
 
-    assert ran.exit_code == 1
+    assert ran.exit_code == 78
+    assert "none.conf" in ran.stderr
     assert "missing.toml" not in ran.all_output
+
+
+PATHS = {"certbot_dir": "no folder", "nginx": "no program", "nginx_conf": "no file"}
+
+
+@pytest.mark.parametrize("command", ["check", "reconcile", "preflight", "doctor", "adopt --all", "deploy --lineage /x"])
+@pytest.mark.parametrize("key", PATHS)
+def test_a_path_that_leads_nowhere_is_a_wrong_setting_wherever_it_is_said(
+    key: str, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    file, option = _settings(tmp_path, **{key: gone}), f"--{key.replace('_', '-')}"
+
+    by_file = cli.main([*command.split(), "--config", str(file)])
+    of_file = capsys.readouterr().err
+    by_option = cli.main([option, str(gone), *command.split(), "--config", "/dev/null"])
+    of_option = capsys.readouterr().err
+
+    assert (by_file, by_option) == (78, 78)
+    assert of_file.startswith(f"exodus-certbot: {file}: {key}: found '{gone}', {PATHS[key]}; allowed: ")
+    assert of_option.startswith(f"exodus-certbot: {option}: found '{gone}', {PATHS[key]}; allowed: ")
+
+
+def test_a_path_of_another_kind_is_a_wrong_setting(tmp_path: Path) -> None:
+    file, folder = tmp_path / "file", tmp_path / "folder"
+    file.touch()
+    folder.mkdir()
+    wrong = Settings(certbot_dir=file, nginx=str(file), nginx_conf=str(folder))
+    right = Settings(certbot_dir=folder, nginx="true", nginx_conf=str(file))
+
+    assert [key for key, _ in settings.missing(wrong)] == list(PATHS)
+    assert not list(settings.missing(right))
+    assert not list(settings.missing(Settings()))
+
+
+def test_a_webroot_that_is_not_there_is_wrong_usage(exodus_certbot: ExodusCertbot, tmp_path: Path) -> None:
+    ran = exodus_certbot("preflight", "--webroot", str(tmp_path / "gone"), NAME)
+
+    assert ran.exit_code == 2
+    assert ran.stderr.startswith(f"exodus-certbot: --webroot: found '{tmp_path / 'gone'}', no folder; allowed: ")
+
+
+def test_a_machine_without_certbot_is_no_wrong_setting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(settings, "DEFAULT_CERTBOT_DIR", tmp_path / "gone")
+    monkeypatch.setenv(VARIABLE, "/dev/null")
+
+    assert cli.main(["adopt", "--all"]) == 1
+    assert capsys.readouterr().err.startswith(f"exodus-certbot: no certbot here: {tmp_path / 'gone'} does not exist; ")
 
 
 @pytest.mark.parametrize(

@@ -87,11 +87,23 @@ echo "served before certbot.service $(served)"
 run certbot.service
 until [ "$(served)" = 3 ]; do sleep 0.1; done
 echo "served after certbot.service $(served)"
+
+rm -rf /etc/letsencrypt; cp -a /renewed /etc/letsencrypt
+printf '[Service]\\nExecStart=\\nExecStart=false\\n' > /etc/systemd/system/certbot.service.d/fails.conf
+systemctl daemon-reload
+run certbot.service 2>/dev/null
+until [ "$(served)" = 3 ]; do sleep 0.1; done
+echo "served after it failed $(served)"
+until said | grep -q ^certbot; do sleep 0.1; done
+said | grep ^certbot
+journalctl --sync
+journalctl --no-pager --output cat | grep 'trigger source'
 """
 
 
-def test_the_units_repair_really_under_their_sandbox_and_tell_of_a_failure(tmp_path: Path) -> None:
-    machine = debian(tmp_path)
+@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
+def test_the_units_repair_really_under_their_sandbox_and_tell_of_a_failure(suite: str, tmp_path: Path) -> None:
+    machine = debian(tmp_path, suite)
     machine.install_units()
     lineage = "/etc/letsencrypt/live/exodus.example"
     for folder in ("/etc/letsencrypt", "/renewed", "/renewed_again"):
@@ -100,7 +112,7 @@ def test_the_units_repair_really_under_their_sandbox_and_tell_of_a_failure(tmp_p
         server("443 ssl, [::]:443 ssl", "exodus.example", Path(lineage))
     )
 
-    said = machine.boot(UNITS, timeout_seconds=150).splitlines()
+    said = machine.boot(UNITS, timeout_seconds=300).splitlines()
 
     assert said == [
         "served before 0",
@@ -121,6 +133,9 @@ def test_the_units_repair_really_under_their_sandbox_and_tell_of_a_failure(tmp_p
         "served before certbot.service 0",
         "certbot.service 0",
         "served after certbot.service 3",
+        "certbot.service 1",
+        "served after it failed 3",
+        "certbot.service failed, and the certificates that are served may grow old: journalctl --unit certbot.service",
     ]
 
 

@@ -22,7 +22,7 @@ _BOOT = """
 set -eu
 lower=$1 work=$2; root=$work/root
 mount --make-rprivate / 2>/dev/null || true # in a chroot there is nothing mounted at /
-mkdir -p "$root" "$work/overlay"
+mkdir -p "$root" "$work/overlay" "$work/outside"
 mount -t overlay overlay -o "lowerdir=$lower,upperdir=$work/upper,workdir=$work/overlay" "$root"
 mount -t proc proc "$root/proc"
 mount -t sysfs sysfs "$root/sys"
@@ -30,6 +30,8 @@ mount -t tmpfs tmpfs "$root/run"
 mount -t tmpfs tmpfs "$root/tmp"
 mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
 mount --rbind /dev "$root/dev"
+mkdir -p "$root/opt/outside" # an overlay has inodes of its own, to which no socket is bound
+mount --bind "$work/outside" "$root/opt/outside"
 export container=lab PATH=/usr/sbin:/usr/bin:/sbin:/bin
 exec chroot "$root" /lib/systemd/systemd --unit=multi-user.target
 """
@@ -44,7 +46,7 @@ ExecStart=/bin/bash /opt/script
 ExecStopPost=/bin/sh -c 'exec systemctl poweroff --force --force >/dev/null 2>&1'
 StandardOutput=append:/opt/said
 StandardError=append:/opt/complained
-TimeoutStartSec=60
+TimeoutStartSec={script_seconds}
 """
 
 
@@ -61,6 +63,13 @@ class Debian:
         place.parent.mkdir(parents=True, exist_ok=True)
         return place
 
+    @property
+    def outside(self) -> Path:
+        """Give a folder that is ours and the booted machine's, there /opt/outside: for sockets."""
+        place = self.work / "outside"
+        place.mkdir(exist_ok=True)
+        return place
+
     def install_units(self) -> None:
         """Put our units and our command where an operator puts them, for Debian's own Python."""
         units = self.path("/etc/systemd/system/exodus-certbot.timer").parent
@@ -75,7 +84,7 @@ class Debian:
     def boot(self, script: str, *, timeout_seconds: float = 90) -> str:
         """Boot, run a script once nginx is up, power off; give what the script printed."""
         self.path("/opt/script").write_text(script)
-        self.path("/etc/systemd/system/lab.service").write_text(_UNIT)
+        self.path("/etc/systemd/system/lab.service").write_text(_UNIT.format(script_seconds=timeout_seconds - 30))
         wants = self.path("/etc/systemd/system/multi-user.target.wants/lab.service")
         wants.symlink_to("/etc/systemd/system/lab.service")
         self.path("/opt/project/hooks").mkdir(parents=True)

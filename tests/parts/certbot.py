@@ -161,7 +161,7 @@ class RealCertbot:
     def copy_to(self, folder: Path) -> None:
         """Copy all lineages and the account to another folder, as if they had been issued there."""
         target = folder / self.config_dir.name
-        shutil.copytree(self.config_dir, target, symlinks=True)
+        shutil.copytree(self.config_dir, target, symlinks=True, dirs_exist_ok=True)
         for settings in (target / "renewal").glob("*.conf"):
             settings.write_text(settings.read_text().replace(str(self.folder), str(folder)))
 

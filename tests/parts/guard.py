@@ -12,9 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psycopg
-import pytest
-
 from exodus_common.clock import SystemClock
 from exodus_storage_guard import settings
 from exodus_storage_guard.tiering import sweep
@@ -22,8 +19,6 @@ from exodus_storage_guard.tiering.run import Run
 from tests.parts.command import ROOT, Ran
 from tests.parts.mounts import Namespace
 
-on_sqlite = pytest.mark.parametrize("guarded", ["sqlite"], indirect=True)
-"""Marks a test of what only a catalogue in a file is or has."""
 DAY_SECONDS = 86400
 MIB = 1024 * 1024
 
@@ -186,6 +181,8 @@ class Guarded:
         for path in self.state.parent.iterdir():
             path.unlink()
         if self.state_url is not None:
+            import psycopg  # late: the demo, which has no need of it, does without
+
             with psycopg.connect(self.state_url, autocommit=True) as connection:
                 connection.execute("DROP SCHEMA exodus_storage_guard CASCADE")
 

@@ -24,7 +24,8 @@ from exodus_storage_guard.state.contract import Catalogue
 from exodus_storage_guard.tiering.sync import sync
 from tests.parts.command import ROOT
 from tests.parts.doors import replace_methods
-from tests.parts.guard import MIB, Guarded, apk_key, on_sqlite
+from tests.parts.guard import MIB, Guarded, apk_key
+from tests.parts.marks import on_sqlite
 
 ANOTHER_DISK = Path("/dev/shm")
 

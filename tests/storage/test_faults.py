@@ -27,7 +27,8 @@ from exodus_storage_guard.tiering.sync import sync
 from tests.parts.bucketed import IN_FOLDERS, KINDS, Bucketed, Kind, platform_of
 from tests.parts.clocks import Jumped
 from tests.parts.doors import replace_methods
-from tests.parts.guard import MIB, Guarded, apk_key, on_sqlite, sha256_of, swept
+from tests.parts.guard import MIB, Guarded, apk_key, sha256_of, swept
+from tests.parts.marks import on_sqlite
 from tests.parts.mounts import Namespace, mounted
 
 # How a copy is made is another thing where one server has both buckets, and behind ssh.

@@ -28,7 +28,8 @@ from exodus_storage_guard.tiering.workers import Pulse, Workers
 from tests.parts.bucketed import IN_FOLDERS, Kind, platform_of
 from tests.parts.clocks import SetClock
 from tests.parts.doors import replace_methods
-from tests.parts.guard import MIB, Guarded, apk_key, on_sqlite, swept
+from tests.parts.guard import MIB, Guarded, apk_key, swept
+from tests.parts.marks import on_sqlite
 
 SHORT = (IN_FOLDERS[0], Kind("minio", "same-server", "sqlite"))
 LONG = (

@@ -10,7 +10,8 @@ import pytest
 from exodus_common.errors import SettingsInvalid
 from exodus_storage_guard.tiering.archive import MARK
 from tests.parts.bucketed import keys_in
-from tests.parts.guard import MIB, Guarded, on_sqlite, sha256_of
+from tests.parts.guard import MIB, Guarded, sha256_of
+from tests.parts.marks import on_sqlite
 from tests.parts.mounts import mounted
 from tests.parts.s3 import S3Server
 from tests.parts.sshd import Sshd

@@ -14,7 +14,8 @@ from exodus_storage_guard.stores.settings import StoreSettings
 from exodus_storage_guard.tiering import rights
 from tests.parts.bucketed import Bucketed
 from tests.parts.doors import replace_methods
-from tests.parts.guard import Guarded, apk_key, on_sqlite
+from tests.parts.guard import Guarded, apk_key
+from tests.parts.marks import on_sqlite
 from tests.parts.s3 import S3Server
 from tests.storage.test_s3 import add_user, policy
 

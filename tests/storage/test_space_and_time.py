@@ -19,7 +19,8 @@ from exodus_storage_guard.tiering import sweep
 from exodus_storage_guard.tiering.sync import sync
 from tests.parts.clocks import Jumped
 from tests.parts.doors import replace_methods
-from tests.parts.guard import MIB, Guarded, apk_key, on_sqlite, swept
+from tests.parts.guard import MIB, Guarded, apk_key, swept
+from tests.parts.marks import on_sqlite
 
 USED = 1024**4
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.parts.guard import MIB, Guarded, apk_key, on_sqlite
+from tests.parts.guard import MIB, Guarded, apk_key
+from tests.parts.marks import on_sqlite
 from tests.parts.waiting import wait_until
 
 EACH_SIGNAL = pytest.mark.parametrize(

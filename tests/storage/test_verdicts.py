@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from exodus_storage_guard.tiering.archive import MARK
-from tests.parts.guard import Guarded, apk_key, on_sqlite, swept
+from tests.parts.guard import Guarded, apk_key, swept
+from tests.parts.marks import on_sqlite
 from tests.parts.mounts import mounted
 
 

@@ -22,7 +22,8 @@ from exodus_storage_guard.stores.settings import StoreSettings
 from exodus_storage_guard.tiering import initialise
 from exodus_storage_guard.tiering.archive import MARK
 from tests.parts.doors import replace_methods
-from tests.parts.guard import Guarded, apk_key, on_sqlite
+from tests.parts.guard import Guarded, apk_key
+from tests.parts.marks import on_sqlite
 
 OLDEST = apk_key(0)
 

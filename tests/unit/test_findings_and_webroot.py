@@ -1,6 +1,7 @@
 """What is found says how bad it is and what to do; a webroot says who else may write to it, and how long it lasts."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,42 @@ def test_the_folder_of_the_challenges_itself_is_looked_at(tmp_path: Path) -> Non
 
     assert not closed
     assert str(folder) in told.message
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives folders to another user")
+
+
+@needs_root
+@pytest.mark.parametrize("owned", [".", "webroot", "webroot/.well-known", "webroot/.well-known/acme-challenge"])
+def test_a_webroot_that_is_another_users_is_told_wherever_on_its_way_that_is(owned: str, tmp_path: Path) -> None:
+    folder = tmp_path / "above/webroot"
+    (folder / ".well-known/acme-challenge").mkdir(parents=True)
+    before = list(webroot.findings_of(folder, ""))
+    os.chown(tmp_path / "above" / owned, 65534, -1)
+
+    (told,) = [one for one in webroot.findings_of(folder, "") if "nobody's" in one.message]
+
+    assert not [one for one in before if "a reboot" not in one.message]
+    assert told.severity is Severity.WARNING
+    assert told.message.startswith(f"{tmp_path / 'above' / owned} is nobody's, who may answer the CA's challenges")
+    assert told.remedy.endswith(f"chown --no-dereference root {tmp_path / 'above' / owned}")
+
+
+@needs_root
+def test_a_link_of_another_user_is_told_and_one_of_roots_is_judged_by_its_holder(tmp_path: Path) -> None:
+    holder = tmp_path / "holder"
+    holder.mkdir()
+    (holder / "link").symlink_to("/usr/share")
+    fine = list(webroot.findings_of(holder / "link", MOUNTS))
+    os.chown(holder / "link", 65534, -1, follow_symlinks=False)
+    (of_another,) = webroot.findings_of(holder / "link", MOUNTS)
+    os.chown(holder / "link", 0, -1, follow_symlinks=False)
+    os.chown(holder, 65534, -1)
+    (in_anothers,) = webroot.findings_of(holder / "link", MOUNTS)
+
+    assert not fine
+    assert of_another.message.startswith(f"{holder / 'link'} is nobody's")
+    assert in_anothers.message.startswith(f"{holder} is nobody's")
 
 
 def test_everybody_writes_to_a_sticky_webroot_of_their_own(tmp_path: Path) -> None:

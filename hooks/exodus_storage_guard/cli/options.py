@@ -35,17 +35,15 @@ _HELP = {
 
 def parser() -> argparse.ArgumentParser:
     """Describe the commands and their options, which CONTRACT.md fixes."""
-    common = _common_options()
     parser = argparse.ArgumentParser(
         prog="exodus-storage-guard",
         description="Make room for every upload before it is accepted, and lose nothing.",
         epilog="Exit codes: 0 done, 1 promise not kept, 2 wrong usage, 75 not now, 78 settings are wrong.",
-        parents=[common],
+        parents=[_common_options()],
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.set_defaults(json=False, quiet=False, verbose=False, config=None)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    of = {name: commands.add_parser(name, parents=[common], help=text) for name, text in _HELP.items()}
+    of = {name: commands.add_parser(name, parents=[_common_options()], help=text) for name, text in _HELP.items()}
     _admission_options(of)
     _sweep_options(of)
     of["init"].add_argument(
@@ -117,12 +115,16 @@ def _sweep_options(of: dict[str, argparse.ArgumentParser]) -> None:
 
 
 def _common_options() -> argparse.ArgumentParser:
-    """Make the options that may stand before or after the command; absent ones leave no trace."""
+    """Make the options that may stand before or after the command; absent ones leave no trace.
+
+    Each parser needs its own: the default that `set_defaults` gives one of them would be that of all who share it.
+    """
     options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     options.add_argument("--config", metavar="FILE", type=Path, help=f"settings (default: {settings.DEFAULT_FILE})")
     options.add_argument("--json", action="store_true", help="print JSON")
     options.add_argument("-q", "--quiet", action="store_true", help="print nothing when all is well")
     options.add_argument("-v", "--verbose", action="store_true", help="tell each step on standard error")
+    options.add_argument("--version", action="version", version=f"exodus-storage-guard {__version__}")
     return options
 
 
