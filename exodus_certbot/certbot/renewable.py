@@ -8,7 +8,6 @@ from exodus_certbot.certbot.plan import Plan
 from exodus_certbot.findings import Finding, critical, ok, warning
 
 _PORT = "80"
-_NEW_AUTHENTICATOR = "certbot certonly --cert-name {name} --webroot --webroot-path DIR --force-renewal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def _settings(plan: Plan, subject: str) -> Iterator[Finding]:
 
 def _authenticator(plan: Plan, subject: str) -> Iterator[Finding]:
     authenticator = plan.settings.get("authenticator", "")
-    another = _NEW_AUTHENTICATOR.format(name=plan.file.name)
+    another = _by_webroot(plan)
     if not plan.known:
         message = f"this certbot has no authenticator {authenticator}: no renewal can succeed"
         yield critical(subject, message, f"install certbot's plugin {authenticator}, or take another: {another}")
@@ -65,7 +64,7 @@ def _port(plan: Plan, machine: Machine, subject: str) -> Iterator[Finding]:
         yield critical(
             subject,
             f"authenticator standalone listens on port {port} itself, and somebody else does: no renewal can succeed",
-            f"{_NEW_AUTHENTICATOR.format(name=plan.file.name)}\n"
+            f"{_by_webroot(plan)}\n"
             f"or in {plan.file.path}, below [renewalparams]:\n"
             "pre_hook = systemctl stop nginx\npost_hook = systemctl start nginx",
         )
@@ -78,3 +77,10 @@ def _port(plan: Plan, machine: Machine, subject: str) -> Iterator[Finding]:
 
 def _shown(scripts: tuple[Path, ...]) -> str:
     return ", ".join(str(script) for script in scripts)
+
+
+def _by_webroot(plan: Plan) -> str:
+    """Give the command for another authenticator; certbot forgets an installer that is not named again."""
+    installer = plan.settings.get("installer")
+    same = f" --installer {installer}" if installer else ""
+    return f"certbot certonly --cert-name {plan.file.name} --webroot --webroot-path DIR{same} --force-renewal"
