@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from exodus_certbot.certbot import adopted, lock, renewal_files
+from exodus_certbot.certbot import adopted, lock, program, renewal_files
 from exodus_certbot.certbot.renewal_files import PLUGIN, RenewalFile, installer_line
 from exodus_common.durable import write_atomically
 from exodus_common.errors import ExodusError, UsageError
@@ -29,11 +29,16 @@ class Change:
     message: str
 
 
-def adopt(certbot_dir: Path, state_dir: Path, names: Sequence[str], *, undo: bool) -> tuple[Change, ...]:
+def adopt(
+    certbot_dir: Path, state_dir: Path, names: Sequence[str], environ: Mapping[str, str], *, undo: bool
+) -> tuple[Change, ...]:
     """Write our plugin into the renewal files of these lineages, of all without `names`; with `undo` take it out.
 
-    Nothing is written where any of the names is unknown or any file unfit. Raises TryLater while a certbot runs.
+    Nothing is written where any of the names is unknown, any file unfit, or the certbot on PATH cannot load the plugin.
+    Raises TryLater while a certbot runs.
     """
+    if not undo:
+        _refuse_what_certbot_would_drop(environ)
     with lock.held(certbot_dir):
         files = _chosen(certbot_dir, names)
         memory = adopted.recalled(state_dir)
@@ -50,6 +55,18 @@ def adopt(certbot_dir: Path, state_dir: Path, names: Sequence[str], *, undo: boo
         if undo:
             adopted.remember(state_dir, {path: line for path, line in memory.items() if Path(path) not in old})
     return tuple(plans)
+
+
+def _refuse_what_certbot_would_drop(environ: Mapping[str, str]) -> None:
+    """Raise where certbot would renew without the plugin and erase it from the file; what cannot be asked may be so."""
+    certbot = program.find_certbot(environ)
+    why_not = program.why_not_loadable(certbot.python, environ) if certbot and certbot.python else ""
+    if certbot and why_not:
+        raise ExodusError(
+            f"{printable(certbot.path)} ({printable(certbot.python or '')}) cannot load the plugin {PLUGIN}: "
+            f"{printable(why_not)}; nothing was changed, since certbot would drop it at the next renewal; "
+            "install exodus-certbot for that Python (README: the plugin), or use the deploy hook"
+        )
 
 
 def _chosen(certbot_dir: Path, names: Sequence[str]) -> tuple[RenewalFile, ...]:

@@ -2,17 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from exodus_certbot import ages
+from exodus_certbot.ages import Renewal
 from exodus_certbot.expect import key_type_of
-from exodus_certbot.model import Certificate, Expectation, Observation, Overall, Row, Verdict
+from exodus_certbot.model import Certificate, Expectation, Listener, Observation, Overall, Row, Verdict
 from exodus_certbot.server_names import is_covered
 
-_MINUTE = "%Y-%m-%d %H:%M UTC"
-_MOST_WARN = timedelta(days=21)
 _SEVERITY = {
     Verdict.OK: Overall.OK,
     Verdict.NOT_PROBED: Overall.OK,
+    Verdict.EXCEPTED: Overall.OK,
     Verdict.EXPIRING: Overall.WARNING,
     Verdict.STALE: Overall.CRITICAL,
     Verdict.EXPIRED: Overall.CRITICAL,
@@ -31,12 +32,19 @@ class Judged:
 
 
 def judge(
-    expectation: Expectation, observation: Observation | None, now: datetime, warn_days: float | None = None
+    expectation: Expectation,
+    observation: Observation | None,
+    now: datetime,
+    warn_days: float | None = None,
+    renewal: Renewal | None = None,
 ) -> Judged:
-    """Compare what was served with what is on disk; `observation` is None where nobody was asked."""
+    """Compare what was served with what is on disk; `observation` is None where nobody was asked.
+
+    `renewal` is by which rule certbot renews it, None where it does not.
+    """
     served = observation.certificate if observation else None
     expected = expectation.pair.certificate if expectation.pair else None
-    verdict, reason = _verdict(expectation, observation, expected, now, warn_days)
+    verdict, reason = _verdict(expectation, observation, expected, now, warn_days, renewal)
     listener = expectation.service.listener
     row = Row(
         name=expectation.service.name,
@@ -48,9 +56,17 @@ def judge(
         served_sha256=served.sha256 if served else None,
         not_after=served.not_after if served else None,
         verdict=verdict,
-        reason=reason,
+        reason=_full_reason(listener, reason, observation),
+        transport="quic" if listener.quic else "tcp",
     )
     return Judged(expectation, observation, row)
+
+
+def _full_reason(listener: Listener, reason: str, observation: Observation | None) -> str:
+    """Put the way in which was asked before a reason, and behind it what else is to be known."""
+    remark = observation.remark if observation else ""
+    said = f"{reason}; {remark}" if remark else reason
+    return f"{listener.manner}: {said}" if listener.manner else said
 
 
 def _verdict(
@@ -59,41 +75,46 @@ def _verdict(
     expected: Certificate | None,
     now: datetime,
     warn_days: float | None,
+    renewal: Renewal | None,
 ) -> tuple[Verdict, str]:
+    if expectation.excepted:
+        return Verdict.EXCEPTED, expectation.not_probed
     if expectation.not_probed or observation is None:
         return Verdict.NOT_PROBED, expectation.not_probed or "nobody was asked"
     served = observation.certificate
+    if served is None and observation.refused and expectation.unshowable:
+        return Verdict.NOT_PROBED, f"no client can be shown it: {expectation.unshowable}"
     if served is None:
-        return Verdict.UNREACHABLE, observation.failure
+        return Verdict.UNREACHABLE, _of_several(observation, "failed", observation.failure)
     if expected is not None and served.sha256 != expected.sha256:
-        return Verdict.STALE, _stale_reason(served, expected, now)
-    age = _age_verdict(served, now, warn_days)
+        return Verdict.STALE, _of_several(observation, "show another one", _stale_reason(served, expected, now))
+    age = ages.verdict(served, now, warn_days, renewal)
     if age is not None:
         return age
+    if expected is None and expectation.service.of_acme_module:
+        return (
+            Verdict.OK,
+            f"nginx's own ACME module renews it, {ages.left(served, now)} left{_coverage_note(expectation, served)}",
+        )
     if expected is None:
-        return Verdict.NOT_PROBED, f"{_why_unknown(expectation)}; what it serves is valid for {_left(served, now)}"
-    return Verdict.OK, f"as on disk, {_left(served, now)} left" + _coverage_note(expectation, served)
+        return Verdict.NOT_PROBED, f"{_why_unknown(expectation)}; what it serves is valid for {ages.left(served, now)}"
+    return Verdict.OK, f"as on disk, {ages.left(served, now)} left" + _coverage_note(expectation, served)
+
+
+def _of_several(observation: Observation, what: str, reason: str) -> str:
+    """Say how many answers a reason is about where others were right: then somebody else answers, too."""
+    if not 0 < observation.wrong < observation.asked:
+        return reason
+    differ = f"answers differ: {observation.wrong} of {observation.asked} {what}"
+    return f"{differ}: {reason}; does somebody else listen there, too? see: ss -ltnp"
 
 
 def _stale_reason(served: Certificate, expected: Certificate, now: datetime) -> str:
     if served.key_type is not expected.key_type:
         return f"serves an {served.key_type} certificate where the one on disk is {expected.key_type}"
-    left = f"{_left(served, now)} left" if served.not_after > now else f"expired {_left(served, now)} ago"
+    left = f"{ages.left(served, now)} left" if served.not_after > now else f"expired {ages.left(served, now)} ago"
     newer = "a newer one" if expected.not_before > served.not_before else "another one"
     return f"serves {served.sha256[:12]} ({left}); on disk is {newer}, {expected.sha256[:12]}"
-
-
-def _age_verdict(served: Certificate, now: datetime, warn_days: float | None) -> tuple[Verdict, str] | None:
-    if served.not_after <= now:
-        return Verdict.EXPIRED, f"expired {_left(served, now)} ago: renew it; see: certbot certificates"
-    if served.not_before > now:
-        return (
-            Verdict.EXPIRED,
-            f"not valid for another {_left_of(served.not_before - now)}: clients refuse it; check the clock",
-        )
-    if served.not_after - now < warn_before(served, warn_days):
-        return Verdict.EXPIRING, f"only {_left(served, now)} left: why was it not renewed? see: certbot certificates"
-    return None
 
 
 def _why_unknown(expectation: Expectation) -> str:
@@ -106,42 +127,24 @@ def _coverage_note(expectation: Expectation, served: Certificate) -> str:
     return "" if is_covered(expectation.service.name, served.names) else "; the certificate does not have this name"
 
 
-def warn_before(certificate: Certificate, warn_days: float | None) -> timedelta:
-    """Say how long before its end a certificate is called expiring: a third of its life, at most 21 days."""
-    if warn_days is not None:
-        return timedelta(days=warn_days)
-    return min((certificate.not_after - certificate.not_before) / 3, _MOST_WARN)
+def needs_reload(judged: Iterable[Judged], unread: int = 0) -> str:
+    """Say why a reload is needed, or nothing: only where what is served is not what is on disk.
+
+    `unread` counts the certificates that nobody can be asked for and that changed since nginx read them.
+    """
+    counts = ((len(stale(judged)), "stale"), (unread, "not yet read"))
+    return ", ".join(f"{count} {what}" for count, what in counts if count)
 
 
-def _left(certificate: Certificate, now: datetime) -> str:
-    return _left_of(abs(certificate.not_after - now))
-
-
-def _left_of(duration: timedelta) -> str:
-    if duration >= timedelta(days=2):
-        return f"{duration.days} days"
-    hours, seconds = divmod(int(duration.total_seconds()), 3600)
-    return f"{hours} h {seconds // 60} min" if hours else f"{seconds // 60} min"
-
-
-def needs_reload(judged: Iterable[Judged]) -> str:
-    """Say why a reload is needed, or nothing: only where what is served is not what is on disk."""
-    count = len(stale(judged))
-    return f"{count} stale" if count else ""
-
-
-def needs_deployment(judged: Sequence[Judged]) -> str:
+def needs_deployment(judged: Sequence[Judged], unread: int = 0) -> str:
     """Say why a lineage that was just renewed needs a reload, or nothing.
 
-    A listener that cannot be asked is a reason too: the configuration may be as new as the certificate. Only where
+    A listener that cannot be reached is a reason too: the configuration may be as new as the certificate. Only where
     nginx opens the file at each handshake would a reload change nothing.
     """
-    unreachable = sum(item.row.verdict is Verdict.UNREACHABLE and not _opened_late(item) for item in judged)
-    return needs_reload(judged) or (f"{unreachable} unreachable" if unreachable else "")
-
-
-def _opened_late(item: Judged) -> bool:
-    return any(source.opened_late for source in item.expectation.service.sources)
+    late = (item.expectation.service.opened_late for item in judged if item.row.verdict is Verdict.UNREACHABLE)
+    unreachable = sum(not opened_late for opened_late in late)
+    return needs_reload(judged, unread) or (f"{unreachable} unreachable" if unreachable else "")
 
 
 def stale(judged: Iterable[Judged]) -> tuple[Judged, ...]:
@@ -149,37 +152,9 @@ def stale(judged: Iterable[Judged]) -> tuple[Judged, ...]:
     return tuple(item for item in judged if item.row.verdict is Verdict.STALE)
 
 
-def blocking_faults(judged: Iterable[Judged], faults_of_files: Iterable[str], now: datetime) -> tuple[str, ...]:
-    """List the reasons not to load the certificates on disk: each would serve worse than what is served now."""
-    changing = stale(judged)
-    worse = (fault for item in changing for fault in (*_lost_validity(item, now), *_lost_name(item)))
-    return tuple(dict.fromkeys((*faults_of_files, *worse)))
-
-
-def _lost_validity(item: Judged, now: datetime) -> Iterable[str]:
-    """Say why clients would refuse the certificate on disk that now accept the served one."""
-    pair, served = item.expectation.pair, item.observation.certificate if item.observation else None
-    if pair is None or pair.certificate is None or served is None or not _is_valid(served, now):
-        return
-    certificate = pair.certificate
-    if certificate.not_after <= now:
-        yield f"the certificate in {pair.source.shown} expired on {certificate.not_after:{_MINUTE}}"
-    if certificate.not_before > now:
-        yield f"the certificate in {pair.source.shown} is not valid before {certificate.not_before:{_MINUTE}}"
-
-
-def _is_valid(certificate: Certificate, now: datetime) -> bool:
-    return certificate.not_before <= now < certificate.not_after
-
-
-def _lost_name(item: Judged) -> Iterable[str]:
-    """Name what the served certificate covers and the one on disk does not; what neither covers is no loss."""
-    pair, served = item.expectation.pair, item.observation.certificate if item.observation else None
-    if pair is None or pair.certificate is None or served is None:
-        return
-    name = item.expectation.service.name
-    if is_covered(name, served.names) and not is_covered(name, pair.certificate.names):
-        yield f"the certificate in {pair.source.shown} does not cover {name}, which nginx serves with it"
+def wrong(judged: Iterable[Judged]) -> tuple[Judged, ...]:
+    """Select what shows another certificate than it should, or none."""
+    return tuple(item for item in judged if item.row.verdict in (Verdict.STALE, Verdict.UNREACHABLE))
 
 
 def overall(rows: Iterable[Row]) -> Overall:

@@ -8,13 +8,12 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-from exodus_certbot import decide
-from exodus_certbot.acme import ari
-from exodus_certbot.certbot import lineage, renewal_files
+from exodus_certbot import comparing, decide, kept, reach, renewals
+from exodus_certbot.certbot import lineage
 from exodus_certbot.errors import NginxError, ReloadFailed, TimeUp
 from exodus_certbot.inventory import Inventory, Run, take_inventory
-from exodus_certbot.model import Expectation, Overall, RenewalWindow, Report
-from exodus_certbot.nginx import reload
+from exodus_certbot.model import Expectation, Overall, Report
+from exodus_certbot.nginx import loaded, master, reload, strangers
 from exodus_certbot.nginx.program import Nginx
 from exodus_certbot.server_names import is_covered
 from exodus_certbot.settings import Settings, state_dir
@@ -30,15 +29,14 @@ def check(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> Repor
     """Compare what every listener serves with what is on disk; change nothing."""
     run = Run.begin(settings, clock)
     inventory = take_inventory(run, run.find_nginx())
-    judged = run.judge(inventory.expected, prove.observe(inventory.expected, run.ask, run.deadline))
-    return replace(_report(judged, inventory.problem), renewals=_windows(run, judged, environ))
-
-
-def _windows(run: Run, judged: Sequence[decide.Judged], environ: Mapping[str, str]) -> tuple[RenewalWindow, ...]:
-    """Ask the CAs when they want what nginx uses to be renewed."""
-    used = {item.row.lineage.name for item in judged if item.row.lineage is not None}
-    files = [file for file in renewal_files.all_in(run.certbot_dir) if file.name in used]
-    return ari.RenewalInformation(state_dir(environ) / ari.MEMORY, run.clock, run.deadline).windows(files)
+    seen = prove.observe(inventory.expected, run.ask, run.deadline)
+    run, windows = renewals.asked(run, inventory.expected, environ)
+    judged = run.judge(inventory.expected, seen.observations)
+    report = _report(inventory, judged, inventory.problem or _too_little_seen(run, seen))
+    if unread := _count_unread(inventory, judged):
+        late = f"{unread} that nobody can be asked for changed since nginx read it; run: exodus-certbot reconcile"
+        report = replace(report, reason=f"{report.reason}; {late}")
+    return replace(report, renewals=windows)
 
 
 def reconcile(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> Report:
@@ -47,6 +45,7 @@ def reconcile(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> R
     with _one_at_a_time(program, settings, clock, environ):
         run = Run.begin(settings, clock)
         inventory = take_inventory(run, program)
+        run = renewals.remembered(run, inventory.expected, environ)
         return _bring_in_line(run, inventory, inventory.expected, decide.needs_reload)
 
 
@@ -63,31 +62,58 @@ def deploy(settings: Settings, lineages: Sequence[Path], clock: Clock, environ: 
         if not scope and inventory.is_known:
             names = ", ".join(printable(str(one.folder)) for one in ours)
             return Report(Overall.OK, f"nginx does not use {names}: nothing to do", reloaded=False, listeners=())
-        return _bring_in_line(run, inventory, scope, decide.needs_deployment)
+        run = renewals.remembered(run, inventory.expected, environ)
+        report = _bring_in_line(run, inventory, scope, decide.needs_deployment)
+        return _warned(report, reach.nobody_gets(scope, [one.folder for one in ours]))
+
+
+def _warned(report: Report, warnings: Sequence[str]) -> Report:
+    if not warnings:
+        return report
+    verdict = decide.worst((report.verdict, Overall.WARNING))
+    return replace(report, verdict=verdict, reason="; ".join((report.reason, *warnings)))
 
 
 def _bring_in_line(
-    run: Run, inventory: Inventory, scope: Sequence[Expectation], why: Callable[[Sequence[decide.Judged]], str]
+    run: Run, inventory: Inventory, scope: Sequence[Expectation], why: Callable[[Sequence[decide.Judged], int], str]
 ) -> Report:
     """Validate, reload, prove: do nothing where all is right, and change nothing where anything would get worse."""
-    everything = run.judge(inventory.expected, prove.observe(inventory.expected, run.ask, run.deadline))
+    before = prove.observe(inventory.expected, run.ask, run.deadline)
+    everything = run.judge(inventory.expected, before.observations)
     wanted = set(scope)
     judged = [item for item in everything if item.expectation in wanted]
     _log.info("asked for %d names at listeners: %s", len(judged), decide.summary([item.row for item in judged]))
-    reason = why(judged)
+    reason = why(judged, _count_unread(inventory, judged))
     # A reload loads every certificate there is, not only those in scope.
-    faults = decide.blocking_faults(everything, _file_faults(everything), run.clock.now()) if reason else ()
-    problem = inventory.problem or (_time_up(run) if reason else None)
+    faults = comparing.reasons_against(run, everything, judged) if reason else ()
+    problem = inventory.problem or (_time_up(run) if reason else _too_little_seen(run, before))
     if not reason or faults or problem or inventory.master is None:
-        return _report(judged, problem, faults)
+        return _said_unproven(_report(inventory, judged, problem, faults), judged)
     _log.info("reloading nginx (master %d): %s", inventory.master.pid, reason)
     try:
         reload.reload(inventory.master, inventory.error_logs, run.deadline)
     except ReloadFailed as failure:
-        return _report(run.judge(scope, prove.observe(scope, run.ask, run.deadline)), failure)
-    _log.info("new workers run; asking until all is right")
-    proven = _report(run.judge(scope, prove.prove(scope, run.ask, run.deadline)), None)
-    return replace(proven, reloaded=True, reason=f"reloaded nginx ({reason} before); asked again: {proven.reason}")
+        late = prove.observe(scope, run.ask, run.deadline).or_earlier(before.observations)
+        return _report(inventory, run.judge(scope, late.observations), failure)
+    _log.info("new workers run; asking until all is right at once")
+    seen = prove.prove(scope, run.ask, run.deadline, before.observations)
+    after = run.judge(scope, seen.observations)
+    proven = _said_unproven(_report(inventory, after, _too_little_seen(run, seen)), after)
+    told = "; ".join(filter(None, (proven.reason, kept.explained(judged, after, inventory.nginx.version))))
+    return replace(proven, reloaded=True, reason=f"reloaded nginx ({reason} before); asked again: {told}")
+
+
+def _count_unread(inventory: Inventory, judged: Sequence[decide.Judged]) -> int:
+    """Count what nobody can be asked for and nginx has not read since it was changed."""
+    sources = {item.expectation.pair.source for item in judged if item.expectation.pair and reach.is_unseen(item)}
+    if inventory.master is None or not sources:
+        return 0
+    began_at = loaded.began_at(master.workers(inventory.master.process))
+    return sum(began_at is not None and loaded.changed_at((one.certificate, one.key)) > began_at for one in sources)
+
+
+def _said_unproven(report: Report, judged: Sequence[decide.Judged]) -> Report:
+    return replace(report, reason="; ".join(filter(None, (report.reason, reach.unproven(judged)))))
 
 
 def _time_up(run: Run) -> TimeUp | None:
@@ -98,15 +124,17 @@ def _time_up(run: Run) -> TimeUp | None:
     return TimeUp(f"{seconds:g} s were not enough to ask all listeners; nothing was changed; allow more with --timeout")
 
 
-def _file_faults(judged: Sequence[decide.Judged]) -> tuple[str, ...]:
-    """List the faults of what a reload would change; a chain may have been cut short behind a leaf that did not."""
-    changing = dict.fromkeys(item.expectation.pair for item in decide.stale(judged))
-    others = dict.fromkeys(item.expectation.pair for item in judged if item.expectation.pair not in changing)
-    whole = (fault for pair in changing if pair is not None for fault in lineage.faults(pair))
-    return (*whole, *(fault for pair in others if pair is not None for fault in lineage.chain_cut_short(pair)))
+def _too_little_seen(run: Run, seen: prove.Seen) -> TimeUp | None:
+    """Call nothing right that was not asked often enough."""
+    if not seen.lacks_time:
+        return None
+    seconds = run.settings.timeout_seconds
+    return TimeUp(f"{seconds:g} s were not enough to see all answers right at once; allow more with --timeout")
 
 
-def _report(judged: Sequence[decide.Judged], problem: NginxError | None, faults: Sequence[str] = ()) -> Report:
+def _report(
+    inventory: Inventory, judged: Sequence[decide.Judged], problem: NginxError | None, faults: Sequence[str] = ()
+) -> Report:
     rows = tuple(item.row for item in judged)
     verdict, reasons = decide.overall(rows), []
     if problem is not None:
@@ -115,7 +143,17 @@ def _report(judged: Sequence[decide.Judged], problem: NginxError | None, faults:
     if faults:
         verdict = Overall.CRITICAL
         reasons.append("nginx was not reloaded and keeps what it serves, since " + "; ".join(faults))
-    return Report(verdict, "; ".join(reasons) or decide.summary(rows), reloaded=False, listeners=rows)
+    said = "; ".join((*(reasons or [decide.summary(rows)]), *_strangers(inventory, judged)))
+    return Report(verdict, said, reloaded=False, listeners=rows)
+
+
+def _strangers(inventory: Inventory, judged: Sequence[decide.Judged]) -> tuple[str, ...]:
+    """Name who else accepts connections where something wrong is served: our nginx cannot mend what another serves."""
+    if inventory.master is None:
+        return ()
+    listeners = (item.expectation.service.listener for item in decide.wrong(judged))
+    places = dict.fromkeys((one.ask_address or one.address, one.port) for one in listeners if one.port is not None)
+    return strangers.named(inventory.master.pid, tuple(places))
 
 
 def _concerns(expectation: Expectation, ours: Sequence[lineage.Lineage]) -> bool:
@@ -123,7 +161,9 @@ def _concerns(expectation: Expectation, ours: Sequence[lineage.Lineage]) -> bool
     if expectation.pair is not None:
         return any(expectation.pair.lineage == one.folder for one in ours)
     sni = expectation.service.sni
-    return sni is not None and any(is_covered(sni, one.names) for one in ours)
+    if sni is None:
+        return not expectation.not_probed and any(source.computed for source in expectation.service.sources)
+    return any(is_covered(sni, one.names) for one in ours)
 
 
 def _one_at_a_time(

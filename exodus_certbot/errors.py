@@ -24,6 +24,10 @@ class NginxNotRunning(NginxError):
     verdict: ClassVar[Overall] = Overall.CRITICAL
 
 
+class NginxUnclear(NginxError):
+    """Say that it cannot be told which nginx is meant, or that it is not to be reached from here."""
+
+
 class TimeUp(NginxError):
     """Say that the time for a run ended before nginx could be told to reload."""
 

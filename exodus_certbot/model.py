@@ -23,6 +23,7 @@ class Verdict(StrEnum):
     EXPIRED = "expired"
     UNREACHABLE = "unreachable"
     NOT_PROBED = "not-probed"
+    EXCEPTED = "excepted"
 
 
 class Overall(StrEnum):
@@ -41,6 +42,7 @@ class Listener:
     `address` is as nginx normalises it: `0.0.0.0`, `192.0.2.1`, `::`, or `unix:/path` (then `port` is None).
     `ask_address` is where a handshake reaches just this listener: for a wildcard a loopback address that no more
     specific listener takes away from it; None where there is no such address, or nothing can be asked at all.
+    `starttls` is the protocol (`smtp`, `imap`, `pop3`) that is spoken in clear text before TLS begins, or empty.
     """
 
     address: str
@@ -48,6 +50,13 @@ class Listener:
     ask_address: str | None
     proxy_protocol: bool = False
     unaskable: str = ""
+    starttls: str = ""
+    quic: bool = False
+
+    @property
+    def manner(self) -> str:
+        """Say how one gets to TLS here, where that is not by connecting over TCP."""
+        return "QUIC" if self.quic else "STARTTLS" if self.starttls else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +81,24 @@ class CertificateSource:
         """Tell whether a variable keeps us from knowing which file is meant."""
         return "$" in self.certificate
 
+    @property
+    def of_acme_module(self) -> bool:
+        """Tell whether nginx's own ACME module gives the certificate (ngx_http_acme_module)."""
+        return self.certificate in ("$acme_certificate", "${acme_certificate}")
+
+
+@dataclass(frozen=True, slots=True)
+class Suites:
+    """Say what a server lets a handshake choose from; the defaults are nginx's own.
+
+    Which protocols are usual depends on nginx's version: `are_usual` tells that the configuration names none.
+    """
+
+    protocols: tuple[str, ...] = ("TLSv1.2", "TLSv1.3")
+    ciphers: str = "HIGH:!aNULL:!MD5"
+    has_dhparam: bool = False
+    are_usual: bool = True
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -79,6 +106,8 @@ class Service:
 
     `name` is as written after `server_name` (`*.example.org`, `_`, or empty); `sni` is what a handshake asks for, None
     for a handshake without a name; `not_probed` is the reason why nobody can be asked, empty where one can.
+    `to_nobody` tells that nginx shows it to no client either. `is_use` tells that nginx loads the file for another
+    purpose than to show it to clients, which only matters where the file is certbot's.
     """
 
     name: str
@@ -86,6 +115,19 @@ class Service:
     listener: Listener
     sources: tuple[CertificateSource, ...]
     not_probed: str = ""
+    suites: Suites = Suites()
+    to_nobody: bool = False
+    is_use: bool = False
+
+    @property
+    def opened_late(self) -> bool:
+        """Tell whether nginx opens the files at each handshake, so that no reload is needed for new ones."""
+        return any(source.opened_late for source in self.sources)
+
+    @property
+    def of_acme_module(self) -> bool:
+        """Tell whether nginx's own ACME module gives the certificate."""
+        return any(source.of_acme_module for source in self.sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,35 +159,56 @@ class Expectation:
     """Pair a service with the certificate that the disk says it shows for one key type.
 
     `pair` is None where no file can be named (a variable). `force_key_type` is set where a server has certificates
-    of several key types and the handshake must choose.
+    of several key types and the handshake must choose; `unshowable` then says why, as it is configured, no client can
+    be shown this one, empty where one can. `excepted` tells that the operator wants it left alone,
+    `replaced` that the server shows a later one of the same key type in its place.
     """
 
     service: Service
     pair: Pair | None
     force_key_type: KeyType | None = None
     not_probed: str = ""
+    unshowable: str = ""
+    excepted: bool = False
+    replaced: bool = False
 
     @property
-    def group(self) -> tuple[str, int | None, str, str]:
-        """Identify (address, port, certificate, key type), the unit that is proven several times over."""
+    def to_nobody(self) -> bool:
+        """Tell whether no client is shown it."""
+        return self.service.to_nobody or self.replaced
+
+    @property
+    def group(self) -> tuple[str, int | None, bool, str, str]:
+        """Identify (address, port, QUIC or not, certificate, key type), the unit that is proven several times over."""
         listener = self.service.listener
         certificate = self.pair.certificate if self.pair else None
         if certificate is None:
-            return (listener.address, listener.port, "", "")
-        return (listener.address, listener.port, certificate.sha256, certificate.key_type)
+            return (listener.address, listener.port, listener.quic, "", "")
+        return (listener.address, listener.port, listener.quic, certificate.sha256, certificate.key_type)
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """Report one handshake: the certificate that was served, or why there was none."""
+    """Report what a handshake showed: the certificate that was served, or why there was none.
+
+    `refused` tells that the server refused the key type in every way a client can ask for it. Of several handshakes
+    it is a wrong one, where any was; `wrong` of `asked` were. `remark` says what else is to be known.
+    """
 
     certificate: Certificate | None
     failure: str = ""
+    refused: bool = False
+    asked: int = 1
+    wrong: int = 0
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Report one name at one listener with one key type; its fields are those of CONTRACT.md."""
+    """Report one name at one listener with one key type; its fields are those of CONTRACT.md.
+
+    `transport` (`tcp`, `quic`) tells two listeners apart that have the same address and port.
+    """
 
     name: str
     address: str
@@ -157,6 +220,7 @@ class Row:
     not_after: datetime | None
     verdict: Verdict
     reason: str
+    transport: str = "tcp"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,37 @@ from certbot.display import util as display
 from certbot.plugins import common
 
 if TYPE_CHECKING:
+    from exodus_certbot.certbot.renew_run import IsOurs
     from exodus_certbot.model import Report
     from exodus_certbot.settings import Settings
 
 _log = logging.getLogger(__name__)
-# certbot makes a new instance for each lineage: what one of them left to a later one is kept here.
-_left_for_later: set[Path] = set()
+
+
+@dataclass
+class _Left:
+    """Hold what is left to do before the process ends: certbot makes a new instance for each lineage."""
+
+    renewed: set[Path] = field(default_factory=set)
+    is_unproven: bool = False
+    has_failed: bool = False
+
+
+_left = _Left()
+
+
+@atexit.register
+def _end_with_1() -> None:
+    """Let the process fail where its very last look failed: certbot's own exit code was decided before.
+
+    Registered when certbot imports its plugins, and so called after all that certbot registers to clean up.
+    """
+    if _left.has_failed:
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(1)
 
 
 class Installer(common.Plugin, interfaces.Installer, interfaces.RenewDeployer, interfaces.GenericUpdater):
@@ -43,6 +69,8 @@ class Installer(common.Plugin, interfaces.Installer, interfaces.RenewDeployer, i
             handover.announce(self._certbot_dir, os.environ)
         except ImportError as error:
             _log.debug("exodus-nginx cannot work: %s", error)
+        if self.config.verb == "renew" and not self.config.dry_run and not self.config.disable_renew_updates:
+            self._look_before_the_end()
 
     def more_info(self) -> str:
         """Tell a person what this is."""
@@ -56,9 +84,7 @@ class Installer(common.Plugin, interfaces.Installer, interfaces.RenewDeployer, i
 
     def renew_deploy(self, lineage: interfaces.RenewableCert, *args: Any, **kwargs: Any) -> None:
         """Have a renewed lineage served; raise where that is not proven. One reload serves all lineages of a run."""
-        if not _left_for_later:
-            atexit.register(self._finish)
-        _left_for_later.add(_folder(lineage))
+        _left.renewed.add(_folder(lineage))
         self._deploy_after_the_last(lineage)
 
     def generic_updates(self, lineage: interfaces.RenewableCert, *args: Any, **kwargs: Any) -> None:
@@ -67,61 +93,88 @@ class Installer(common.Plugin, interfaces.Installer, interfaces.RenewDeployer, i
 
     def restart(self) -> None:
         """Have every lineage served after `certonly`, `run` and `install`; `renew` has called `renew_deploy`."""
-        if self.config.verb == "renew" and not self.config.disable_renew_updates:
-            return
-        self._deploy(lambda installer: True)
+        if self.config.verb != "renew":
+            self._deploy(_everyones)
+        elif self.config.disable_renew_updates:
+            self._look_before_the_end()
+            self._deploy_within_hooks(_everyones)
 
     def _deploy_after_the_last(self, lineage: interfaces.RenewableCert) -> None:
-        """Wait for the last of our lineages: `certbot renew` takes them in the order of their renewal files' paths."""
-        if self.config.certname or not self._come_after(lineage.lineagename):
-            self._deploy(lambda installer: installer == self.name)
-
-    def _come_after(self, name: str) -> bool:
+        """Wait for the last of our lineages; should certbot never reach it, the end of the process is waited for."""
+        self._look_before_the_end()
         with _speaking_certbot():
-            from exodus_certbot.certbot import renewal_files
+            from exodus_certbot.certbot import renew_run
 
-            here = str(Path(self.config.renewal_configs_dir) / f"{name}.conf")
-            files = renewal_files.all_in(self._certbot_dir)
-            return any(str(file.path) > here and file.installer == self.name for file in files)
+            is_last = self.config.certname or not renew_run.comes_after(
+                self._certbot_dir, lineage.lineagename, self._is_ours
+            )
+        if is_last:
+            self._deploy_within_hooks(self._is_ours)
 
-    def _deploy(self, is_ours: Callable[[str | None], bool]) -> None:
+    def _deploy_within_hooks(self, is_ours: "IsOurs") -> None:
+        """Have them served; where a post-hook may yet start nginx, a failure is none before the end of the process."""
+        with _speaking_certbot():
+            from exodus_certbot.certbot import renew_run
+
+            hooks = (self.config.pre_hook, self.config.post_hook)
+            may_stop_nginx = renew_run.may_stop_nginx(self._certbot_dir, *hooks)
+        _left.is_unproven = may_stop_nginx
+        try:
+            self._deploy(is_ours)
+        except errors.PluginError as error:
+            if not may_stop_nginx:
+                raise
+            _log.info("exodus-nginx: asked again after certbot's post-hooks, for now: %s", error)
+        else:
+            _left.is_unproven = may_stop_nginx and bool(_left.renewed)
+        if not _left.is_unproven:
+            _left.renewed.clear()
+
+    def _deploy(self, is_ours: "IsOurs") -> None:
         with _speaking_certbot():
             from exodus_certbot import deploy
-            from exodus_certbot.certbot import renewal_files
+            from exodus_certbot.certbot import renew_run
             from exodus_common.clock import SystemClock
 
-            named = (file for file in renewal_files.all_in(self._certbot_dir) if is_ours(file.installer))
-            folders = {self._certbot_dir / "live" / file.name for file in named} | _left_for_later
-            present = sorted(folder for folder in folders if (folder / "fullchain.pem").exists())
-            renewed = bool(_left_for_later)
-            _left_for_later.clear()
-            if present:
-                report = deploy.deploy(self._settings(), present, SystemClock(), os.environ)
-                _tell(report, quiet=not renewed)
+            folders, problems = renew_run.lineages(self._certbot_dir, _left.renewed, is_ours)
+            if folders:
+                report = deploy.deploy(self._settings(), folders, SystemClock(), os.environ)
+                _tell(report, quiet=not _left.renewed)
+        if problems:
+            raise errors.PluginError(_ascii("\n".join(problems)))
+
+    # --- the end of certbot's process ---
+
+    def _look_before_the_end(self) -> None:
+        """See to it that the process does not end without a look, whatever becomes of the other lineages."""
+        if not _left.is_unproven:
+            atexit.unregister(_finish)
+            atexit.register(_finish, self)
+        _left.is_unproven = True
 
     def _finish(self) -> None:
-        """Serve what was left to a lineage that never came: its own renewal failed, and so does certbot.
-
-        In a process of its own: at its end Python starts no threads any more.
-        """
-        if _left_for_later:
-            try:
-                self._deploy_in_a_process()
-            except errors.Error as error:
-                _log.error("exodus-nginx: %s", error)
+        """Do what is left: for a lineage that certbot never reached, or now that its post-hooks have been run."""
+        try:
+            self._deploy_in_a_process()
+        except errors.Error as error:
+            _left.has_failed = True
+            _log.error("exodus-nginx: %s", error)
 
     def _deploy_in_a_process(self) -> None:
+        """Deploy in a process of its own: at its end Python starts no threads any more."""
         with _speaking_certbot():
-            from exodus_certbot.certbot import handover
-            from exodus_common.process import run
+            from exodus_certbot.certbot import own_process, renew_run
 
-            argv = [sys.executable, "-P", "-m", "exodus_certbot", "deploy", "--certbot-dir", str(self._certbot_dir)]
-            argv += [word for folder in sorted(_left_for_later) for word in ("--lineage", str(folder))]
-            own = {name: value for name, value in os.environ.items() if name != handover.VARIABLE}
-            env = own | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-            done = run(argv, timeout_seconds=2 * self._settings().timeout_seconds, env=env)
-            said = (done.stdout + done.stderr).decode("utf-8", "replace").strip()
-            _log.log(logging.ERROR if done.exit_code else logging.INFO, "exodus-nginx: %s", said)
+            is_ours = _everyones if self.config.disable_renew_updates else self._is_ours
+            folders, problems = renew_run.lineages(self._certbot_dir, _left.renewed, is_ours)
+            if folders:
+                seconds = 2 * self._settings().timeout_seconds
+                exit_code, said = own_process.deploy(self._certbot_dir, folders, seconds, os.environ)
+                if exit_code:
+                    raise errors.PluginError(_unproven(_ascii(said)))
+                _log.info("exodus-nginx: %s", _ascii(said))
+        if problems:
+            raise errors.PluginError(_ascii("\n".join(problems)))
 
     # --- certbot run, install ---
 
@@ -164,6 +217,9 @@ class Installer(common.Plugin, interfaces.Installer, interfaces.RenewDeployer, i
     def recovery_routine(self) -> None:
         """Undo nothing."""
 
+    def _is_ours(self, installer: str | None) -> bool:
+        return installer == self.name
+
     @property
     def _certbot_dir(self) -> Path:
         return Path(self.config.config_dir)
@@ -180,20 +236,37 @@ def _folder(lineage: interfaces.RenewableCert) -> Path:
     return Path(lineage.fullchain_path).parent
 
 
+def _everyones(_installer: str | None) -> bool:
+    return True
+
+
+def _finish(installer: Installer) -> None:
+    if _left.is_unproven:
+        installer._finish()
+
+
 def _tell(report: "Report", *, quiet: bool) -> None:
     """Raise what makes certbot exit with 1, or say what was done."""
     from exodus_certbot.cli import report as output
     from exodus_certbot.model import Overall
 
-    text = output.show(report, "text", every_row=False).encode("ascii", "backslashreplace").decode("ascii")
+    text = _ascii(output.show(report, "text", every_row=False))
     if report.verdict not in (Overall.OK, Overall.WARNING):
-        raise errors.PluginError(
-            f"nginx is not proven to serve the certificate that certbot has saved.\n{text}\n"
-            "Mend what is named above; then `exodus-certbot reconcile`, or the next `certbot renew`, finishes the work "
-            "without asking for another certificate."
-        )
+        raise errors.PluginError(_unproven(text))
     if report.reloaded or not quiet:
         display.notify(f"exodus-nginx: {text}")
+
+
+def _unproven(text: str) -> str:
+    return (
+        f"nginx is not proven to serve the certificate that certbot has saved.\n{text}\n"
+        "Mend what is named above; then `exodus-certbot reconcile`, or the next `certbot renew`, finishes the work "
+        "without asking for another certificate."
+    )
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode("ascii")
 
 
 @contextmanager
@@ -208,7 +281,7 @@ def _speaking_certbot() -> Iterator[None]:
     except ImportError as error:
         raise errors.PluginError(_incomplete(error)) from error
     except ExodusError as error:
-        raise errors.PluginError(str(error).encode("ascii", "backslashreplace").decode("ascii")) from error
+        raise errors.PluginError(_ascii(str(error))) from error
 
 
 def _incomplete(error: ImportError) -> str:

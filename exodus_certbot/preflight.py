@@ -1,19 +1,21 @@
 """The story of `preflight`: before a renewal, find out whether nginx would answer the CA's HTTP-01 challenge."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 
+from exodus_certbot import renewals
 from exodus_certbot.acme import challenge, http01, resolver, routing, webroot
 from exodus_certbot.acme.challenge import Target
 from exodus_certbot.acme.challenge_file import LinkOfOthers
-from exodus_certbot.certbot import lineage, renewal_files
+from exodus_certbot.certbot import lineage, plans, renewal_files
 from exodus_certbot.certbot.renewal_files import RenewalFile
 from exodus_certbot.errors import NginxError
 from exodus_certbot.findings import Finding, critical, ok, warning
 from exodus_certbot.inventory import Run
-from exodus_certbot.nginx import master
+from exodus_certbot.nginx import master, trial
 from exodus_certbot.nginx import program as nginx
-from exodus_certbot.nginx.config import Directive
+from exodus_certbot.nginx.config import ConfigUnreadable, Directive
 from exodus_certbot.nginx.http_listener import CA_PORT, HttpListener, listener_for, secure_port
 from exodus_certbot.nginx.servers import Machine
 from exodus_certbot.settings import Settings
@@ -34,19 +36,29 @@ def preflight(settings: Settings, clock: Clock, names: Sequence[str], folder: Pa
         message = f"no certbot here: {run.certbot_dir} does not exist"
         return (warning("certbot", message, "name its folder with --certbot-dir, or names and --webroot"),)
     targets, findings = _targets(renewal_files.all_in(run.certbot_dir), names, folder)
+    if folder is None:  # else somebody tries what certbot is not yet told
+        findings += _prospects(run, {name.lower() for name in names})
     for place in dict.fromkeys(target.webroot for target in targets):
         findings += webroot.findings_of(place, webroot.mounts())
     program = run.find_nginx()
     try:
-        master.find_master(program)
-        tree = nginx.tested_configuration(program, run.deadline)
-    except NginxError as problem:
+        running = master.find_master(program)
+        is_tried = trial.try_configuration(running, run.deadline)
+        tree = nginx.configuration_on_disk(running.nginx)
+    except (NginxError, ConfigUnreadable) as problem:
         return (*findings, critical("nginx", str(problem), "mend that first: the renewal would fail as well"))
-    findings.append(ok("nginx", f"runs, and accepts {program.conf}"))
-    machine = nginx.machine_of(program, settings.connect)
+    findings.append(ok("nginx", f"runs{', and accepts' if is_tried else ' with'} {program.conf}"))
+    machine = nginx.machine_of(running.nginx, settings.connect)
     for target in targets:
         findings += _findings_of(run, tree, machine, target)
     return tuple(findings)
+
+
+def _prospects(run: Run, names: Set[str]) -> Iterator[Finding]:
+    """Judge what certbot does before it asks for a challenge, as its renewal files have it."""
+    made = plans.made(run.certbot_dir, None, {})
+    chosen = [plan for plan in made.plans if not names or names & set(_names(plan.file))]
+    yield from renewals.prospects(run, replace(made, plans=tuple(chosen)))
 
 
 def _findings_of(run: Run, tree: Iterable[Directive], machine: Machine, target: Target) -> Iterator[Finding]:

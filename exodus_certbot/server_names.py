@@ -38,11 +38,16 @@ def probes_for(written: str, *, is_default: bool) -> Iterator[Probe]:
 
 
 def _hostname(pattern: str, sni: str, is_default: bool) -> Probe:
-    if _HOST_NAME.fullmatch(sni) and sni != "_" and not is_address(sni):
+    if is_host_name(sni):
         return Probe(pattern, sni)
     if is_default:
         return Probe(pattern, None)
     return Probe(pattern, None, "no handshake can ask for it (RFC 6066, section 3), and another server is the default")
+
+
+def is_host_name(name: str) -> bool:
+    """Tell whether a handshake can ask for a name (RFC 6066, section 3)."""
+    return bool(_HOST_NAME.fullmatch(name)) and name != "_" and not is_address(name)
 
 
 def is_address(name: str) -> bool:

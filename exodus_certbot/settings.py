@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
+from exodus_certbot.listener_pattern import ListenerPattern
 from exodus_common import settings as common
 
 DEFAULT_FILE = Path("/etc/exodus-certbot.toml")
@@ -20,7 +21,8 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class Settings:
     """Hold the settings of the certificate half; None stands for the default that the field's user knows.
 
-    `timeout_seconds` bounds a run after it has got its lock; `warn_days` replaces a third of a certificate's life.
+    `timeout_seconds` bounds a run after it has got its lock; `warn_days` replaces a third of a certificate's life;
+    `except_listeners` are not asked.
     """
 
     nginx: str | None = None
@@ -29,6 +31,7 @@ class Settings:
     connect: str | None = None
     timeout_seconds: float = 60.0
     warn_days: float | None = None
+    except_listeners: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
@@ -38,6 +41,8 @@ class Settings:
             raise ValueError("warn_days: allowed: 0 to 3650")
         if self.connect is not None:
             _check_address(self.connect)
+        for number, written in enumerate(self.except_listeners):
+            _check_pattern(number, written)
 
 
 def _check_address(address: str) -> None:
@@ -45,6 +50,13 @@ def _check_address(address: str) -> None:
         ip_address(address)
     except ValueError:
         raise ValueError("connect: allowed: an IPv4 or IPv6 address, without a port") from None
+
+
+def _check_pattern(number: int, written: str) -> None:
+    try:
+        ListenerPattern.parse(written)
+    except ValueError as error:
+        raise ValueError(f"except_listeners[{number}]: {error}") from None
 
 
 def load(option: Path | None, environ: Mapping[str, str]) -> Settings:

@@ -1,19 +1,25 @@
 """Decide whether the certificates that nginx is configured with are those that certbot renews."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from exodus_certbot.findings import Finding, critical, warning
-from exodus_certbot.model import CertificateSource, Pair
+from exodus_certbot.model import Certificate, CertificateSource, Pair
+from exodus_certbot.server_names import is_covered
 
 
 def findings_of(
-    pairs: Iterable[Pair], renewed: Collection[str], versions: Mapping[str, Path], lineage_of_key: Mapping[str, str]
+    pairs: Iterable[Pair],
+    renewed: Mapping[Path, Sequence[str]],
+    versions: Mapping[str, Path],
+    lineage_of_key: Mapping[str, str],
+    free_name: Callable[[str], str],
 ) -> Iterator[Finding]:
     """Judge what stands after `ssl_certificate` and `ssl_certificate_key`.
 
-    `renewed` are the names of the lineages that certbot renews, `versions` maps the SHA-256 of every certificate it
-    keeps to its lineage's folder, and `lineage_of_key` a key file to the name of its lineage.
+    `renewed` maps the folders of the lineages that certbot renews to their names, `versions` the SHA-256 of every
+    certificate it keeps to its lineage's folder, `lineage_of_key` a key file to the name of its lineage; `free_name`
+    gives a name like another one that certbot has no lineage of.
     """
     for pair in pairs:
         if pair.certificate is None:
@@ -21,11 +27,11 @@ def findings_of(
                 yield critical(pair.source.shown, pair.problem, "mend the path, or the file's permissions")
         elif pair.lineage is None:
             yield _not_certbots(pair, versions.get(pair.certificate.sha256))
-        elif pair.lineage.name not in renewed:
+        elif pair.lineage not in renewed:
             yield critical(
                 pair.source.shown,
-                f"certbot does not renew it: there is no renewal/{pair.lineage.name}.conf that can be read",
-                f"have it issued again: certbot certonly --cert-name {pair.lineage.name}",
+                f"certbot does not renew it: it has no renewal file for {pair.lineage}",
+                _instead(pair.lineage, pair.certificate, renewed, free_name),
             )
         elif _has_other_key(pair.source, lineage_of_key, pair.lineage.name):
             yield critical(
@@ -35,12 +41,28 @@ def findings_of(
             )
 
 
+def _instead(
+    lineage: Path, used: Certificate, renewed: Mapping[Path, Sequence[str]], free_name: Callable[[str], str]
+) -> str:
+    """Name a lineage that is renewed and has its names, else how to get one: its own name stays taken by its files."""
+    fit = [folder for folder, names in renewed.items() if all(is_covered(name, tuple(names)) for name in used.names)]
+    if fit:
+        return _lines(min(fit, key=lambda folder: (not folder.name.startswith(lineage.name), folder.name)))
+    name = free_name(lineage.name)
+    domains = " ".join(f"--domain {each}" for each in used.names)
+    return f"certbot certonly --cert-name {name} {domains}\nthen in nginx:\n{_lines(lineage.parent / name)}"
+
+
+def _lines(lineage: Path) -> str:
+    return f"ssl_certificate {lineage}/fullchain.pem;\nssl_certificate_key {lineage}/privkey.pem;"
+
+
 def _not_certbots(pair: Pair, lineage: Path | None) -> Finding:
     if lineage:
         return critical(
             pair.source.shown,
             f"one version, or a copy, of the certificate of lineage {lineage.name}: no renewal reaches it",
-            f"ssl_certificate {lineage}/fullchain.pem;\nssl_certificate_key {lineage}/privkey.pem;",
+            _lines(lineage),
         )
     assert pair.certificate is not None
     end = pair.certificate.not_after.date().isoformat()

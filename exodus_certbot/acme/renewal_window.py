@@ -2,13 +2,11 @@
 
 import base64
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from cryptography import x509
 
 from exodus_certbot.model import RenewalWindow
-
-_GRACE = timedelta(days=1)  # certbot's timers run twice a day
 
 
 def certificate_id(certificate: x509.Certificate) -> str:
@@ -37,10 +35,3 @@ def parse(lineage: str, answer: object) -> RenewalWindow:
     if start.tzinfo is None or end.tzinfo is None or end < start:
         raise ValueError("the CA's suggestedWindow makes no sense")
     return RenewalWindow(lineage, start, end)
-
-
-def is_overdue(window: RenewalWindow, not_after: datetime, now: datetime) -> bool:
-    """Tell whether certbot had its chance and did not renew: a day after the window, sooner where life is short."""
-    if window.end is None:
-        return False
-    return now > window.end + min(_GRACE, max(timedelta(), (not_after - window.end) / 4))

@@ -1,1 +1,1 @@
-"""The doors to certbot: lineages, renewal files, lock, hooks, timers. Never an import of certbot, or of `nginx/`."""
+"""The doors to certbot: lineages, renewal files, lock, hooks, timers. Only `as_certbot` imports it, none `nginx/`."""

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 
 from exodus_certbot.certbot import renewal_files
-from exodus_common.errors import ExodusError
 
 # certbot's hooks inherit its environment; its value is the folder whose lineages that certbot renews.
 VARIABLE = "EXODUS_CERTBOT_PLUGIN"
@@ -25,10 +24,5 @@ def plugin_does_it(lineages: Iterable[Path], environ: Mapping[str, str]) -> bool
 
 
 def _is_ours(certbot_dir: Path, folder: Path) -> bool:
-    if folder.parent != certbot_dir / "live":
-        return False
-    try:
-        file = renewal_files.read(certbot_dir / "renewal" / f"{folder.name}.conf")
-    except ExodusError:
-        return False
-    return file.installer == renewal_files.PLUGIN
+    of_folder = [file for file in renewal_files.all_in(certbot_dir) if file.live == folder]
+    return bool(of_folder) and all(file.installer == renewal_files.PLUGIN for file in of_folder)

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -14,7 +13,6 @@ from exodus_common.render import printable
 
 _MOST_BYTES = 1024 * 1024
 _MOST_LINKS = 40
-_NO_FILE = ("data:", "engine:", "store:")
 
 
 class LineageUnusable(ExodusError):
@@ -125,59 +123,3 @@ def certbot_dir_of(folder: Path) -> Path | None:
         folder.absolute().parent.name == "live" and (certbot_dir / "renewal" / f"{folder.name}.conf").is_file()
     )
     return certbot_dir if is_certbots else None
-
-
-def faults(pair: Pair) -> tuple[str, ...]:
-    """List what is wrong with the files of a pair, each a full phrase: key, order of the chain, its completeness."""
-    if pair.problem:
-        return (pair.problem,)
-    certificate, shown = pair.source.certificate, printable(pair.source.shown)
-    found = []
-    try:
-        pem = read_bytes(certificate)
-        disorder = x509.chain_fault(pem)
-        if disorder:
-            found.append(f"the chain in {shown} {disorder}")
-    except ExodusError as error:
-        found.append(f"{shown} {error}")
-    return (*found, *chain_cut_short(pair), *_key_faults(certificate, pair.source.key))
-
-
-def chain_cut_short(pair: Pair) -> tuple[str, ...]:
-    """Say whether fullchain.pem is less than leaf and chain; a server that was given cert.pem never had more."""
-    certificate, lineage = pair.source.certificate, pair.lineage
-    if pair.problem or lineage is None or os.path.basename(certificate) != "fullchain.pem":  # noqa: PTH119 - text
-        return ()
-    try:
-        whole, chain = read_bytes(certificate), read_bytes(lineage / "chain.pem")
-    except ExodusError:
-        return ()  # a lineage without chain.pem is not certbot's, and says nothing of what is missing
-    missing = set(x509.certificates_in(chain)) - set(x509.certificates_in(whole))
-    return (f"{printable(certificate)} lacks certificates that {lineage.name}'s chain.pem has",) if missing else ()
-
-
-def _key_faults(certificate: str, key: str) -> tuple[str, ...]:
-    if any(path.startswith(_NO_FILE) or "$" in path for path in (certificate, key)):
-        return ()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_ciphers("ALL:@SECLEVEL=0")  # how weak a key may be is for nginx's own test to say
-    try:
-        # An encrypted key stays closed to us (ssl_password_file): nginx's own test opens it.
-        context.load_cert_chain(certificate, key, password=_no_password)
-    except _KeyIsEncrypted:
-        return ()
-    except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
-            return (f"the key {printable(key)} does not belong to the certificate {printable(certificate)}",)
-        return (f"{printable(key)} and {printable(certificate)} cannot be used: {error.reason or error}",)
-    except OSError as error:
-        return (f"{printable(key)} cannot be read: {error.strerror}",)
-    return ()
-
-
-class _KeyIsEncrypted(Exception):
-    pass
-
-
-def _no_password() -> str:
-    raise _KeyIsEncrypted

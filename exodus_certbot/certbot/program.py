@@ -35,6 +35,12 @@ def find_certbot(environ: Mapping[str, str]) -> CertbotProgram | None:
     return CertbotProgram(path, _python_of(Path(path))) if path else None
 
 
+def python_of_certbot(environ: Mapping[str, str]) -> str | None:
+    """Find the Python of the certbot on PATH; None where there is no certbot, or it is no Python program."""
+    found = find_certbot(environ)
+    return found.python if found else None
+
+
 def _python_of(script: Path) -> str | None:
     """Read the interpreter from a script's first line; pip writes a second one where the first would be too long."""
     try:

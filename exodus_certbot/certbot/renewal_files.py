@@ -24,11 +24,15 @@ class RenewalFileUnreadable(ExodusError):
 
 @dataclass(frozen=True, slots=True)
 class RenewalFile:
-    """Hold what one lineage's renewal file says; `params` are its `[renewalparams]`, `webroots` its `webroot_map`."""
+    """Hold what one lineage's renewal file says.
+
+    `params` are its `[renewalparams]`, `webroots` its `webroot_map`, `head` is what stands above them: paths, version.
+    """
 
     path: Path
     params: Mapping[str, str] = field(default_factory=dict)
     webroots: Mapping[str, str] = field(default_factory=dict)
+    head: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -48,8 +52,12 @@ class RenewalFile:
 
     @property
     def live(self) -> Path:
-        """Name the lineage's folder."""
-        return self.path.parent.parent / "live" / self.name
+        """Name the lineage's folder: that of `cert`, as certbot has it (storage.py); a file may have been renamed."""
+        cert, live = Path(self.head.get("cert", "")), self.path.parent.parent / "live"
+        if not cert.is_absolute():
+            return live / self.name
+        # Spelled as we spell it, so that folders can be compared: certbot may reach its own through a link.
+        return live / cert.parent.name if _is_same(cert.parent.parent, live) else cert.parent
 
     @property
     def all_webroots(self) -> tuple[Path, ...]:
@@ -58,6 +66,13 @@ class RenewalFile:
             return ()
         listed = [place.strip() for place in self.params.get("webroot_path", "").split(",")]
         return tuple(dict.fromkeys(Path(place) for place in (*self.webroots.values(), *listed) if place))
+
+
+def _is_same(folder: Path, other: Path) -> bool:
+    try:
+        return folder.resolve() == other.resolve()
+    except (OSError, RuntimeError):  # a loop of links
+        return False
 
 
 def read(path: Path) -> RenewalFile:
@@ -79,7 +94,7 @@ def parse(path: Path, text: str) -> RenewalFile:
             section = heading[2]
         elif setting:
             found.setdefault(section, {})[_unquoted(setting[1])] = _unquoted(setting[2])
-    return RenewalFile(path, found.get("renewalparams", {}), found.get("webroot_map", {}))
+    return RenewalFile(path, found.get("renewalparams", {}), found.get("webroot_map", {}), found.get("", {}))
 
 
 def _unquoted(word: str) -> str:

@@ -1,6 +1,9 @@
 """The door to systemd's timers: whether something renews, and something repairs."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 
 from exodus_certbot.findings import Finding, critical, ok, warning
 from exodus_common.errors import ExodusError
@@ -8,8 +11,11 @@ from exodus_common.process import run
 
 OURS = "exodus-certbot.timer"
 _CERTBOTS = ("certbot.timer", "snap.certbot.renew.timer")
-_SERVICES = ("certbot.service", "snap.certbot.renew.service", "exodus-certbot.service")
-_PROPERTIES = "Id,LoadState,ActiveState,Result"
+_OUR_SERVICE = "exodus-certbot.service"
+_SERVICES = ("certbot.service", "snap.certbot.renew.service", _OUR_SERVICE)
+_CERTBOT = re.compile(r"(?<!exodus-)certbot\b")
+_PROPERTIES = "Id,LoadState,ActiveState,Result,ExecStart"
+_CRON = (Path("/etc/crontab"), Path("/etc/cron.d"), Path("/var/spool/cron/crontabs"))
 _SECONDS = 10.0
 
 Units = Mapping[str, Mapping[str, str]]
@@ -28,6 +34,21 @@ def units() -> Units | None:
     blocks = answered.stdout.decode("utf-8", "replace").split("\n\n")
     told = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
     return {unit["Id"]: unit for unit in told if "Id" in unit}
+
+
+def commands(found: Units | None, cron: Iterable[Path] = _CRON) -> tuple[str, ...]:
+    """Give the command lines by which systemd or cron runs certbot, as far as we may read them."""
+    starts = [(found or {}).get(service, {}).get("ExecStart", "") for service in _SERVICES if service != _OUR_SERVICE]
+    by_systemd = [start.partition("argv[]=")[2].partition(" ; ")[0] for start in starts]
+    return tuple(line for line in (*by_systemd, *_cron_lines(cron)) if _CERTBOT.search(line))
+
+
+def _cron_lines(places: Iterable[Path]) -> Iterator[str]:
+    for place in places:
+        with suppress(OSError):
+            for file in sorted(place.iterdir()) if place.is_dir() else [place]:
+                text = file.read_text("utf-8", "replace")
+                yield from (line.strip() for line in text.splitlines() if not line.lstrip().startswith("#"))
 
 
 def is_on(found: Units | None, timer: str) -> bool:

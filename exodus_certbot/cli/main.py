@@ -88,7 +88,8 @@ def _adopt(arguments: argparse.Namespace, chosen: Settings, environ: _Environ) -
     certbot_dir = chosen.certbot_dir or settings.DEFAULT_CERTBOT_DIR
     if not settings.is_folder(certbot_dir):
         raise ExodusError(f"no certbot here: {certbot_dir} does not exist; name certbot's folder with --certbot-dir")
-    changes = adopt.adopt(certbot_dir, settings.state_dir(environ), arguments.lineages, undo=arguments.undo)
+    state = settings.state_dir(environ)
+    changes = adopt.adopt(certbot_dir, state, arguments.lineages, environ, undo=arguments.undo)
     if arguments.format == "json":
         say(json_text({"verdict": Overall.OK, "lineages": changes}))
     elif not arguments.quiet:

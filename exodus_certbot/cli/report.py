@@ -24,7 +24,8 @@ _NAGIOS: dict[Overall, Literal[0, 1, 2, 3]] = {
     Overall.CRITICAL: 2,
     Overall.UNKNOWN: 3,
 }
-_HARMLESS = (Verdict.OK, Verdict.NOT_PROBED)
+_UNASKED = (Verdict.NOT_PROBED, Verdict.EXCEPTED)
+_HARMLESS = (Verdict.OK, *_UNASKED)
 _HEADERS = ("VERDICT", "NAME", "LISTENER", "KEY", "NOT AFTER", "WHY")
 
 
@@ -49,7 +50,14 @@ def show(report: Report, output: Format, *, every_row: bool = True) -> str:
 def _json(report: Report) -> str:
     """Give the fields of CONTRACT.md, and `renewals` where a CA said when."""
     found = {field.name: getattr(report, field.name) for field in fields(report)}
+    found["listeners"] = [_fields(row) for row in report.listeners]
     return json_text({name: value for name, value in found.items() if name != "renewals" or value})
+
+
+def _fields(row: Row) -> dict[str, object]:
+    """Give a row's fields; `transport` only where it tells two rows apart."""
+    found = {field.name: getattr(row, field.name) for field in fields(row)}
+    return {name: value for name, value in found.items() if (name, value) != ("transport", "tcp")}
 
 
 def _text(report: Report, *, every_row: bool) -> str:
@@ -94,7 +102,7 @@ def _count(report: Report, verdict: Verdict) -> int:
 
 
 def _metrics(report: Report) -> tuple[MetricFamily, ...]:
-    probed = {tuple(_labels(row).items()): row for row in report.listeners if row.verdict is not Verdict.NOT_PROBED}
+    probed = {tuple(_labels(row).items()): row for row in report.listeners if row.verdict not in _UNASKED}
     rows = list(probed.values())
     return (
         MetricFamily(
@@ -131,4 +139,4 @@ def _labels(row: Row) -> dict[str, str]:
         "port": "" if row.port is None else str(row.port),
         "key_type": row.key_type or "",
         "lineage": str(row.lineage or ""),
-    }
+    } | ({} if row.transport == "tcp" else {"transport": row.transport})

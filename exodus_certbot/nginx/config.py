@@ -6,7 +6,7 @@ The rules are those of ngx_conf_read_token() and ngx_conf_include() in nginx's s
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import takewhile
@@ -37,7 +37,6 @@ _LUA = re.compile(
 _MAGIC = re.compile(rb"[*?[]")
 _NOT_UNDERSTOOD = re.compile(rb"\\|\[[!^]?+\]?+[^\]]*\[[:.=]")
 _BRACKET = re.compile(rb"\[(?:([!^]?+)(\]?+[^\]]*\]))?")
-_DUMP_HEADER = re.compile(rb"^# configuration file (.+):\n", re.MULTILINE)
 
 
 class ConfigUnreadable(ExodusError):
@@ -141,12 +140,36 @@ def flatten(main: str, files: Mapping[str, str]) -> tuple[Directive, ...]:
     return tuple(includes.expand(includes.read(main), (main,), 0))
 
 
+def flatten_parsed(
+    main: str, parsed: Mapping[str, tuple[Directive, ...]], found: Mapping[str, list[str]]
+) -> tuple[Directive, ...]:
+    """Do the same with files that were read already; `found` says which of them the full path of an include means."""
+    includes = _Includes(main[: main.rfind("/") + 1], {}, [], dict(parsed), found)
+    return tuple(includes.expand(parsed[main], (main,), 0))
+
+
+def is_include(directive: Directive) -> bool:
+    """Tell whether nginx reads another file in place of a directive."""
+    return directive.name == "include" and directive.block is None and len(directive.args) == 1
+
+
+def is_pattern(path: str) -> bool:
+    """Tell whether nginx looks for files that fit, and not for this one."""
+    return _MAGIC.search(_encode(path)) is not None
+
+
+def full_path(prefix: str, path: str) -> str:
+    """Complete a path as ngx_get_full_name() does: its text, not its meaning."""
+    return path if path.startswith("/") else prefix + path
+
+
 @dataclass(frozen=True, slots=True)
 class _Includes:
     prefix: str
     files: Mapping[str, str]
     names: list[bytes]
     parsed: dict[str, tuple[Directive, ...]] = field(default_factory=dict)
+    found: Mapping[str, list[str]] | None = None
 
     def read(self, path: str) -> tuple[Directive, ...]:
         if path not in self.parsed:
@@ -157,7 +180,7 @@ class _Includes:
         for directive in directives:
             if depth > MAX_DEPTH:
                 raise ConfigUnreadable(directive.file, directive.line, "blocks and includes nested too deeply")
-            if directive.name == "include" and directive.block is None and len(directive.args) == 1:
+            if is_include(directive):
                 for path in self.included(directive):
                     if path in opened:
                         raise ConfigUnreadable(directive.file, directive.line, "an include loop")
@@ -168,7 +191,9 @@ class _Includes:
                 yield directive
 
     def included(self, include: Directive) -> list[str]:
-        path = include.args[0] if include.args[0].startswith("/") else self.prefix + include.args[0]
+        path = full_path(self.prefix, include.args[0])
+        if self.found is not None:
+            return self.found[path]
         if _MAGIC.search(pattern := _encode(path)) is None:
             if path not in self.files:
                 raise ConfigUnreadable(include.file, include.line, "the included file is missing")
@@ -196,35 +221,6 @@ def _fits(piece: bytes, part: bytes) -> bool:
 def _for_fnmatch(bracket: re.Match[bytes]) -> bytes:
     """Spell "[^" as "[!", and a bracket that is never closed as the character it is."""
     return b"[[]" if bracket[2] is None else b"[" + (bracket[1] and b"!") + bracket[2]
-
-
-def split_dump(dump: bytes, read_file: Callable[[str], bytes | None]) -> dict[str, str]:
-    """Return the text of each file that `nginx -T` printed, in its order.
-
-    A comment may look like the header of a file, so the files themselves say where they end. For one that has changed
-    since, the next header with a new path does.
-    """
-    texts: dict[str, str] = {}
-    header = _DUMP_HEADER.search(dump)
-    if header is None:
-        raise ConfigUnreadable("nginx -T", 1, "it printed no file")
-    while header is not None:
-        path = _decode(header[1])
-        texts[path] = ""
-        end = _end_of_file(dump, header.end(), read_file(path), texts)
-        texts[path] = _decode(dump[header.end() : end])
-        header = _DUMP_HEADER.match(dump, end + 1)
-    return texts
-
-
-def _end_of_file(dump: bytes, start: int, content: bytes | None, seen: Mapping[str, str]) -> int:
-    if content is not None and dump.startswith(content + b"\n", start):
-        end = start + len(content)
-        following = _DUMP_HEADER.match(dump, end + 1)
-        if _decode(following[1]) not in seen if following is not None else end + 1 == len(dump):
-            return end
-    headers = _DUMP_HEADER.finditer(dump, start + 1)
-    return next((header.start() for header in headers if _decode(header[1]) not in seen), len(dump)) - 1
 
 
 def _encode(path: str) -> bytes:

@@ -7,8 +7,10 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
+_IPV6ONLY = {"ipv6only=on", "ipv6only=off"}
 
 Resolve = Callable[[str], tuple[str, ...]]
 """Give the addresses of a host name, as nginx would when it starts."""
@@ -25,6 +27,7 @@ class Listen:
     udp: bool = False
     proxy_protocol: bool = False
     default_server: bool = False
+    ipv6only: bool | None = None
 
     @property
     def endpoint(self) -> tuple[str, int | None, bool]:
@@ -43,6 +46,7 @@ def parse_listen(arguments: tuple[str, ...], default_port: int, resolve: Resolve
         udp="udp" in flags,
         proxy_protocol="proxy_protocol" in flags,
         default_server=bool(flags & {"default_server", "default"}),
+        ipv6only={"ipv6only=on": True, "ipv6only=off": False}.get(next(iter(flags & _IPV6ONLY), "")),
     )
     where = arguments[0] if arguments else str(default_port)
     return tuple(
@@ -87,15 +91,22 @@ def _ports(ports: str, default_port: int) -> range:
     return range(low, min(high, 65535) + 1)
 
 
-def ask_address(address: str, port: int | None, taken: frozenset[tuple[str, int | None]]) -> str | None:
+def ask_address(
+    address: str,
+    port: int | None,
+    taken: frozenset[tuple[str, int | None]],
+    *,
+    others: tuple[str, ...] = (),
+    also_ipv4: bool = False,
+) -> str | None:
     """Choose where to connect so that just this listener answers.
 
     A wildcard answers wherever no listener with a specific address (`taken`) has the same port. On Linux all of
-    127.0.0.0/8 is local, so there is always an IPv4 address left; for IPv6 there is only `::1`.
+    127.0.0.0/8 is local, so there is always an IPv4 address left; for IPv6 there is `::1`, what `others` the machine
+    has, and `also_ipv4` where the socket takes IPv4 as well (`ipv6only=off`).
     """
-    if address == WILDCARDS[0]:
-        candidates = (f"127.0.{high}.{low}" for high in range(256) for low in range(1, 255))
-        return next(candidate for candidate in candidates if (candidate, port) not in taken)
-    if address == WILDCARDS[1]:
-        return None if ("::1", port) in taken else "::1"
-    return address
+    if address not in WILDCARDS:
+        return address
+    ipv4 = (f"127.0.{high}.{low}" for high in range(256) for low in range(1, 255))
+    candidates = ipv4 if address == WILDCARDS[0] else chain(("::1", *others), ipv4 if also_ipv4 else ())
+    return next((candidate for candidate in candidates if (candidate, port) not in taken), None)

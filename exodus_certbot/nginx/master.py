@@ -1,29 +1,38 @@
-"""The door to nginx's processes: its master, the systemd unit that owns it, its workers."""
+"""The door to nginx's masters: which run on this machine, which of them is meant, and its workers."""
 
 import os
 import re
 import signal
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from exodus_certbot.errors import NginxNotRunning
+from exodus_certbot.errors import NginxError, NginxNotRunning, NginxUnclear
+from exodus_certbot.nginx import command_line, config, proc
+from exodus_certbot.nginx.command_line import CommandLine
 from exodus_certbot.nginx.config import ConfigUnreadable
+from exodus_certbot.nginx.proc import Process
 from exodus_certbot.nginx.program import Nginx, main_directives
 from exodus_common.render import printable
 
-_PROC = Path("/proc")
-_MASTER_TITLE = b"nginx: master process"
-_WORKER_TITLE = b"nginx: worker process"
+_ROOT = 0
+_WORKER = re.compile(rb"[\w.+-]+: worker process.*", re.DOTALL)
 _SHUTTING_DOWN = b"is shutting down"
 _PID_DIRECTIVE = re.compile(rb"(?:^|[\s;}])pid\s+[\"']?([^\s\"';]+)[\"']?\s*;")
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
-    """Name one process for good: the kernel gives a process id again, but not with the same start time."""
+class Master:
+    """Hold a master that runs, and `nginx` as it runs it; `names_itself` tells that its pid file is right."""
 
-    pid: int
-    started_ticks: int
+    process: Process
+    nginx: Nginx
+    names_itself: bool = True
+
+    @property
+    def pid(self) -> int:
+        """Give its process id."""
+        return self.process.pid
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,59 +46,145 @@ class Generation:
         return bool(self.accepting - earlier.accepting) and not (self.accepting & earlier.accepting)
 
 
-def find_master(nginx: Nginx) -> Process:
-    """Find the running master by its pid file; never by starting, testing or signalling anything.
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """Hold a process that calls itself an nginx master, and what may be known of it by anybody."""
 
-    Raises `NginxNotRunning`, which names a stray master where one runs without that pid file.
+    process: Process
+    line: CommandLine
+    uid: int | None
+    is_elsewhere: bool
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+
+def find_master(nginx: Nginx) -> Master:
+    """Find the master that runs with a configuration; never by starting, testing or signalling anything.
+
+    Raises `NginxUnclear` where it cannot be told, or is not to be reached from here, else `NginxNotRunning`; both say
+    what runs in its place.
     """
-    pid_file = _pid_file(nginx)
+    running = tuple(_running())
+    here = [each for each in running if not each.is_elsewhere]
+    named = [each for each in here if _may_mean(each, nginx) and _pid_in_file(_as_run(nginx, each)) == each.pid]
+    meant = named or _trusted([each for each in here if _same_file(_conf_of(each, nginx), nginx.conf)])
+    for old in here:
+        if any(proc.parent(new.pid) == old.pid for new in meant):
+            raise _upgrading(old.pid, meant[0].pid)
+    if len(meant) != 1:
+        raise _none_is_meant(nginx, running, [each.pid for each in meant])
+    return Master(meant[0].process, _as_run(nginx, meant[0]), names_itself=bool(named))
+
+
+def _running() -> Iterator[_Running]:
+    """List what calls itself an nginx master."""
+    for pid in proc.pids():
+        line = command_line.of_master(proc.title(pid))
+        process = proc.process(pid) if line is not None else None
+        if line is not None and process is not None:
+            status = proc.status(pid)
+            is_elsewhere = status.is_contained or proc.root(pid) not in (None, "/")
+            yield _Running(process, line, status.uid, is_elsewhere)
+
+
+def _trusted(running: Sequence[_Running]) -> Sequence[_Running]:
+    """Leave out what anybody could have started, where root has started one."""
+    return [each for each in running if each.uid == _ROOT] or running
+
+
+def _may_mean(running: _Running, nginx: Nginx) -> bool:
+    """Tell whether it may run with this configuration: it says so, or says nothing and its pid file decides."""
+    return running.line.conf is None or _same_file(_conf_of(running, nginx), nginx.conf)
+
+
+def _conf_of(running: _Running, nginx: Nginx) -> str:
+    """Give the main file that a master was started with, relative to its prefix or built in."""
+    return _as_run(nginx, running).full_path(running.line.conf or nginx.default_conf)
+
+
+def _as_run(nginx: Nginx, running: _Running) -> Nginx:
+    """Give nginx with the options of a master's command line; what is relative there is so to where it was started."""
+    prefix = running.line.prefix or nginx.prefix
+    if not prefix.startswith("/"):
+        prefix = f"{proc.folder(running.pid) or ''}/{prefix}"
+    return replace(nginx, prefix=prefix, directives=running.line.directives or "")
+
+
+def _same_file(one: str, other: str) -> bool:
     try:
-        pid = int(Path(pid_file).read_bytes().strip() or b"0")
+        return os.path.samefile(one, other)  # noqa: PTH121 - nginx's paths may hold bytes that are not UTF-8
+    except OSError:
+        return one == other
+
+
+def _pid_in_file(nginx: Nginx) -> int:
+    try:
+        return int(Path(pid_file(nginx)).read_bytes().strip() or b"0")
     except (OSError, ValueError):
-        pid = 0
-    master = _process(pid)
-    if master is not None and _title(pid).startswith(_MASTER_TITLE):
-        return master
-    raise NginxNotRunning(
-        f"nginx is not running with {printable(nginx.conf)}: its pid file {printable(pid_file)} names no nginx master; "
-        f"{_what_next(nginx)}; nothing was changed"
+        return 0
+
+
+def pid_file(nginx: Nginx) -> str:
+    """Give the file for the master's process id; a configuration that is broken elsewhere must not hide the master."""
+    try:
+        said = (*config.parse(nginx.directives, file="-g"), *main_directives(nginx))
+        named = [directive.args[0] for directive in said if directive.name == "pid" and directive.args]
+    except ConfigUnreadable:
+        named = [os.fsdecode(found) for found in _PID_DIRECTIVE.findall(proc.bytes_of(Path(nginx.conf)))]
+    return nginx.full_path(named[0] if named else nginx.default_pid_file)
+
+
+def _upgrading(old: int, new: int) -> NginxUnclear:
+    return NginxUnclear(
+        f"nginx's program is being replaced: masters {old} (the old one) and {new} both serve; finish it "
+        f"(kill -QUIT {old}) or take it back (kill -HUP {old}; kill -QUIT {new}), then run: exodus-certbot reconcile"
     )
 
 
-def _pid_file(nginx: Nginx) -> str:
-    """Read the `pid` directive; a configuration that is broken elsewhere must not hide the master."""
-    try:
-        named = [directive.args[0] for directive in main_directives(nginx) if directive.name == "pid"]
-    except ConfigUnreadable:
-        named = [os.fsdecode(found) for found in _PID_DIRECTIVE.findall(_bytes_of(Path(nginx.conf)))]
-    return nginx.full_path(named[0]) if named else nginx.default_pid_file
+def _none_is_meant(nginx: Nginx, running: Sequence[_Running], several: Sequence[int]) -> NginxError:
+    """Say what runs in its place; what already runs may be in the way of starting it."""
+    conf, file = printable(nginx.conf), printable(pid_file(nginx))
+    if several:
+        masters = " and ".join(map(str, several))
+        return NginxUnclear(f"masters {masters} run with {conf}, {file} names neither: write the right one into it")
+    away = [each for each in running if each.is_elsewhere and _conf_of(each, nginx) == nginx.conf]
+    others = [each for each in running if each.line.conf and not each.is_elsewhere]
+    if away:
+        return NginxUnclear(
+            f"nginx does not run with {conf} here, yet its master {away[0].pid} does in a container or a root of its "
+            "own, with other files than we see: run exodus-certbot in there; nothing was changed"
+        )
+    why = f"nginx is not running with {conf}: its pid file {file} names no nginx master"
+    return NginxNotRunning(f"{why}; {_what_next(nginx, others)}; nothing was changed")
 
 
-def _what_next(nginx: Nginx) -> str:
-    """Say what to do for nginx to run; what already runs may be in the way of starting it."""
-    titles = {pid: _title(pid) for pid in _pids()}
-    for pid, title in titles.items():
-        if title.startswith(_MASTER_TITLE) and os.fsencode(nginx.conf) in title:
-            return f"yet master {pid} runs with it and lost its pid file: write {pid} into that file"
-        if title.startswith(_WORKER_TITLE) and not titles.get(_parent(pid), b"").startswith(_MASTER_TITLE):
+def _what_next(nginx: Nginx, others: Sequence[_Running]) -> str:
+    masters = {each.pid for each in _running()}
+    for pid in proc.pids():
+        if _WORKER.fullmatch(proc.title(pid)) and proc.parent(pid) not in masters:
             return f"yet worker {pid} of a master that died still runs and holds its ports: end it, then start nginx"
+    if others:
+        conf = printable(_conf_of(others[0], nginx))
+        return f"yet master {others[0].pid} runs with {conf}: if that is meant, name it with --nginx-conf"
     return "start it, for example: systemctl start nginx"
 
 
 def workers(master: Process) -> Generation:
     """List the master's workers that accept connections, by asking /proc."""
-    children = (_process(pid) for pid in _pids() if _parent(pid) == master.pid)
+    children = (proc.process(pid) for pid in proc.pids() if proc.parent(pid) == master.pid)
     return Generation(frozenset(child for child in children if child is not None and _accepts(child.pid)))
 
 
 def _accepts(pid: int) -> bool:
-    title = _title(pid)
-    return title.startswith(_WORKER_TITLE) and _SHUTTING_DOWN not in title
+    title = proc.title(pid)
+    return bool(_WORKER.fullmatch(title)) and _SHUTTING_DOWN not in title
 
 
 def is_alive(process: Process) -> bool:
     """Tell whether this very process still runs."""
-    return _process(process.pid) == process
+    return proc.process(process.pid) == process
 
 
 def signal_reload(master: Process) -> None:
@@ -104,45 +199,3 @@ def signal_reload(master: Process) -> None:
         signal.pidfd_send_signal(descriptor, signal.SIGHUP)
     finally:
         os.close(descriptor)
-
-
-def cgroup_unit(master: Process) -> str | None:
-    """Name the systemd service whose control group the master is in, if any."""
-    try:
-        lines = (_PROC / str(master.pid) / "cgroup").read_text().splitlines()
-    except OSError:
-        return None
-    paths = [line.split(":", 2)[2] for line in lines if line.startswith("0::") or ":name=systemd:" in line]
-    names = [path.rsplit("/", 1)[-1] for path in paths]
-    return next((name for name in names if name.endswith(".service")), None)
-
-
-def _pids() -> list[int]:
-    return [int(name) for name in os.listdir(_PROC) if name.isdigit()]  # noqa: PTH208 - names only
-
-
-def _title(pid: int) -> bytes:
-    return _bytes_of(_PROC / str(pid) / "cmdline").rstrip(b"\0 ")
-
-
-def _stat(pid: int) -> list[bytes]:
-    """Split /proc/PID/stat after the command's name, which may itself hold blanks and parentheses (proc(5))."""
-    return _bytes_of(_PROC / str(pid) / "stat").rpartition(b")")[2].split()
-
-
-def _bytes_of(path: Path) -> bytes:
-    """Read a file that may go away at any moment; empty where there is none."""
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
-
-
-def _parent(pid: int) -> int:
-    fields = _stat(pid)
-    return int(fields[1]) if fields else 0
-
-
-def _process(pid: int) -> Process | None:
-    fields = _stat(pid) if pid > 0 else []
-    return Process(pid, int(fields[19])) if fields and fields[0] != b"Z" else None

@@ -1,42 +1,48 @@
-"""The door to the nginx program: its version, its configuration, its test."""
+"""The door to the nginx program: what is built into it, and the files of its configuration."""
 
-import glob
 import ipaddress
-import os
 import re
 import shutil
 import socket
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from exodus_certbot.errors import NginxConfigInvalid, NginxError
-from exodus_certbot.nginx import config
+from exodus_certbot.errors import NginxError
+from exodus_certbot.nginx import command_line, config, files, proc
 from exodus_certbot.nginx.config import Directive
 from exodus_certbot.nginx.servers import Machine
+from exodus_certbot.tls import addresses, quic, x509
 from exodus_common.clock import Deadline
+from exodus_common.errors import ExodusError
 from exodus_common.process import run
 from exodus_common.render import printable
 
 _SBIN = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_EMERGENCY = re.compile(r"\[emerg\] (?:\d+#\d+: )?(.+)")
-_QUOTED = re.compile(r'"([^"]*)"')
-# Directives and variables, addresses, hosts, paths, punctuation.
-_HARMLESS = re.compile(
-    r"\$?[a-z][a-z0-9_]*|[0-9a-f.:*\[\]-]+|[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?|(?:unix:)?/.*|[{};]?"
-)
-_MOST_MESSAGE_LINES = 5
+_ERROR_LOG_OPTION_SINCE = (1, 19, 5)
+_NOT_USABLE = 0x08 | 0x40  # IFA_F_DADFAILED, IFA_F_TENTATIVE: rtnetlink(7)
 
 
 @dataclass(frozen=True, slots=True)
 class Nginx:
-    """Name an nginx program, its main configuration file, and the folder that relative paths in it start from."""
+    """Name an nginx program, its main configuration file, and the folder that relative paths in it start from.
+
+    `directives` are those of its command line (`-g`); what is built in is relative to the prefix.
+    """
 
     binary: str
     conf: str
     prefix: str
+    default_conf: str
     default_pid_file: str
     default_error_log: str
+    version: tuple[int, ...] = ()
+    directives: str = ""
+
+    @property
+    def knows_error_log_option(self) -> bool:
+        """Tell whether it can be told where to log (`-e`, since 1.19.5)."""
+        return self.version >= _ERROR_LOG_OPTION_SINCE
 
     @property
     def conf_prefix(self) -> str:
@@ -52,86 +58,49 @@ def find_nginx(binary: str | None, conf: str | None, deadline: Deadline) -> Ngin
     """Ask an nginx program where its files are (`nginx -V`); by default the one on PATH or in the system's folders."""
     path = shutil.which(binary or "nginx") or shutil.which(binary or "nginx", path=_SBIN)
     if path is None:
-        raise NginxError(f"no nginx program at {binary or 'PATH'}: install nginx, or name it with --nginx")
+        raise NginxError(f"no nginx program at {binary or 'PATH'}: {_instead()}")
     answer = run([path, "-V"], timeout_seconds=deadline.remaining_seconds())
-    built = dict(re.findall(r"--([a-z-]+)=(\S+)", (answer.stderr + answer.stdout).decode("utf-8", "replace")))
-    prefix = built.get("prefix", "/usr/local/nginx")
-
-    def place(option: str, otherwise: str) -> str:
-        return str(Path(prefix, built.get(option, otherwise)))
-
-    main_file = str(Path(conf).absolute()) if conf else place("conf-path", "conf/nginx.conf")
+    said = (answer.stderr + answer.stdout).decode("utf-8", "replace")
+    built = dict(re.findall(r"--([a-z-]+)=(\S+)", said))
+    version = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", said)
+    found = Nginx(
+        binary=path,
+        conf="",
+        prefix=built.get("prefix", "/usr/local/nginx"),
+        default_conf=built.get("conf-path", "conf/nginx.conf"),
+        default_pid_file=built.get("pid-path", "logs/nginx.pid"),
+        default_error_log=built.get("error-log-path", "logs/error.log"),
+        version=tuple(map(int, version.groups())) if version else (),
+    )
+    main_file = str(Path(conf).absolute()) if conf else found.full_path(found.default_conf)
     if _file_bytes(main_file) is None:
         raise NginxError(
             f"{printable(main_file)} cannot be read: name nginx's main file with --nginx-conf, or run as root"
         )
-    return Nginx(
-        binary=path,
-        conf=main_file,
-        prefix=prefix,
-        default_pid_file=place("pid-path", "logs/nginx.pid"),
-        default_error_log=built.get("error-log-path", "logs/error.log"),
-    )
+    return replace(found, conf=main_file)
 
 
-def tested_configuration(nginx: Nginx, deadline: Deadline) -> tuple[Directive, ...]:
-    """Have nginx test its configuration and print it (`nginx -T`), and give it as one tree.
-
-    Call it only while nginx runs: as root it would leave an empty pid file and logs of root's behind. The text may
-    hold secrets and never leaves this function. Raises `NginxConfigInvalid` with nginx's own message.
-    """
-    answer = run([nginx.binary, "-T", "-q", "-c", nginx.conf], timeout_seconds=deadline.remaining_seconds())
-    if answer.exit_code != 0:
-        raise _rejection(nginx, _message(answer.stderr))
-    return config.flatten(nginx.conf, config.split_dump(answer.stdout, _file_bytes))
-
-
-def _rejection(nginx: Nginx, message: str) -> NginxError:
-    if os.geteuid() != 0 and "Permission denied" in message:
-        return NginxError(f"nginx may not read all it needs when this user asks it: {message}; run as root")
-    return NginxConfigInvalid(
-        f"nginx rejects {printable(nginx.conf)}: {message}; mend it, then run: exodus-certbot reconcile"
-    )
+def _instead() -> str:
+    """Say what to do without a program; one that runs already, in a container, wants no second one beside it."""
+    titles = {pid: command_line.of_master(proc.title(pid)) for pid in proc.pids()}
+    for pid, line in titles.items():
+        if line is not None and proc.status(pid).is_contained:
+            return f"nginx's master {pid} runs in a container: run exodus-certbot in there"
+        if line is not None:
+            return (
+                f"yet master {pid} runs: name its program with --nginx {printable(proc.program(pid) or line.program)}"
+            )
+    return "install nginx, or name it with --nginx"
 
 
 def configuration_on_disk(nginx: Nginx) -> tuple[Directive, ...]:
     """Read the configuration without nginx's help, for an nginx that does not run."""
-    texts: dict[str, str] = {}
-    wanted = [nginx.conf]
-    while wanted:
-        path = wanted.pop()
-        if path not in texts:
-            # A missing file is nginx's complaint; it must not hide the servers that are there.
-            texts[path] = (_file_bytes(path) or b"").decode("utf-8", "surrogateescape")
-            wanted += _included(config.parse(texts[path], file=path), nginx.conf_prefix)
-    return config.flatten(nginx.conf, texts)
+    return files.read(nginx.conf).tree
 
 
 def main_directives(nginx: Nginx) -> Iterator[Directive]:
     """Read the directives of the main context from the files themselves, and nothing of the blocks' includes."""
-    wanted, seen = [nginx.conf], {nginx.conf}
-    while wanted:
-        path = wanted.pop()
-        content = _file_bytes(path) or b""
-        for directive in config.parse(content.decode("utf-8", "surrogateescape"), file=path):
-            if directive.name == "include":
-                found = set(_matches(directive, nginx.conf_prefix)) - seen
-                seen |= found
-                wanted += found
-            elif directive.args:
-                yield directive
-
-
-def _included(directives: Iterable[Directive], conf_prefix: str) -> Iterator[str]:
-    for directive in directives:
-        if directive.name == "include":
-            yield from _matches(directive, conf_prefix)
-        yield from _included(directive.block or (), conf_prefix)
-
-
-def _matches(include: Directive, conf_prefix: str) -> list[str]:
-    patterns = [os.path.join(conf_prefix, pattern) for pattern in include.args[:1]]  # noqa: PTH118 - nginx's text
-    return [path for pattern in patterns for path in glob.glob(pattern) or [pattern]]  # noqa: PTH207 - nginx's text
+    return files.main_directives(nginx.conf)
 
 
 def _file_bytes(path: str) -> bytes | None:
@@ -141,29 +110,49 @@ def _file_bytes(path: str) -> bytes | None:
         return None
 
 
-def _message(stderr: bytes) -> str:
-    """Give nginx's own words, without the time and process that it adds where it logs to standard error."""
-    text = stderr.decode("utf-8", "surrogateescape").strip()
-    emergencies = dict.fromkeys(match[1] for match in _EMERGENCY.finditer(text))
-    said = list(emergencies) or text.splitlines()
-    return " / ".join(printable(_QUOTED.sub(_without_secret, line)) for line in said[-_MOST_MESSAGE_LINES:])
-
-
-def _without_secret(quoted: re.Match[str]) -> str:
-    """Hide a word that nginx quotes from the broken line, unless it is plainly none to hide; the line is named."""
-    return quoted[0] if _HARMLESS.fullmatch(quoted[1]) else '"(not shown)"'
-
-
 def error_logs(nginx: Nginx, tree: Iterable[Directive]) -> tuple[str, ...]:
     """List the files to which the master itself logs: those of the main context, or the built-in one."""
-    named = [directive.args[0] for directive in tree if directive.name == "error_log" and directive.args]
+    said = (*config.parse(nginx.directives, file="-g"), *tree)
+    named = [directive.args[0] for directive in said if directive.name == "error_log" and directive.args]
     paths = named or [nginx.default_error_log]
     return tuple(nginx.full_path(path) for path in paths if not path.startswith(("stderr", "syslog:", "memory:")))
 
 
 def machine_of(nginx: Nginx, connect: str | None) -> Machine:
     """Gather what nginx takes from the machine when it reads its configuration, and where we ask."""
-    return Machine(nginx.conf_prefix, socket.gethostname().lower(), _resolve, connect)
+    return Machine(
+        nginx.conf_prefix,
+        socket.gethostname().lower(),
+        _resolve,
+        connect,
+        is_here=addresses.is_here,
+        source_for=addresses.source_for,
+        why_no_quic=quic.why_not,
+        matches=files.matches,
+        names_in=_names_in,
+        addresses=_ipv6_addresses(),
+    )
+
+
+def _names_in(path: str) -> tuple[str, ...] | None:
+    try:
+        return x509.leaf_of_pem(files.file_bytes(path)).names
+    except (OSError, ExodusError):
+        return None
+
+
+def _ipv6_addresses() -> tuple[str, ...]:
+    """List the IPv6 addresses of global scope (proc(5): /proc/net/if_inet6)."""
+    try:
+        lines = files.file_bytes("/proc/net/if_inet6").decode("ascii").splitlines()
+    except OSError:
+        return ()
+    fields = (line.split() for line in lines if len(line.split()) == 6)
+    return tuple(
+        str(ipaddress.ip_address(bytes.fromhex(field[0])))
+        for field in fields
+        if field[3] == "00" and not int(field[4], 16) & _NOT_USABLE
+    )
 
 
 def _resolve(host: str) -> tuple[str, ...]:

@@ -1,75 +1,138 @@
-"""Ask every listener for every name, many at a time, until all answers are right or time is up."""
+"""Ask every listener for every name, many at a time, until in one full round all answers are right or time is up."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from exodus_certbot.model import Expectation, Observation
+from exodus_certbot.tls import answers
+from exodus_certbot.tls.answers import Question, is_right
 from exodus_common.clock import Deadline
 
-Ask = Callable[[Expectation, float], Observation]
-"""Make one handshake within some seconds."""
+Ask = Callable[[Expectation, int, float], Sequence[Observation]]
+"""Make so many handshakes, one after another and none after one that fails, all within some seconds."""
 
 IN_A_ROW = 3
+_Answer = TypeVar("_Answer")
 _AT_ONCE = 8
 _LONGEST_HANDSHAKE_SECONDS = 10.0
+_NOT_ASKED = Observation(None, "not asked: time was up", asked=0)
+_SEEN_EARLIER = "seen before the reload, and not asked since: time was up"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Hold what was observed last; `is_full` tells that everything was asked as often as was planned."""
+
+    observations: Mapping[Expectation, Observation]
+    is_full: bool
+
+    @property
+    def is_right(self) -> bool:
+        """Tell whether nothing wrong was seen."""
+        return all(is_right(expectation, seen) for expectation, seen in self.observations.items())
+
+    @property
+    def lacks_time(self) -> bool:
+        """Tell whether nothing wrong was seen, and too little to say that all is right."""
+        return self.is_right and not self.is_full
+
+    def or_earlier(self, earlier: Mapping[Expectation, Observation]) -> "Seen":
+        """Put what was seen before a reload where nothing was seen since."""
+        late = {
+            expectation: replace(earlier[expectation], remark=_SEEN_EARLIER)
+            for expectation, seen in self.observations.items()
+            if not seen.asked and expectation in earlier and earlier[expectation].asked
+        }
+        return replace(self, observations={**self.observations, **late})
 
 
 def observe(
-    expectations: Iterable[Expectation], ask: Ask, deadline: Deadline, *, in_a_row: int = 1
-) -> dict[Expectation, Observation]:
-    """Ask once for every name, and at least `in_a_row` times for every (address, port, certificate, key type).
-
-    Where several answers to one question differ, the one that is wrong is kept.
-    """
+    expectations: Iterable[Expectation],
+    ask: Ask,
+    deadline: Deadline,
+    *,
+    at_least: int = 1,
+    suspects: Iterable[Expectation] = (),
+) -> Seen:
+    """Make one full round: ask for every name, and so often that a mixture of right and wrong answers shows."""
     asked = [expectation for expectation in expectations if not expectation.not_probed]
-    questions = asked + _more(asked, in_a_row)
-
-    def answer(expectation: Expectation) -> Observation:
-        seconds = min(deadline.remaining_seconds(), _LONGEST_HANDSHAKE_SECONDS)
-        return ask(expectation, seconds) if seconds > 0 else Observation(None, "not asked: time was up")
-
-    observations: dict[Expectation, Observation] = {}
-    for expectation, observation in _side_by_side(answer, questions):
-        if expectation not in observations or is_right(expectation, observations[expectation]):
-            observations[expectation] = observation
-    return observations
+    this = _Round(ask, deadline)
+    this.pose(answers.first_questions(asked, at_least, frozenset(suspects)))
+    if not answers.all_right(this.found):
+        this.pose(answers.questions_to_tell_apart(this.found))
+        this.pose(answers.questions_beside_a_mixture(this.found))
+    return Seen(dict.fromkeys(asked, _NOT_ASKED) | answers.joined(this.found), this.is_full)
 
 
-def _side_by_side(
-    answer: Callable[[Expectation], Observation], questions: Sequence[Expectation]
-) -> Iterable[tuple[Expectation, Observation]]:
+class _Round:
+    """Collect the answers of one round, and whether there was time for all of it."""
+
+    def __init__(self, ask: Ask, deadline: Deadline) -> None:
+        self.found: dict[Expectation, list[Observation]] = defaultdict(list)
+        self.is_full = True
+        self._ask, self._deadline = ask, deadline
+        self._silent: set[Expectation] = set()
+
+    def pose(self, questions: Sequence[Question]) -> None:
+        for expectation, observations in _side_by_side(self._answers_to, questions):
+            if observations is None:
+                self.is_full = False
+            elif observations:
+                self.found[expectation] += observations
+
+    def _answers_to(self, question: Question) -> tuple[Expectation, Sequence[Observation] | None]:
+        """Ask; give None where there is no time, and nothing where there was no answer before."""
+        expectation, times = question
+        if expectation in self._silent:  # each further question would cost its whole limit
+            return expectation, ()
+        seconds = min(self._deadline.remaining_seconds(), _LONGEST_HANDSHAKE_SECONDS)
+        if seconds <= 0:
+            return expectation, None
+        observations = self._ask(expectation, times, seconds)
+        if observations[-1].certificate is None:
+            self._silent.add(expectation)
+        return expectation, observations
+
+
+def _side_by_side(answer: Callable[[Question], _Answer], questions: Sequence[Question]) -> Iterable[_Answer]:
     """Deal the questions out to some threads; a task for each question would cost as much as its handshake."""
     hands = [questions[first::_AT_ONCE] for first in range(min(_AT_ONCE, len(questions)))]
+    if not hands:
+        return
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-        for hand in pool.map(lambda hand: [(question, answer(question)) for question in hand], hands):
+        for hand in pool.map(lambda hand: [answer(question) for question in hand], hands):
             yield from hand
 
 
-def _more(expectations: Sequence[Expectation], in_a_row: int) -> list[Expectation]:
-    """Choose whom to ask again so that every group is asked `in_a_row` times."""
-    groups: dict[tuple[object, ...], list[Expectation]] = defaultdict(list)
-    for expectation in expectations:
-        groups[expectation.group].append(expectation)
-    return [
-        members[extra % len(members)] for members in groups.values() for extra in range(max(0, in_a_row - len(members)))
-    ]
+def prove(
+    expectations: Iterable[Expectation],
+    ask: Ask,
+    deadline: Deadline,
+    earlier: Mapping[Expectation, Observation] | None = None,
+) -> Seen:
+    """Make full rounds until there is nothing wrong in one; at the deadline give what was seen last, never as right.
 
-
-def is_right(expectation: Expectation, observation: Observation) -> bool:
-    """Tell whether a handshake showed the certificate on disk, or any where none can be named."""
-    expected = expectation.pair.certificate if expectation.pair else None
-    served = observation.certificate
-    return served is not None and (expected is None or served.sha256 == expected.sha256)
-
-
-def prove(expectations: Iterable[Expectation], ask: Ask, deadline: Deadline) -> Mapping[Expectation, Observation]:
-    """Ask until every answer is right, those that were wrong again and again; at the deadline give what is."""
-    open_questions = list(expectations)
-    observations: dict[Expectation, Observation] = {}
+    `earlier` is what was seen before a reload: what was wrong then is asked often, and shown where time is up.
+    """
+    wanted, before = list(expectations), earlier or {}
+    suspects = [one for one in wanted if one in before and not is_right(one, before[one])]
+    known: dict[Expectation, Observation] = {}
+    seen = Seen({}, is_full=False)
     for _ in deadline.poll():
-        observations |= observe(open_questions, ask, deadline, in_a_row=IN_A_ROW)
-        open_questions = [e for e in open_questions if e in observations and not is_right(e, observations[e])]
-        if not open_questions:
-            break
-    return observations
+        seen = observe(wanted, ask, deadline, at_least=IN_A_ROW, suspects=suspects)
+        known |= {one: new for one, new in seen.observations.items() if _is_news(one, new, known, seen)}
+        if seen.is_full and seen.is_right:
+            return seen
+    return Seen(known, is_full=False).or_earlier(before)
+
+
+def _is_news(
+    expectation: Expectation, observation: Observation, known: Mapping[Expectation, Observation], seen: Seen
+) -> bool:
+    """Tell whether to take an observation; one right answer of a round that time cut short takes no wrong one back."""
+    if expectation not in known or not known[expectation].asked or seen.is_full:
+        return True
+    return bool(observation.asked) and not is_right(expectation, observation)

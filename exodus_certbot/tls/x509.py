@@ -2,19 +2,24 @@
 
 import functools
 import hashlib
-import re
-import ssl
 from datetime import UTC, datetime
-from itertools import pairwise
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from exodus_certbot.model import Certificate, KeyType
+from exodus_certbot.tls.pem import certificates_in
 from exodus_common.errors import ExodusError
 
-_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+# What `cryptography` raises for a certificate that it cannot read; not all of them are ValueErrors.
+UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 _KEY_TYPES = {rsa.RSAPublicKey: KeyType.RSA, ec.EllipticCurvePublicKey: KeyType.ECDSA}
 
 
@@ -24,13 +29,13 @@ class CertificateUnreadable(ExodusError):
 
 def leaf_of_pem(pem: bytes) -> Certificate:
     """Describe the first certificate of a PEM file, which is the one nginx serves as the leaf."""
-    found = _PEM.search(pem)
-    if not found:
-        raise CertificateUnreadable("holds no certificate in PEM form")
     try:
-        return certificate_of_der(ssl.PEM_cert_to_DER_cert(found[0].decode("ascii")))
+        found = certificates_in(pem)
     except ValueError as error:
         raise CertificateUnreadable(f"holds a certificate that cannot be read: {error}") from error
+    if not found:
+        raise CertificateUnreadable("holds no certificate in PEM form")
+    return certificate_of_der(found[0])
 
 
 @functools.lru_cache(maxsize=4096)
@@ -38,7 +43,7 @@ def certificate_of_der(der: bytes) -> Certificate:
     """Describe a certificate in DER form, as a handshake delivers it."""
     try:
         parsed = x509.load_der_x509_certificate(der)
-        not_before, not_after = _validity(parsed)
+        not_before, not_after = validity(parsed)
         return Certificate(
             sha256=hashlib.sha256(der).hexdigest(),
             key_type=_key_type(parsed),
@@ -46,31 +51,12 @@ def certificate_of_der(der: bytes) -> Certificate:
             not_before=not_before,
             not_after=not_after,
         )
-    except ValueError as error:
+    except UNREADABLE as error:
         raise CertificateUnreadable(f"is a certificate that cannot be read: {error}") from error
 
 
-def chain_fault(pem: bytes) -> str:
-    """Say what is wrong with the order of a PEM chain (RFC 5246, section 7.4.2), or nothing."""
-    try:
-        chain = [x509.load_pem_x509_certificate(block) for block in _PEM.findall(pem)]
-    except ValueError as error:
-        return f"holds a certificate that cannot be read: {error}"
-    for position, (certificate, issuer) in enumerate(pairwise(chain), start=1):
-        if not _is_issued_by(certificate, issuer):
-            return (
-                f"is out of order: certificate {position} ({_common_name(certificate)}) was not issued by "
-                f"certificate {position + 1} ({_common_name(issuer)})"
-            )
-    return ""
-
-
-def certificates_in(pem: bytes) -> tuple[bytes, ...]:
-    """List the DER forms of all certificates of a PEM file."""
-    return tuple(ssl.PEM_cert_to_DER_cert(block.decode("ascii", "replace")) for block in _PEM.findall(pem))
-
-
-def _validity(certificate: x509.Certificate) -> tuple[datetime, datetime]:
+def validity(certificate: x509.Certificate) -> tuple[datetime, datetime]:
+    """Say from when to when a certificate is valid."""
     if hasattr(certificate, "not_valid_after_utc"):
         return certificate.not_valid_before_utc, certificate.not_valid_after_utc
     # cryptography before 42, which Debian 12 has, knows naive times in UTC only.
@@ -95,24 +81,3 @@ def _names(certificate: x509.Certificate) -> tuple[str, ...]:
     hosts = alternative.get_values_for_type(x509.DNSName)
     addresses = alternative.get_values_for_type(x509.IPAddress)
     return (*hosts, *(str(address) for address in addresses))
-
-
-def _common_name(certificate: x509.Certificate) -> str:
-    return certificate.subject.rfc4514_string() or "no subject"
-
-
-def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    if certificate.issuer != issuer.subject:
-        return False
-    key, digest = issuer.public_key(), certificate.signature_hash_algorithm
-    signature, signed = certificate.signature, certificate.tbs_certificate_bytes
-    try:
-        if isinstance(key, rsa.RSAPublicKey) and digest is not None:
-            key.verify(signature, signed, padding.PKCS1v15(), digest)
-        elif isinstance(key, ec.EllipticCurvePublicKey) and digest is not None:
-            key.verify(signature, signed, ec.ECDSA(digest))
-        elif isinstance(key, ed25519.Ed25519PublicKey):
-            key.verify(signature, signed)
-    except InvalidSignature:
-        return False
-    return True

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
 
+from exodus_common import stopping
 from exodus_common.clock import Deadline, SystemClock
 from exodus_common.errors import ExodusError
 from exodus_common.terminal import printable
@@ -56,14 +57,18 @@ def run(
     together. Raises CommandMissing, CommandTimedOut, CommandTooLoud; the last two once its process group is killed.
     """
     deadline = Deadline.after(timeout_seconds, SystemClock())
-    child = _start(argv, _english_environment() if env is None else env)
+    started: list[subprocess.Popen[bytes]] = []
     try:
-        stdout, stderr = _read_all(child, argv, deadline, most_output_bytes)
-        exit_code = child.wait(deadline.remaining_seconds())
+        # A signal that comes while it is being started would leave it behind: nobody had it in hand yet.
+        with stopping.put_off():
+            started.append(_start(argv, _english_environment() if env is None else env))
+        stdout, stderr = _read_all(started[0], argv, deadline, most_output_bytes)
+        exit_code = started[0].wait(deadline.remaining_seconds())
     except (TimeoutError, subprocess.TimeoutExpired):
-        raise CommandTimedOut(_why_timed_out(child, argv, timeout_seconds)) from None
+        raise CommandTimedOut(_why_timed_out(started[0], argv, timeout_seconds)) from None
     finally:
-        _end(child)
+        for child in started:
+            _end(child)
     return Finished(tuple(argv), exit_code, stdout, stderr)
 
 

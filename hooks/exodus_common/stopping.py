@@ -28,6 +28,7 @@ class Stopped(ExodusError):
 class _Asked:
     by: signal.Signals | None = None
     in_order: bool = False
+    put_off: bool = False
     over: bool = False
 
 
@@ -58,6 +59,21 @@ def in_order() -> Iterator[None]:
         yield
     finally:
         _asked.in_order = False
+
+
+@contextmanager
+def put_off() -> Iterator[None]:
+    """Have a block done whole that takes a moment: Stopped is raised at its end, not in it."""
+    if threading.current_thread() is not threading.main_thread():  # Stopped is never raised there
+        yield
+        return
+    _asked.put_off = True
+    try:
+        yield
+    finally:
+        _asked.put_off = False
+    if not (_asked.in_order or _asked.over):
+        go_on()
 
 
 @contextmanager
@@ -97,7 +113,7 @@ def _ask(number: int, frame: FrameType | None) -> None:
 
 
 def _insist(number: int, frame: FrameType | None) -> None:
-    if not _asked.over:
+    if not (_asked.over or _asked.put_off):
         go_on()
 
 

@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "hooks")]
 from certbot._internal.plugins.nginx.configurator import nginx_restart  # noqa: E402 - after the path is set
 
 from exodus_certbot.inventory import Inventory, Run, take_inventory  # noqa: E402
-from exodus_certbot.nginx import master, reload  # noqa: E402
+from exodus_certbot.nginx import master, proc, reload  # noqa: E402
 from exodus_certbot.settings import Settings  # noqa: E402
 from exodus_certbot.tls import handshake, prove, x509  # noqa: E402
 from exodus_common.clock import SystemClock  # noqa: E402
@@ -64,8 +64,8 @@ class Site:
 
     def served(self, name: str) -> str:
         """Make one handshake."""
-        der = handshake.handshake("127.0.0.1", self.port, name, proxy_protocol=False, ciphers="", timeout_seconds=10)
-        return x509.certificate_of_der(der).sha256
+        tls = handshake.handshake("127.0.0.1", self.port, name, proxy_protocol=False, ciphers="", timeout_seconds=10)
+        return x509.certificate_of_der(handshake.shown_leaf(tls)).sha256
 
     def look(self) -> tuple[Run, Inventory]:
         """Have our code look at the site, up to the moment before it reloads."""
@@ -110,10 +110,11 @@ def seconds_to_our_proof(site: Site) -> float:
     assert view.master is not None
     started = time.monotonic()
     reload.reload(view.master, view.error_logs, run.deadline)
-    observations = prove.prove(view.expected, run.ask, run.deadline)
+    seen = prove.prove(view.expected, run.ask, run.deadline)
     seconds = time.monotonic() - started
-    assert len(observations) == site.count
-    assert all(prove.is_right(expectation, seen) for expectation, seen in observations.items())
+    assert len(seen.observations) == site.count
+    assert seen.is_full
+    assert seen.is_right
     return seconds
 
 
@@ -125,17 +126,17 @@ def seconds_of_certbot_nginx(site: Site) -> tuple[float, int]:
     return seconds, sum(site.served(name) != fingerprint for name, fingerprint in expected.items())
 
 
-def _master(site: Site) -> master.Process:
+def _master(site: Site) -> proc.Process:
     _, view = site.look()
     assert view.master is not None
-    return view.master
+    return view.master.process
 
 
 def handshakes_per_second(site: Site, total: int) -> float:
     """Ask as our code asks, many at a time."""
     run, view = site.look()
     started = time.monotonic()
-    prove.observe(view.expected, run.ask, run.deadline, in_a_row=max(1, total // site.count))
+    prove.observe(view.expected, run.ask, run.deadline, at_least=max(1, total // site.count))
     return total / (time.monotonic() - started)
 
 

@@ -55,6 +55,8 @@ _WITH_BOTH = (
     "test_the_new_certificate_is_served_when_certbot_returns",
     "test_a_broken_configuration_keeps_the_old_certificate_until_it_is_mended",
     "test_a_renewal_reloads_nginx_once_its_lineage_is_adopted",
+    "test_a_stale_lineage_is_repaired_though_the_last_one_fails_its_challenge",
+    "test_a_post_hook_that_does_not_start_nginx_again_makes_certbot_fail_and_say_so",
 )
 """What `make test` asks of the oldest as well: each renewal takes seconds, all of it is in `make test-all`."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.parts.certbot import SYSTEM_PATH, certbot_without_plugin
 from tests.parts.command import ExodusCertbot
 from tests.parts.site import NAME, Site
 
@@ -165,3 +166,21 @@ def test_names_and_all_exclude_each_other(arguments: tuple[str, ...], exodus_cer
     refused = exodus_certbot("adopt", *arguments)
     assert refused.exit_code == 2
     assert "--all" in refused.stderr
+
+
+def test_is_refused_while_the_certbot_on_path_cannot_load_the_plugin_and_undo_is_not(
+    certbot_dir: Path, exodus_certbot: ExodusCertbot, tmp_path: Path
+) -> None:
+    file = write_renewal_file(certbot_dir, "a.example")
+    before = file.read_bytes()
+    script, python = certbot_without_plugin(tmp_path / "bin")
+    without = {"PATH": f"{script.parent}:{SYSTEM_PATH}"}
+
+    refused = exodus_certbot("adopt", "a.example", env=without)
+    unchanged = file.read_bytes()
+    exodus_certbot("adopt", "a.example")
+    undone = exodus_certbot("adopt", "--undo", "a.example", env=without)
+
+    assert (refused.exit_code, unchanged) == (1, before)
+    assert f"{script} ({python}) cannot load the plugin exodus-nginx" in refused.stderr
+    assert (undone.exit_code, file.read_bytes()) == (0, before)

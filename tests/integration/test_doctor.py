@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.conftest import StartNginx
 from tests.parts.authority import CertbotTree
-from tests.parts.certbot import HOOK, SYSTEM_PATH, certbots
+from tests.parts.certbot import HOOK, SYSTEM_PATH, certbot_without_plugin, certbots
 from tests.parts.command import ROOT, ExodusCertbot, Ran
 from tests.parts.configuration import server
 from tests.parts.nginx import RealNginx
@@ -17,7 +17,7 @@ from tests.parts.ports import free_port
 
 NAME = "exodus.example"
 LINEAGE = f"lineage {NAME}"
-RENEWAL = "[renewalparams]\nauthenticator = {authenticator}\n{more}"
+KINDS = ("cert", "privkey", "chain", "fullchain")
 
 
 def found(ran: Ran, subject: str) -> list[tuple[str, str, str]]:
@@ -29,7 +29,10 @@ def found(ran: Ran, subject: str) -> list[tuple[str, str, str]]:
 def write_renewal(tree: CertbotTree, name: str = NAME, *, authenticator: str = "manual", more: str = "") -> Path:
     file = tree.folder / f"renewal/{name}.conf"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(RENEWAL.format(authenticator=authenticator, more=more))
+    head = "".join(f"{kind} = {tree.folder}/live/{name}/{kind}.pem\n" for kind in KINDS)
+    if authenticator == "manual":
+        more = f"manual_auth_hook = /bin/true\n{more}"
+    file.write_text(f"{head}[renewalparams]\nauthenticator = {authenticator}\n{more}")
     return file
 
 
@@ -83,16 +86,14 @@ def test_the_hook_is_enough_and_one_that_certbot_passes_over_is_told(
     assert "certbot passes over it in silence" in message
 
 
-def test_a_hook_of_the_lineages_own_counts_and_another_one_does_not(
+def test_a_hook_of_the_lineages_own_that_calls_us_counts(
     nginx: RealNginx, certbot_tree: CertbotTree, exodus_certbot: ExodusCertbot
 ) -> None:
     write_renewal(certbot_tree, more="renew_hook = /usr/local/bin/exodus-certbot deploy\n")
-    ours = exodus_certbot("doctor", "--json", env=with_certbot())
-    write_renewal(certbot_tree, more="renew_hook = systemctl reload nginx\n")
-    others = exodus_certbot("doctor", "--json", env=with_certbot())
 
-    assert found(ours, LINEAGE)[0][0] == "ok"
-    assert found(others, LINEAGE)[0][0] == "critical"
+    ran = exodus_certbot("doctor", "--json", env=with_certbot())
+
+    assert found(ran, LINEAGE)[0][0] == "ok"
 
 
 def test_certbots_own_nginx_installer_is_told_for_what_it_is(
@@ -141,19 +142,13 @@ def test_every_certbot_loads_the_plugin(version: str, nginx: RealNginx, exodus_c
 
 
 def test_a_certbot_whose_python_has_no_plugin_is_critical_only_where_a_lineage_names_it(
-    nginx: RealNginx, exodus_certbot: ExodusCertbot, tmp_path: Path
+    nginx: RealNginx, certbot_tree: CertbotTree, exodus_certbot: ExodusCertbot, tmp_path: Path
 ) -> None:
-    python = subprocess.run(
-        [sys.executable, "-c", "import sys; print(sys._base_executable)"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    script = tmp_path / "bin/certbot"
-    script.parent.mkdir()
-    script.write_text(f"#!{python}\nimport certbot\n")
-    script.chmod(0o755)
+    script, python = certbot_without_plugin(tmp_path / "bin")
     on_path = {"PATH": f"{script.parent}:{SYSTEM_PATH}"}
 
     before = exodus_certbot("doctor", "--json", env=on_path)
-    exodus_certbot("adopt", NAME)
+    write_renewal(certbot_tree, more="installer = exodus-nginx\n")
     after = exodus_certbot("doctor", "--json", env=on_path)
 
     for ran, severity in ((before, "warning"), (after, "critical")):
@@ -266,18 +261,6 @@ def test_a_certificate_that_nobody_renews_is_a_warning(
 
     ((severity, message, _),) = found(ran, str(bought / "fullchain.pem"))
     assert (severity, "nobody renews it that we know of" in message) == ("warning", True)
-
-
-def test_a_lineage_without_a_renewal_file_is_not_renewed(
-    nginx: RealNginx, certbot_tree: CertbotTree, exodus_certbot: ExodusCertbot
-) -> None:
-    (certbot_tree.folder / f"renewal/{NAME}.conf").unlink()
-
-    ran = exodus_certbot("doctor", "--json", env=with_certbot())
-
-    ((severity, message, remedy),) = found(ran, str(certbot_tree.folder / f"live/{NAME}/fullchain.pem"))
-    assert (severity, remedy) == ("critical", f"have it issued again: certbot certonly --cert-name {NAME}")
-    assert "certbot does not renew it" in message
 
 
 # --- nginx, webroots, timers ---

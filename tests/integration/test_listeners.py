@@ -1,6 +1,8 @@
 """Every kind of listener and name that nginx knows: each is asked for just what it shows, or it is said why not."""
 
 from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
@@ -102,19 +104,25 @@ def test_a_specific_address_and_a_wildcard_on_one_port_are_told_apart(
     ]
 
 
+def _ipv6_addresses() -> list[str]:
+    """List the addresses of global scope that this machine has, beside the loopback's."""
+    fields = [line.split() for line in Path("/proc/net/if_inet6").read_text().splitlines()]
+    return [str(ip_address(bytes.fromhex(field[0]))) for field in fields if field[3] == "00"]
+
+
 def test_an_ipv6_wildcard_that_no_address_leads_to_is_not_probed_unless_one_is_named(
     certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
 ) -> None:
     specific, wildcard, port = certbot_tree.issue("a.example", (NAME,)), certbot_tree.issue(NAME), free_port("::1")
-    start_nginx(server(f"[::1]:{port} ssl", NAME, specific) + server(f"[::]:{port} ssl", NAME, wildcard))
+    taken = ["::1", *_ipv6_addresses()]
+    listens = ", ".join(f"[{address}]:{port} ssl" for address in taken)
+    start_nginx(server(listens, NAME, specific) + server(f"[::]:{port} ssl", NAME, wildcard))
 
     found = exodus_certbot("check", "--json")
 
     assert found.exit_code == 0
-    assert found.listed("address", "verdict", "served_sha256") == [
-        ("::", "not-probed", None),
-        ("::1", "ok", disk_sha256(specific)),
-    ]
+    rows = [("::", "not-probed", None), *((address, "ok", disk_sha256(specific)) for address in taken)]
+    assert found.listed("address", "verdict", "served_sha256") == sorted(rows, key=repr)
     assert any("--connect" in row["reason"] for row in found.json["listeners"])
 
 

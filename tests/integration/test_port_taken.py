@@ -62,3 +62,20 @@ def test_a_renewal_opens_a_listener_that_is_new_in_the_configuration(
 
     assert (deployed.exit_code, deployed.json["reloaded"]) == (0, True)
     assert all_served_sha256(port, NAME) == all_served_sha256(fresh, NAME) == {new}
+
+
+def test_a_rejected_reload_that_nobody_can_read_about_shows_what_is_served_still(
+    certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot, taken: socket.socket
+) -> None:
+    lineage, port, busy = certbot_tree.issue(NAME), free_port(), taken.getsockname()[1]
+    old = disk_sha256(lineage)
+    nginx = start_nginx(server(f"127.0.0.1:{port} ssl", NAME, lineage))
+    nginx.write(server(f"127.0.0.1:{port} ssl, 127.0.0.1:{busy} ssl", NAME, lineage))
+    nginx.conf.write_text(nginx.conf.read_text().replace(str(nginx.error_log), "stderr"))
+    certbot_tree.issue(NAME)
+
+    deployed = exodus_certbot("deploy", "--lineage", str(lineage), "--timeout", "3", "--json")
+
+    assert (deployed.exit_code, deployed.json["verdict"]) == (1, "critical")
+    seen = {row["port"]: row for row in deployed.json["listeners"]}
+    assert (seen[port]["verdict"], seen[port]["served_sha256"]) == ("stale", old)

@@ -1,5 +1,7 @@
 """A server with certificates of two key types: each is asked for by itself, and only the old one is called stale."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.integration.conftest import StartNginx
@@ -91,3 +93,43 @@ def test_three_key_types_at_once_are_all_seen(
     found = exodus_certbot("check", "--json")
 
     assert found.listed("key_type", "verdict") == [(kind, "ok") for kind in kinds]
+
+
+ONLY_ECDSA = "ssl_protocols TLSv1.2; ssl_ciphers ECDHE-ECDSA-AES128-GCM-SHA256;"
+
+
+def _both(tree: CertbotTree) -> list[Path]:
+    return [tree.issue(f"{kind}.{NAME}", (NAME,), key_type=kind) for kind in ("ecdsa", "rsa")]
+
+
+@pytest.mark.parametrize("more", [ONLY_ECDSA, ONLY_ECDSA.partition("; ")[2]], ids=["TLS 1.2", "nginx's protocols"])
+def test_a_key_type_that_the_suites_keep_from_every_client_is_not_probed(
+    more: str, certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    lineages = _both(certbot_tree)
+    start_nginx(server(f"127.0.0.1:{free_port()} ssl", NAME, *lineages, more=more))
+    certbot_tree.issue(f"ecdsa.{NAME}", (NAME,), key_type="ecdsa")
+
+    repaired = exodus_certbot("reconcile", "--json")
+    found = exodus_certbot("check", "--json")
+    deployed = exodus_certbot("deploy", "--lineage", str(lineages[1]), "--json")
+
+    assert (repaired.exit_code, found.exit_code, deployed.exit_code) == (0, 0, 0)
+    assert found.listed("key_type", "verdict") == [("ecdsa", "ok"), ("rsa", "not-probed")]
+    assert deployed.listed("key_type", "verdict") == [("rsa", "not-probed")]
+    assert "no client can be shown it" in deployed.json["listeners"][0]["reason"]
+
+
+def test_a_key_type_that_is_shown_only_after_a_reload_is_unreachable_until_then(
+    certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    lineages, listen = _both(certbot_tree), f"127.0.0.1:{free_port()} ssl"
+    nginx = start_nginx(server(listen, NAME, *lineages, more=ONLY_ECDSA))
+    nginx.write(server(listen, NAME, *lineages, more="ssl_protocols TLSv1.2;"))
+
+    found = exodus_certbot("check", "--json")
+    deployed = exodus_certbot("deploy", "--lineage", str(lineages[1]), "--json")
+
+    assert found.listed("key_type", "verdict") == [("ecdsa", "ok"), ("rsa", "unreachable")]
+    assert (deployed.exit_code, deployed.json["reloaded"]) == (0, True)
+    assert deployed.listed("key_type", "verdict") == [("rsa", "ok")]

@@ -83,18 +83,39 @@ def test_the_plugin_has_a_short_lived_certificate_served_and_nothing_is_alarmed(
     assert short[0] * DAY - timedelta(hours=1) < left <= short[0] * DAY
 
 
-def test_the_alarm_comes_when_a_third_of_the_life_is_left_and_not_before(
+def test_the_alarm_comes_a_day_of_the_timer_after_certbots_own_rule_where_the_ca_is_silent(
     site: Site, exodus_certbot: ExodusCertbot, short: tuple[int, Issued]
 ) -> None:
     settings = Settings(nginx_conf=str(exodus_certbot.conf), certbot_dir=exodus_certbot.certbot_dir)
     life = short[0] * DAY
+    overdue = (life / 2 if short[0] < 10 else life * 2 / 3) + timedelta(hours=25)
 
     verdicts = [
         deploy.check(settings, Later(by), {"STATE_DIRECTORY": str(exodus_certbot.state_dir)}).listeners[0].verdict
-        for by in (life * 2 / 3 - timedelta(hours=1), life * 2 / 3 + timedelta(hours=1), life + timedelta(hours=1))
+        for by in (overdue - timedelta(hours=1), overdue + timedelta(hours=1), life + timedelta(hours=1))
     ]
 
     assert verdicts == ["ok", "expiring", "expired"]
+
+
+def test_the_alarm_comes_a_day_of_the_timer_after_the_cas_window(
+    site: Site, exodus_certbot: ExodusCertbot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(site.certbot.pebble.ca_bundle))
+    settings = Settings(nginx_conf=str(exodus_certbot.conf), certbot_dir=exodus_certbot.certbot_dir)
+    environ = {"STATE_DIRECTORY": str(exodus_certbot.state_dir)}
+    report = deploy.check(settings, SystemClock(), environ)
+    (end,) = [window.end for window in report.renewals if window.end]
+    left = report.listeners[0].not_after - end if report.listeners[0].not_after else DAY
+    slack = min(timedelta(hours=25), left / 2)
+
+    def reconciled(by: timedelta) -> str:
+        """Ask nobody: the window is remembered."""
+        return deploy.reconcile(settings, Later(by), environ).listeners[0].verdict
+
+    until_end = end - datetime.now(UTC)
+    assert reconciled(until_end + slack - timedelta(hours=1)) == "ok"
+    assert reconciled(until_end + slack + timedelta(hours=1)) == "expiring"
 
 
 def test_check_shows_when_the_ca_wants_it_renewed_and_asks_again_only_when_told(

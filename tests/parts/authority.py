@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.x509.oid import NameOID
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
@@ -34,6 +34,7 @@ class Authority:
 
     root_key: Key = field(default_factory=new_key)
     intermediate_key: Key = field(default_factory=new_key)
+    pss: bool = False
 
     def __post_init__(self) -> None:
         """Sign the root with itself and the intermediate with the root."""
@@ -51,6 +52,14 @@ class Authority:
     def root_pem(self) -> bytes:
         """Give what clients have already, and servers do not send."""
         return self.root.public_bytes(serialization.Encoding.PEM)
+
+    def chain_of_age(self, age: timedelta, lifetime: timedelta) -> bytes:
+        """Give the same intermediate with other dates: one that has ended, or has not begun."""
+        again = self._sign(
+            "Test Intermediate", self.intermediate_key, "Test Root", self.root_key,
+            authority=True, age=age, lifetime=lifetime,
+        )  # fmt: skip
+        return again.public_bytes(serialization.Encoding.PEM)
 
     def leaf_pem(
         self,
@@ -90,7 +99,9 @@ class Authority:
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), False)
         digest = None if isinstance(issuer_key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
-        return builder.sign(issuer_key, digest)
+        padded = self.pss and isinstance(issuer_key, rsa.RSAPrivateKey)
+        pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH) if padded else None
+        return builder.sign(issuer_key, digest, rsa_padding=pss)
 
 
 def _name(common_name: str) -> x509.Name:

@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,17 @@ def certbots() -> dict[str, str]:
     older = {place.parent.parent.name: str(place) for place in sorted((ROOT / ".certbots").glob("*/bin/certbot"))}
     assert len(older) == len(list((ROOT / "packaging/certbots").glob("*.txt"))), "run packaging/provision"
     return older | {"newest": newest_certbot()}
+
+
+def certbot_without_plugin(folder: Path) -> tuple[Path, str]:
+    """Make a certbot whose Python has no plugin of ours; give it, and that Python."""
+    argv = [sys.executable, "-c", "import sys; print(sys._base_executable)"]
+    python = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
+    folder.mkdir()
+    script = folder / "certbot"
+    script.write_text(f"#!{python}\nimport certbot\n")
+    script.chmod(0o755)
+    return script, python
 
 
 def pythons() -> dict[str, str]:

@@ -134,6 +134,36 @@ def test_refuses_to_take_a_failure_for_success_where_exit_codes_are_lost() -> No
         signal.signal(signal.SIGCHLD, before)
 
 
+# A child that runs already, while Python is not yet done with starting it, when a signal comes.
+_STOPPED_AS_IT_STARTS = """
+import os, signal, subprocess, sys
+from exodus_common import stopping
+from exodus_common.process import run
+
+class Popen(subprocess.Popen):
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        print(self.pid, flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+subprocess.Popen = Popen
+try:
+    with stopping.heard():
+        run(["sleep", "300"], timeout_seconds=60)
+except stopping.Stopped:
+    os._exit(7)
+"""
+
+
+def test_a_signal_that_comes_while_a_command_starts_leaves_nothing_behind() -> None:
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+    done = run([sys.executable, "-c", _STOPPED_AS_IT_STARTS], timeout_seconds=60, env=env)
+
+    assert done.exit_code == 7, done.stderr
+    assert ends_soon(int(done.stdout))
+
+
 def test_messages_name_arguments_up_to_the_options_and_no_secret() -> None:
     with pytest.raises(CommandTimedOut) as timeout:
         run(

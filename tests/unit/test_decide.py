@@ -3,8 +3,6 @@
 from datetime import UTC, datetime, timedelta
 from itertools import combinations_with_replacement
 
-import pytest
-
 from exodus_certbot import decide, expect
 from exodus_certbot.model import (
     Certificate,
@@ -105,22 +103,6 @@ def test_a_certificate_of_tomorrow_is_as_bad_as_an_expired_one() -> None:
     assert verdict_of(certificate(days=90, left=timedelta(days=90))) is Verdict.OK
 
 
-@pytest.mark.parametrize(
-    ("days", "warned_before"),
-    [
-        pytest.param(6, timedelta(days=2), id="6-day certificates: a third"),
-        pytest.param(45, timedelta(days=15), id="45-day certificates: a third"),
-        pytest.param(90, timedelta(days=21), id="90-day certificates: 21 days at most"),
-        pytest.param(398, timedelta(days=21), id="bought certificates: 21 days at most"),
-    ],
-)
-def test_a_certificate_expires_soon_when_a_third_of_its_life_is_left_and_at_most_21_days(
-    days: float, warned_before: timedelta
-) -> None:
-    assert verdict_of(certificate(days=days, left=warned_before)) is Verdict.OK
-    assert verdict_of(certificate(days=days, left=warned_before - SECOND)) is Verdict.EXPIRING
-
-
 def test_warn_days_replaces_the_default() -> None:
     assert verdict_of(certificate(left=SECOND), warn_days=0) is Verdict.OK
     assert verdict_of(certificate(left=timedelta(days=60)), warn_days=60) is Verdict.OK
@@ -150,29 +132,22 @@ def test_an_unreachable_listener_whose_files_are_opened_at_each_handshake_asks_f
     assert decide.needs_deployment([late]) == ""
 
 
-def blocked(on_disk: Certificate, served: Certificate, name: str = NAME) -> tuple[str, ...]:
-    return decide.blocking_faults([judged(on_disk, served, name=name)], (), NOW)
+def test_what_nobody_can_be_asked_for_and_nginx_has_not_read_asks_for_a_reload() -> None:
+    fine, stale = judged(certificate(), certificate()), judged(certificate(), certificate("bb"))
+    assert decide.needs_reload([fine], 2) == "2 not yet read"
+    assert decide.needs_reload([fine, stale], 1) == "1 stale, 1 not yet read"
+    assert decide.needs_deployment([fine], 1) == "1 not yet read"
 
 
-def test_a_certificate_that_clients_would_refuse_replaces_none_that_they_accept() -> None:
-    assert "expired on" in blocked(certificate("new", left=-SECOND), certificate("old"))[0]
-    later = certificate("new", days=90, left=timedelta(days=91))
-    assert "is not valid before" in blocked(later, certificate("old"))[0]
-
-
-def test_an_expired_certificate_may_be_replaced_by_another_expired_one() -> None:
-    assert blocked(certificate("new", left=-SECOND), certificate("old", left=-SECOND)) == ()
-
-
-def test_a_name_that_would_be_lost_blocks_and_one_that_neither_covers_does_not() -> None:
-    other = certificate("new", names=("other.example",))
-    assert f"does not cover {NAME}" in blocked(other, certificate("old"))[0]
-    assert blocked(other, certificate("old", names=("third.example",))) == ()
-
-
-def test_what_a_reload_would_not_change_blocks_nothing() -> None:
-    expired = certificate(left=-SECOND)
-    assert blocked(expired, expired) == ()
+def test_what_nginx_renews_itself_is_judged_by_its_dates() -> None:
+    source = CertificateSource("$acme_certificate", "$acme_certificate_key", opened_late=True)
+    expectation = Expectation(Service(NAME, NAME, Listener("0.0.0.0", 443, "127.0.0.1"), (source,)), None)
+    verdicts = {
+        left: decide.judge(expectation, Observation(certificate(left=timedelta(days=left))), NOW).row.verdict
+        for left in (60, 5, -1)
+    }
+    assert verdicts == {60: Verdict.OK, 5: Verdict.EXPIRING, -1: Verdict.EXPIRED}
+    assert decide.judge(expectation, Observation(None, "refused"), NOW).row.verdict is Verdict.UNREACHABLE
 
 
 def test_the_overall_verdict_is_the_worst() -> None:

@@ -5,12 +5,11 @@ import ssl
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 
-from exodus_certbot.certbot import lineage
+from exodus_certbot.certbot import lineage, on_disk
 from exodus_certbot.model import CertificateSource, KeyType, Pair
 from exodus_certbot.tls import x509
-from tests.parts.authority import Authority, CertbotTree, key_pem, new_key
+from tests.parts.authority import CertbotTree, key_pem, new_key
 
 NAME = "exodus.example"
 
@@ -22,10 +21,6 @@ def tree(tmp_path: Path) -> CertbotTree:
 
 def pair_of(tree: CertbotTree, certificate: Path, key: Path) -> Pair:
     return lineage.CertificateFiles(tree.folder).pair(CertificateSource(str(certificate), str(key)))
-
-
-def faults_of(tree: CertbotTree, live: Path, file: str = "fullchain.pem") -> tuple[str, ...]:
-    return lineage.faults(pair_of(tree, live / file, live / "privkey.pem"))
 
 
 @pytest.mark.parametrize("kind", list(KeyType))
@@ -50,58 +45,8 @@ def test_what_is_no_certificate_is_said_to_be_none(pem: bytes) -> None:
         x509.leaf_of_pem(pem)
 
 
-def test_a_chain_is_in_order_when_each_was_signed_by_the_next() -> None:
-    authority, other = Authority(), Authority()
-    leaf = authority.leaf_pem(new_key(), (NAME,))
-
-    assert x509.chain_fault(leaf) == ""
-    assert x509.chain_fault(leaf + authority.chain_pem) == ""
-    assert x509.chain_fault(leaf + authority.chain_pem + authority.root_pem) == ""
-    assert "certificate 1 (CN=exodus.example) was not issued by" in x509.chain_fault(leaf + authority.root_pem)
-    assert "out of order" in x509.chain_fault(authority.chain_pem + leaf)
-    # The same names, and yet another key.
-    assert "out of order" in x509.chain_fault(leaf + other.chain_pem)
-
-
-def test_a_lineage_as_certbot_writes_it_has_no_fault(tree: CertbotTree) -> None:
-    live = tree.issue(NAME)
-    assert faults_of(tree, live) == faults_of(tree, live, "cert.pem") == ()
-
-
-def test_a_key_of_another_certificate_is_a_fault(tree: CertbotTree) -> None:
-    live, other = tree.issue(NAME), tree.issue("other.example")
-    (fault,) = lineage.faults(pair_of(tree, live / "fullchain.pem", other / "privkey.pem"))
-    assert fault == f"the key {other}/privkey.pem does not belong to the certificate {live}/fullchain.pem"
-
-
-def test_a_missing_key_is_a_fault(tree: CertbotTree) -> None:
-    live = tree.issue(NAME)
-    (live / "privkey.pem").unlink()
-    assert faults_of(tree, live) == (f"{live}/privkey.pem cannot be read: No such file or directory",)
-
-
-def test_an_encrypted_key_is_for_nginx_to_open(tree: CertbotTree) -> None:
-    key = new_key()
-    locked = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.BestAvailableEncryption(b"correct horse"),
-    )
-    authority = tree.authority
-    live = tree.write(NAME, leaf=authority.leaf_pem(key, (NAME,)), chain=authority.chain_pem, key=locked)
-    assert faults_of(tree, live) == ()
-
-
-def test_a_fullchain_that_lost_its_chain_is_a_fault_and_a_leaf_by_choice_is_not(tree: CertbotTree) -> None:
-    live = tree.issue(NAME)
-    (live / "fullchain.pem").write_bytes((live / "cert.pem").read_bytes())
-
-    assert faults_of(tree, live) == (f"{live}/fullchain.pem lacks certificates that {NAME}'s chain.pem has",)
-    assert faults_of(tree, live, "cert.pem") == ()
-
-
 @pytest.mark.parametrize("content", [None, b"", b"garbage"])
-def test_a_certificate_that_cannot_be_read_is_a_fault_that_names_the_file(
+def test_a_certificate_that_cannot_be_read_is_a_problem_that_names_the_file(
     content: bytes | None, tree: CertbotTree
 ) -> None:
     live = tree.issue(NAME)
@@ -109,9 +54,7 @@ def test_a_certificate_that_cannot_be_read_is_a_fault_that_names_the_file(
     if content is not None:
         (live / "fullchain.pem").write_bytes(content)
 
-    (fault,) = faults_of(tree, live)
-
-    assert fault.startswith(f"{live}/fullchain.pem ")
+    assert pair_of(tree, live / "fullchain.pem", live / "privkey.pem").problem.startswith(f"{live}/fullchain.pem ")
 
 
 def test_the_lineage_is_found_through_links_of_the_operator(tree: CertbotTree, tmp_path: Path) -> None:
@@ -148,7 +91,8 @@ def test_pem_text_in_the_configuration_is_read_and_never_shown(tree: CertbotTree
     pair = lineage.CertificateFiles(tree.folder).pair(source)
 
     assert pair.certificate is not None
-    assert (pair.certificate.names, pair.lineage, lineage.faults(pair)) == ((NAME,), None, ())
+    assert (pair.certificate.names, pair.lineage) == ((NAME,), None)
+    assert (on_disk.key_fault(pair), on_disk.lacks(pair)) == ("", "")
     assert "BEGIN" not in source.shown
 
 

@@ -135,6 +135,25 @@ def test_an_ipv6_wildcard_has_but_one_loopback_address() -> None:
     assert ask_address("::", 443, frozenset({("::1", 443)})) is None
 
 
+def test_an_ipv6_wildcard_is_asked_at_another_address_of_the_machine_or_by_ipv4_where_it_takes_that() -> None:
+    taken = frozenset({("::1", 443), ("127.0.0.1", 443)})
+    assert ask_address("::", 443, taken, others=("2001:db8::1",)) == "2001:db8::1"
+    assert ask_address("::", 443, taken | {("2001:db8::1", 443)}, others=("2001:db8::1",)) is None
+    assert ask_address("::", 443, taken, also_ipv4=True) == "127.0.0.2"
+    assert ask_address("::", 443, frozenset(), also_ipv4=True) == "::1"
+
+
+@pytest.mark.parametrize(("flags", "expected"), [((), None), (("ipv6only=on",), True), (("ipv6only=off",), False)])
+def test_whether_an_ipv6_socket_takes_ipv4_is_read(flags: tuple[str, ...], expected: bool | None) -> None:
+    (found,) = parse_listen(("[::]:443", *flags), 80, lambda host: ())
+    assert found.ipv6only is expected
+
+
+def test_the_words_after_listen_are_read_in_their_own_case_as_nginx_does() -> None:
+    (found,) = parse_listen(("443", "SSL", "Default_Server"), 80, lambda host: ())
+    assert found == Listen("0.0.0.0", 443)
+
+
 @pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1", "unix:/run/nginx.sock"])
 def test_a_specific_address_is_asked_itself(address: str) -> None:
     assert ask_address(address, 443, frozenset({("127.0.0.1", 443)})) == address

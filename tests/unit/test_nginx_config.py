@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from exodus_certbot.nginx.config import MAX_DEPTH, ConfigUnreadable, Directive, flatten, parse, split_dump
+from exodus_certbot.nginx.config import MAX_DEPTH, ConfigUnreadable, Directive, flatten, parse
 
 MAIN = "/etc/nginx/nginx.conf"
 
@@ -399,59 +399,8 @@ def test_a_file_included_many_times_is_read_once() -> None:
     assert sorted(files.reads) == [MAIN, "/etc/nginx/s"]
 
 
-def dumped(files: Mapping[str, bytes]) -> bytes:
-    """Print files as `nginx -T` does."""
-    return b"".join(
-        b"# configuration file %s:\n%s\n" % (path.encode(errors="surrogateescape"), text)
-        for path, text in files.items()
-    )
-
-
-@pytest.mark.parametrize(
-    "files",
-    [
-        {"/a": b"x;\n"},
-        {"/a": b"x;"},
-        {"/a": b""},
-        {"/b": b"\n\n", "/a": b"", "/c": b"x;\r\ny;"},
-        {"/a:b c": b"x;\n", "/\udcff": b"\xff\xc3\xa9;\n"},
-        {"/a": b"# configuration file /b:\nevil;\n", "/b": b"good;\n"},
-        {"/a": b"x;\n# configuration file /b:\n", "/b": b"good;\n"},
-        {"/a": b"x;\n\n# configuration file /a:\nagain;\n\n# configuration file /z:\n"},
-        {"/a": b"# configuration file /a:"},
-    ],
-)
-def test_a_dump_is_split_where_the_files_end_whatever_their_comments_say(files: dict[str, bytes]) -> None:
-    texts = split_dump(dumped(files), files.get)
-    assert list(texts.items()) == [(path, text.decode(errors="surrogateescape")) for path, text in files.items()]
-
-
-@pytest.mark.parametrize("now", [None, b"", b"old", b"new;\n", b"old;\n# more"])
-def test_a_file_that_changed_meanwhile_ends_at_the_next_header_with_a_new_path(now: bytes | None) -> None:
-    files = {"/main": b"m;\n", "/a": b"old;\n\n# configuration file /main:\nstill old;\n", "/b": b"b;\n"}
-    assert split_dump(dumped(files), (files | {"/a": now}).get) == {path: text.decode() for path, text in files.items()}
-
-
-def test_a_file_that_changed_last_ends_with_the_dump() -> None:
-    files = {"/main": b"m;\n", "/a": b"old;\n"}
-    assert split_dump(dumped(files), {"/main": b"m;\n"}.get) == {"/main": "m;\n", "/a": "old;\n"}
-    assert split_dump(dumped({"/a": b""}), lambda _: None) == {"/a": ""}
-
-
-def test_a_changed_file_that_begins_like_a_header_keeps_its_first_line() -> None:
-    files = {"/a": b"# configuration file /z:\nx;\n"}
-    assert split_dump(dumped(files), lambda _: None)["/a"].startswith("# configuration file /z:")
-
-
-def test_a_dump_without_files_is_refused() -> None:
-    for dump in (b"", b"nginx: [emerg] hunter2"):
-        with pytest.raises(ConfigUnreadable, match="it printed no file") as refused:
-            split_dump(dump, lambda _: None)
-        assert "hunter2" not in str(refused.value)
-
-
 def test_text_that_is_not_utf_8_goes_in_and_out_unchanged() -> None:
-    text = split_dump(dumped({"/a": b"a \xff\xfe;"}), lambda _: None)["/a"]
+    text = b"a \xff\xfe;".decode("utf-8", "surrogateescape")
     assert words(text)[1].encode("utf-8", "surrogateescape") == b"\xff\xfe"
 
 

@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exodus_certbot.nginx.config import ConfigUnreadable, Directive, flatten, parse, split_dump
+from exodus_certbot.nginx.config import ConfigUnreadable, Directive, flatten, parse
+from tests.parts.dumps import texts_of
 
 Tree = list[tuple[str, list[str], Any, int]]
 
@@ -375,10 +376,8 @@ def test_we_put_a_dump_of_nginx_together_as_nginx_does(tmp_path: Path) -> None:
         "odd.conf": "types { include snip/map; }",
     }
     dump, main = dumped(tmp_path, tree), str(tmp_path / "main.conf")
-    texts = split_dump(dump, lambda path: Path(path).read_bytes())
-    assert {path: text.encode() for path, text in texts.items()} == {path: Path(path).read_bytes() for path in texts}
+    texts = texts_of(dump)
     assert list(dict.fromkeys(files_of(flatten(main, texts)))) == list(texts)
-    assert list(split_dump(dump, lambda _: None)) == list(texts), "though a comment may look like a header"
 
 
 def test_nginx_prints_no_geo_base_that_it_read_from_its_binary_and_we_can_do_without(tmp_path: Path) -> None:
@@ -387,8 +386,8 @@ def test_nginx_prints_no_geo_base_that_it_read_from_its_binary_and_we_can_do_wit
     networks = [f"{high}.{middle}.{low}" for high in (10, 11) for middle in range(256) for low in range(256)]
     base = "".join(f"{network}.0-{network}.255 {number % 2};\n" for number, network in enumerate(networks))
     tree = {"main.conf": f"{TOP} http {{ {TEMPORARY} {geo} }}", "base.geo": base}
-    first = split_dump(dumped(tmp_path, tree), lambda _: None)
-    second = split_dump(dumped(tmp_path, {}), lambda _: None)
+    first = texts_of(dumped(tmp_path, tree))
+    second = texts_of(dumped(tmp_path, {}))
     main = str(tmp_path / "main.conf")
     assert list(first) == [main, str(tmp_path / "base.geo")]
     assert list(second) == [main]

@@ -63,26 +63,3 @@ def test_an_answer_is_read_as_the_rfc_has_it() -> None:
 def test_an_answer_that_makes_no_sense_is_refused(answer: object) -> None:
     with pytest.raises(ValueError, match=r"suggestedWindow|isoformat"):
         renewal_window.parse("a", answer)
-
-
-@pytest.mark.parametrize(
-    ("life_after_window", "after_window", "expected"),
-    [
-        (timedelta(days=30), -HOUR, False),
-        (timedelta(days=30), 23 * HOUR, False),
-        (timedelta(days=30), 25 * HOUR, True),
-        (timedelta(days=1), 5 * HOUR, False),
-        (timedelta(days=1), 7 * HOUR, True),
-        (timedelta(), HOUR, True),
-    ],
-)
-def test_it_is_overdue_a_day_after_the_window_and_sooner_where_life_is_short(
-    life_after_window: timedelta, after_window: timedelta, expected: bool
-) -> None:
-    window = RenewalWindow("a", END - HOUR, END)
-
-    assert renewal_window.is_overdue(window, END + life_after_window, END + after_window) is expected
-
-
-def test_what_is_not_known_is_not_overdue() -> None:
-    assert not renewal_window.is_overdue(RenewalWindow("a", problem="silent"), END, END + timedelta(days=900))

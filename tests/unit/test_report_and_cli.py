@@ -98,6 +98,30 @@ def test_prometheus_tells_a_match_from_a_mismatch_and_leaves_out_what_was_not_pr
     assert "exodus_certbot_verdict 2" in shown
 
 
+def test_a_row_of_quic_is_told_from_the_one_of_tcp_with_the_same_address() -> None:
+    over_quic = replace(STALE, transport="quic")
+    both = reported(Overall.CRITICAL, ROW, over_quic)
+
+    labels = [
+        line for line in report.show(both, "prometheus").splitlines() if line.startswith("exodus_certbot_served_m")
+    ]
+    assert [(line.split()[-1], 'transport="quic"' in line) for line in labels] == [("1", False), ("0", True)]
+    assert [row.get("transport") for row in json.loads(report.show(both, "json"))["listeners"]] == [None, "quic"]
+
+
+def test_what_is_excepted_is_counted_and_named_and_alarms_nobody() -> None:
+    excepted = replace(
+        ROW, verdict=Verdict.EXCEPTED, reason='excepted by except_listeners = "*:443"', served_sha256=None
+    )
+    only = reported(Overall.OK, excepted)
+
+    assert "exodus.example" in report.show(only, "text")
+    assert "exodus.example" not in report.show(only, "text", every_row=False)
+    assert "excepted'=1" in report.show(only, "nagios") or "excepted=1" in report.show(only, "nagios")
+    assert 'exodus_certbot_listeners{verdict="excepted"} 1' in report.show(only, "prometheus")
+    assert "served_match{" not in report.show(only, "prometheus")
+
+
 def test_prometheus_has_a_help_and_a_type_line_for_each_family() -> None:
     shown = report.show(reported(Overall.OK, ROW), "prometheus").splitlines()
     families = {line.split("{")[0].split(" ")[0] for line in shown if not line.startswith("#")}

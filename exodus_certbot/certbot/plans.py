@@ -1,0 +1,75 @@
+"""Find out what certbot is going to do with each lineage: told by certbot itself, else read from its renewal files."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from exodus_certbot.certbot import as_certbot, links, renewal_files
+from exodus_certbot.certbot.plan import Plan
+from exodus_certbot.certbot.renewal_files import RenewalFile
+from exodus_common.errors import ExodusError
+from exodus_common.process import run
+
+_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plans:
+    """Hold the plan of every lineage; `problem` is why certbot itself rejects its own settings."""
+
+    plans: tuple[Plan, ...]
+    problem: str = ""
+
+
+def made(certbot_dir: Path, python: str | None, environ: Mapping[str, str]) -> Plans:
+    """Ask certbot by its own Python where that is known; what it does not answer is read."""
+    told, problem = _asked(certbot_dir, python, environ) if python else ({}, "")
+    paths = sorted((certbot_dir / "renewal").glob("*.conf"), key=str)
+    return Plans(tuple(_plan(path, told.get(str(path))) for path in paths), problem)
+
+
+def _asked(certbot_dir: Path, python: str, environ: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+    clean = {name: value for name, value in environ.items() if not name.startswith("PYTHON")}
+    with tempfile.TemporaryDirectory() as scratch:
+        argv = [python, "-P", as_certbot.__file__, str(certbot_dir), scratch]
+        try:
+            answered = run(argv, timeout_seconds=_SECONDS, env=clean)
+            if answered.exit_code == os.EX_USAGE or b"certbot: error:" in answered.stderr:
+                lines = answered.stderr.decode("utf-8", "replace").strip().splitlines()
+                return {}, lines[-1].strip() if lines else "it does not say why"
+            found = json.loads(answered.stdout.decode("utf-8", "replace").splitlines()[-1])
+        except (ExodusError, ValueError, IndexError):
+            return {}, ""
+    return (found, "") if isinstance(found, dict) else ({}, "")
+
+
+def _plan(path: Path, told: Any) -> Plan:
+    try:
+        file = renewal_files.read(path)
+    except ExodusError as error:
+        return Plan(RenewalFile(path), str(error))
+    if not links.can_be_seen(file):
+        return Plan(file, settings=file.params)
+    ours = links.fault(file) or ("" if "authenticator" in file.params else "it names no authenticator")
+    if not isinstance(told, dict):
+        return Plan(file, ours, links.remedy(file), file.params)
+    settings = {name: _text(value) for name, value in told.get("settings", {}).items()}
+    account = settings.get("account")
+    return Plan(
+        file,
+        told.get("problem", "") and (ours or told["problem"]),
+        links.remedy(file),
+        {name: value for name, value in settings.items() if value},
+        known=settings.get("known") != "False",
+        has_account=not account or (Path(settings.get("accounts_dir", "/")) / account).is_dir(),
+    )
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(str(each) for each in value)
+    return "" if value is None else str(value)

@@ -1,0 +1,40 @@
+"""Read an nginx master's title: with which options it was started.
+
+nginx writes `nginx: master process ` and its arguments, joined by blanks, over its own arguments (ngx_setproctitle.c);
+what was one word with blanks in it can be told only by the options that nginx knows (ngx_get_options in nginx.c).
+"""
+
+import os
+import re
+from dataclasses import dataclass
+
+_MASTER = re.compile(rb"[\w.+-]+: master process(?: (.*))?", re.DOTALL)
+_OPTION = re.compile(r"(?:^|(?<= ))-(?:([pcge])\s*|[tTvVqh?]+(?= |$)|s\s*\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """Hold what the options say: paths as they were written, `directives` of -g; None where an option was not given."""
+
+    program: str = ""
+    prefix: str | None = None
+    conf: str | None = None
+    directives: str | None = None
+
+
+def of_master(title: bytes) -> CommandLine | None:
+    """Read a master's title; None where it is not one of nginx or of a relative of it (Angie)."""
+    found = _MASTER.fullmatch(title)
+    return None if found is None else _parsed(os.fsdecode(found[1] or b""))
+
+
+def _parsed(words: str) -> CommandLine:
+    options = list(_OPTION.finditer(words))
+    begins = [option.start() for option in options] + [len(words)]
+    values = {
+        option[1]: words[option.end() : end].strip()
+        for option, end in zip(options, begins[1:], strict=True)
+        if option[1]
+    }
+    program = words[: begins[0]].strip()
+    return CommandLine(program, values.get("p"), values.get("c"), values.get("g"))

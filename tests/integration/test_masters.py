@@ -1,0 +1,335 @@
+"""Which nginx is meant, what may be asked of it, and that whoever only looks changes nothing."""
+
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from exodus_certbot.errors import NginxError
+from exodus_certbot.nginx import proc, program, strangers
+from exodus_common.clock import Deadline, SystemClock
+from tests.integration.conftest import StartNginx
+from tests.parts.authority import CertbotTree
+from tests.parts.command import ExodusCertbot
+from tests.parts.configuration import server
+from tests.parts.nginx import NGINX, RealNginx, running_nginx
+from tests.parts.ports import free_port
+from tests.parts.processes import running
+from tests.parts.waiting import wait_until
+from tests.parts.witness import all_served_sha256, disk_sha256
+
+NAME = "exodus.example"
+SOMEBODY = 12345
+LOOKS = [("check",), ("doctor",), ("preflight",)]
+
+
+def at_rest(nginx: RealNginx) -> RealNginx:
+    """Wait until a master that has just started has said all that it says."""
+    wait_until(lambda: nginx.error_log.read_text().count("start worker process ") == nginx.workers)
+    return nginx
+
+
+def fingerprint(folder: Path) -> dict[Path, tuple[object, ...]]:
+    """Give all that a change would change: owners, modes, times, links and contents."""
+    found: dict[Path, tuple[object, ...]] = {}
+    for file in (folder, *folder.rglob("*")):
+        seen = file.lstat()
+        content = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+        found[file] = (seen.st_uid, seen.st_gid, seen.st_mode, seen.st_mtime_ns, seen.st_ctime_ns, content)
+    return found
+
+
+@contextmanager
+def nginx_of_somebody(folder: Path, http: str) -> Iterator[RealNginx]:
+    """Run an nginx whose master is no root, in a folder of its user."""
+    folder.mkdir()
+    nginx = RealNginx(folder)
+    nginx.write(http)
+    for file in (folder, *folder.rglob("*")):
+        os.chown(file, SOMEBODY, SOMEBODY)
+    for above in folder.parents[:3]:
+        above.chmod(0o755)
+    become = ["setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups"]
+    subprocess.run([*become, NGINX, "-c", str(nginx.conf)], check=True, timeout=20)
+    try:
+        wait_until(lambda: nginx.pid_file.exists() and nginx.pid_file.read_text().strip())
+        yield nginx
+    finally:
+        nginx.stop()
+
+
+def readable(certbot_tree: CertbotTree) -> None:
+    """Let anybody read what was issued, as a deploy hook does for a service that is no root."""
+    for file in (certbot_tree.folder, *certbot_tree.folder.rglob("*")):
+        file.chmod(0o755 if file.is_dir() else 0o644)
+
+
+def posted(port: int, content: bytes) -> int:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/", data=content)
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own nginx
+        return int(answer.status)
+
+
+def buffering(lineage: Path, plain: int, tls: int) -> str:
+    """Configure a site that keeps what is posted in a file of its temporary folder."""
+    return (
+        server(f"127.0.0.1:{tls} ssl", NAME, lineage)
+        + f"server {{ listen 127.0.0.1:{plain}; client_body_buffer_size 1k; client_max_body_size 10m;\n"
+        + f"location / {{ proxy_pass http://127.0.0.1:{plain}/kept; }} location /kept {{ return 204; }} }}\n"
+    )
+
+
+@pytest.fixture
+def theirs(certbot_tree: CertbotTree, tmp_path: Path) -> Iterator[tuple[RealNginx, int]]:
+    """Give a site of somebody who is not root, and the port at which it takes uploads."""
+    lineage, plain = certbot_tree.issue(NAME), free_port()
+    readable(certbot_tree)
+    with nginx_of_somebody(tmp_path / "nginx", buffering(lineage, plain, free_port())) as nginx:
+        yield at_rest(nginx), plain
+
+
+@pytest.mark.parametrize("command", LOOKS, ids=lambda command: command[0])
+def test_an_nginx_of_another_user_still_takes_uploads_after_a_look(
+    command: tuple[str, ...], theirs: tuple[RealNginx, int], exodus_certbot: ExodusCertbot
+) -> None:
+    nginx, port = theirs
+    assert posted(port, bytes(1_200_000)) == 204
+    before = fingerprint(nginx.folder)
+
+    looked = exodus_certbot(*command, "--json")
+
+    assert looked.json["verdict"], looked.stderr
+    assert fingerprint(nginx.folder) == before
+    assert posted(port, bytes(1_200_000)) == 204
+
+
+def test_an_nginx_of_another_user_is_reloaded_and_still_takes_uploads(
+    theirs: tuple[RealNginx, int], certbot_tree: CertbotTree, exodus_certbot: ExodusCertbot
+) -> None:
+    nginx, port = theirs
+    certbot_tree.issue(NAME)
+    readable(certbot_tree)
+
+    deployed = exodus_certbot("reconcile", "--json")
+
+    assert (deployed.exit_code, deployed.json["reloaded"]) == (0, True)
+    assert posted(port, bytes(1_200_000)) == 204
+    assert (nginx.folder / "tmp").stat().st_uid == SOMEBODY
+
+
+@pytest.mark.parametrize("command", LOOKS, ids=lambda command: command[0])
+def test_who_looks_makes_no_folder_and_no_log_that_nginx_misses(
+    command: tuple[str, ...], certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    nginx = at_rest(start_nginx(server(f"127.0.0.1:{free_port()} ssl", NAME, certbot_tree.issue(NAME))))
+    shutil.rmtree(nginx.folder / "tmp")
+    nginx.error_log.unlink()
+    before = fingerprint(nginx.folder)
+
+    assert exodus_certbot(*command, "--json").json["verdict"]
+
+    assert fingerprint(nginx.folder) == before
+
+
+def test_who_looks_makes_no_pid_file_for_an_nginx_that_lost_its_own(
+    certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    nginx = at_rest(start_nginx(server(f"127.0.0.1:{free_port()} ssl", NAME, certbot_tree.issue(NAME))))
+    with without_pid_file(nginx):
+        before = fingerprint(nginx.folder)
+        found = exodus_certbot("check", "--json")
+        assert fingerprint(nginx.folder) == before
+
+    assert (found.exit_code, found.listed("verdict")) == (0, [("ok",)])
+
+
+@contextmanager
+def without_pid_file(nginx: RealNginx) -> Iterator[None]:
+    pid = nginx.pid_file.read_text()
+    nginx.pid_file.unlink()
+    try:
+        yield
+    finally:
+        nginx.pid_file.write_text(pid)
+
+
+def test_a_master_whose_pid_file_is_lost_is_reloaded_all_the_same(
+    certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    nginx = start_nginx(server(f"127.0.0.1:{free_port()} ssl", NAME, certbot_tree.issue(NAME)))
+    certbot_tree.issue(NAME)
+    with without_pid_file(nginx):
+        repaired = exodus_certbot("reconcile", "--json")
+
+    assert (repaired.exit_code, repaired.json["reloaded"]) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-g", "daemon on; master_process on;"],
+        ["-p", "{folder}", "-c", "nginx.conf"],
+        ["-p", "{folder}/", "-c", "nginx.conf", "-g", "pid other.pid;"],
+        ["-c", "nginx.conf", "-p", "nginx"],
+    ],
+    ids=["as Debian does", "prefix", "directives", "relative"],
+)
+def test_a_master_is_known_by_what_it_was_started_with(
+    options: list[str], certbot_tree: CertbotTree, exodus_certbot: ExodusCertbot, tmp_path: Path
+) -> None:
+    lineage, port = certbot_tree.issue(NAME), free_port()
+    nginx = RealNginx(tmp_path / "nginx")
+    nginx.folder.mkdir()
+    nginx.write(server(f"127.0.0.1:{port} ssl", NAME, lineage))
+    is_elsewhere = any("pid" in word for word in options)
+    pid_file = nginx.folder / ("other.pid" if is_elsewhere else "nginx.pid")
+    text = nginx.conf.read_text().replace(f"pid {nginx.pid_file};", "" if is_elsewhere else "pid nginx.pid;")
+    nginx.conf.write_text(text)
+    argv = [NGINX, *(word.format(folder=nginx.folder) for word in options)]
+    if "-c" not in options:
+        argv += ["-c", str(nginx.conf), "-p", str(nginx.folder)]
+    certbot_tree.issue(NAME)
+    subprocess.run(argv, cwd=tmp_path, check=True, timeout=20)
+    try:
+        wait_until(lambda: pid_file.exists() and pid_file.read_text().strip())
+        certbot_tree.issue(NAME)
+        repaired = exodus_certbot("reconcile", "--json")
+        assert (repaired.exit_code, repaired.json["reloaded"]) == (0, True), repaired.stdout
+        assert all_served_sha256(port, NAME) == {disk_sha256(lineage)}
+    finally:
+        if is_elsewhere:
+            pid_file.rename(nginx.pid_file)
+        nginx.stop()
+
+
+def test_a_master_with_another_configuration_is_named_and_left_in_peace(
+    certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot, tmp_path: Path
+) -> None:
+    nginx = start_nginx(server(f"127.0.0.1:{free_port()} ssl", NAME, certbot_tree.issue(NAME)))
+    other = tmp_path / "other.conf"
+    other.write_text(nginx.conf.read_text().replace(str(nginx.pid_file), str(tmp_path / "other.pid")))
+    certbot_tree.issue(NAME)
+
+    ran = replace(exodus_certbot, conf=other)("reconcile", "--json")
+
+    assert (ran.exit_code, ran.json["verdict"], ran.json["reloaded"]) == (1, "critical", False)
+    assert re.search(r"yet master \d+ runs with .*: if that is meant, name it with --nginx-conf", ran.json["reason"])
+    assert nginx.reloads == 0
+
+
+def test_a_program_that_is_being_replaced_is_left_to_whoever_replaces_it(
+    certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    lineage, port = certbot_tree.issue(NAME), free_port()
+    nginx = at_rest(start_nginx(server(f"127.0.0.1:{port} ssl", NAME, lineage)))
+    old, old_file = nginx.pid, nginx.folder / "nginx.pid.oldbin"
+    os.kill(old, signal.SIGUSR2)
+    wait_until(lambda: old_file.exists() and nginx.pid_file.exists() and nginx.pid_file.read_text().strip())
+    certbot_tree.issue(NAME)
+    try:
+        ran = exodus_certbot("reconcile", "--json")
+        assert (ran.exit_code, ran.json["verdict"], ran.json["reloaded"]) == (1, "critical", False)
+        assert f"kill -QUIT {old}" in ran.json["reason"]
+    finally:
+        os.kill(old, signal.SIGQUIT)
+    wait_until(lambda: not old_file.exists())
+
+    repaired = exodus_certbot("reconcile", "--json")
+
+    assert (repaired.exit_code, repaired.json["reloaded"]) == (0, True)
+    assert all_served_sha256(port, NAME) == {disk_sha256(lineage)}
+
+
+@pytest.mark.parametrize("log", ["stderr", "memory:1m", "/dev/null", "syslog:server=127.0.0.1"])
+def test_a_rejected_reload_is_told_at_once_wherever_nginx_logs(
+    log: str, certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    lineage, port, busy = certbot_tree.issue(NAME), free_port(), free_port()
+    nginx = start_nginx(server(f"127.0.0.1:{port} ssl", NAME, lineage))
+    text = nginx.conf.read_text().replace(f"error_log {nginx.error_log} notice;", f"error_log {log};")
+    text = text.replace(f"listen 127.0.0.1:{port} ssl;", f"listen 127.0.0.1:{port} ssl; listen 192.0.2.1:{busy};")
+    nginx.conf.write_text(text)
+    old = all_served_sha256(port, NAME)
+    certbot_tree.issue(NAME)
+    begun = time.monotonic()
+
+    deployed = exodus_certbot("deploy", "--lineage", str(lineage), "--timeout", "60", "--json")
+
+    assert time.monotonic() - begun < 20
+    assert (deployed.exit_code, deployed.json["reloaded"]) == (1, False)
+    assert "nginx rejected the reload and keeps the old configuration" in deployed.json["reason"]
+    assert all_served_sha256(port, NAME) == old
+
+
+def test_another_master_behind_the_same_port_is_named(
+    certbot_tree: CertbotTree, start_nginx: StartNginx, tmp_path: Path
+) -> None:
+    port = free_port()
+    http = server(f"127.0.0.1:{port} ssl reuseport", NAME, certbot_tree.issue(NAME))
+    nginx = start_nginx(http)
+    alone = strangers.named(nginx.pid, [("127.0.0.1", port)])
+    with running_nginx(tmp_path / "other", http) as other:
+        (beside,) = strangers.named(nginx.pid, [("127.0.0.1", port)])
+        who = f"process {other.pid} (nginx: master process {NGINX})"
+
+    assert alone == ()
+    assert beside.startswith(f"{who} accepts connections at 127.0.0.1:{port} too")
+
+
+@contextmanager
+def nginx_in_a_container(folder: Path, http: str) -> Iterator[int]:
+    """Run an nginx in a process namespace of its own, as a container does; give its master as we see it."""
+    folder.mkdir()
+    nginx = RealNginx(folder)
+    nginx.write(http)
+    argv = ["unshare", "--pid", "--fork", "--kill-child", NGINX, "-c", str(nginx.conf), "-g", "daemon off;"]
+    with running(argv, env=os.environ, log=folder / "container.log") as container:
+        children = Path(f"/proc/{container.pid}/task/{container.pid}/children")
+        wait_until(lambda: nginx.pid_file.exists() and nginx.pid_file.read_text().strip())
+        yield int(children.read_text())
+
+
+@pytest.mark.parametrize("command", ["check", "reconcile"])
+def test_an_nginx_in_a_container_is_named_and_left_in_peace(
+    command: str, certbot_tree: CertbotTree, exodus_certbot: ExodusCertbot, tmp_path: Path
+) -> None:
+    http = server(f"127.0.0.1:{free_port()} ssl", NAME, certbot_tree.issue(NAME))
+    with nginx_in_a_container(tmp_path / "nginx", http) as master:
+        certbot_tree.issue(NAME)
+        ran = exodus_certbot(command, "--json")
+
+    assert (ran.exit_code, ran.json["reloaded"]) == (1, False)
+    assert f"its master {master} does in a container" in ran.json["reason"]
+    assert "start it" not in ran.json["reason"]
+
+
+def test_where_nginx_runs_in_a_container_none_is_to_be_installed_beside_it(
+    certbot_tree: CertbotTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(program, "_SBIN", str(tmp_path))
+    titles = {4711: b"nginx: master process nginx -g daemon off;"}
+    monkeypatch.setattr(proc, "pids", lambda: list(titles))
+    monkeypatch.setattr(proc, "title", titles.get)
+    statuses = {4711: proc.Status(b"Name:\tnginx\nNSpid:\t4711\t1\n")}
+    monkeypatch.setattr(proc, "status", statuses.get)
+    deadline = Deadline.after(10, SystemClock())
+
+    with pytest.raises(NginxError, match="nginx's master 4711 runs in a container: run exodus-certbot in there"):
+        program.find_nginx(None, None, deadline)
+    statuses[4711] = proc.Status(b"Name:\tnginx\nNSpid:\t4711\n")
+    with pytest.raises(NginxError, match="yet master 4711 runs: name its program with --nginx nginx"):
+        program.find_nginx(None, None, deadline)
+    titles.clear()
+    with pytest.raises(NginxError, match="install nginx, or name it with --nginx"):
+        program.find_nginx(None, None, deadline)
