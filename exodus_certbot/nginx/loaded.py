@@ -8,7 +8,7 @@ from exodus_certbot.nginx.master import Generation
 
 _MOST_LINKS = 40
 # A process's start is known to a hundredth of a second, a file's change to the kernel's last tick.
-_UNSHARP_SECONDS = 0.02
+_UNSHARP_SECONDS = 0.01
 
 
 def began_at(generation: Generation) -> float | None:

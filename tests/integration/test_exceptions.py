@@ -24,7 +24,7 @@ def test_a_listener_that_is_excepted_is_not_asked_is_said_to_be_and_is_loaded_wh
     tmp_path: Path, certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
 ) -> None:
     lineage, listen = certbot_tree.issue("a.example"), f"127.0.0.1:{free_port()}"
-    start_nginx(server(f"{listen} ssl", "a.example", lineage))
+    start_nginx(server(f"{listen} ssl", "a.example", lineage)).at_rest()
     env = settings(tmp_path, listen)
     certbot_tree.issue("a.example")
 

@@ -33,12 +33,6 @@ SOMEBODY = 12345
 LOOKS = [("check",), ("doctor",), ("preflight",)]
 
 
-def at_rest(nginx: RealNginx) -> RealNginx:
-    """Wait until a master that has just started has said all that it says."""
-    wait_until(lambda: nginx.error_log.read_text().count("start worker process ") == nginx.workers)
-    return nginx
-
-
 def fingerprint(folder: Path) -> dict[Path, tuple[object, ...]]:
     """Give all that a change would change: owners, modes, times, links and contents."""
     found: dict[Path, tuple[object, ...]] = {}
@@ -52,7 +46,7 @@ def fingerprint(folder: Path) -> dict[Path, tuple[object, ...]]:
 @contextmanager
 def nginx_of_somebody(folder: Path, http: str) -> Iterator[RealNginx]:
     """Run an nginx whose master is no root, in a folder of its user."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     nginx = RealNginx(folder)
     nginx.write(http)
     for file in (folder, *folder.rglob("*")):
@@ -95,7 +89,7 @@ def theirs(certbot_tree: CertbotTree, tmp_path: Path) -> Iterator[tuple[RealNgin
     lineage, plain = certbot_tree.issue(NAME), free_port()
     readable(certbot_tree)
     with nginx_of_somebody(tmp_path / "nginx", buffering(lineage, plain, free_port())) as nginx:
-        yield at_rest(nginx), plain
+        yield nginx.at_rest(), plain
 
 
 @pytest.mark.parametrize("command", LOOKS, ids=lambda command: command[0])
@@ -131,7 +125,7 @@ def test_an_nginx_of_another_user_is_reloaded_and_still_takes_uploads(
 def test_who_looks_makes_no_folder_and_no_log_that_nginx_misses(
     command: tuple[str, ...], certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
 ) -> None:
-    nginx = at_rest(start_nginx(server(f"127.0.0.1:{free_port()} ssl", NAME, certbot_tree.issue(NAME))))
+    nginx = start_nginx(server(f"127.0.0.1:{free_port()} ssl", NAME, certbot_tree.issue(NAME))).at_rest()
     shutil.rmtree(nginx.folder / "tmp")
     nginx.error_log.unlink()
     before = fingerprint(nginx.folder)
@@ -144,7 +138,7 @@ def test_who_looks_makes_no_folder_and_no_log_that_nginx_misses(
 def test_who_looks_makes_no_pid_file_for_an_nginx_that_lost_its_own(
     certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
 ) -> None:
-    nginx = at_rest(start_nginx(server(f"127.0.0.1:{free_port()} ssl", NAME, certbot_tree.issue(NAME))))
+    nginx = start_nginx(server(f"127.0.0.1:{free_port()} ssl", NAME, certbot_tree.issue(NAME))).at_rest()
     with without_pid_file(nginx):
         before = fingerprint(nginx.folder)
         found = exodus_certbot("check", "--json")
@@ -189,7 +183,7 @@ def test_a_master_is_known_by_what_it_was_started_with(
 ) -> None:
     lineage, port = certbot_tree.issue(NAME), free_port()
     nginx = RealNginx(tmp_path / "nginx")
-    nginx.folder.mkdir()
+    nginx.folder.mkdir(exist_ok=True)
     nginx.write(server(f"127.0.0.1:{port} ssl", NAME, lineage))
     is_elsewhere = any("pid" in word for word in options)
     pid_file = nginx.folder / ("other.pid" if is_elsewhere else "nginx.pid")
@@ -231,7 +225,7 @@ def test_a_program_that_is_being_replaced_is_left_to_whoever_replaces_it(
     certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
 ) -> None:
     lineage, port = certbot_tree.issue(NAME), free_port()
-    nginx = at_rest(start_nginx(server(f"127.0.0.1:{port} ssl", NAME, lineage)))
+    nginx = start_nginx(server(f"127.0.0.1:{port} ssl", NAME, lineage)).at_rest()
     old, old_file = nginx.pid, nginx.folder / "nginx.pid.oldbin"
     os.kill(old, signal.SIGUSR2)
     wait_until(lambda: old_file.exists() and nginx.pid_file.exists() and nginx.pid_file.read_text().strip())
@@ -289,7 +283,7 @@ def test_another_master_behind_the_same_port_is_named(
 @contextmanager
 def nginx_in_a_container(folder: Path, http: str) -> Iterator[int]:
     """Run an nginx in a process namespace of its own, as a container does; give its master as we see it."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     nginx = RealNginx(folder)
     nginx.write(http)
     argv = ["unshare", "--pid", "--fork", "--kill-child", NGINX, "-c", str(nginx.conf), "-g", "daemon off;"]

@@ -61,7 +61,7 @@ def test_a_path_that_begins_with_the_name_is_relative_to_the_configuration(
     certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot, tmp_path: Path
 ) -> None:
     lineage, port = certbot_tree.issue(NAME), free_port()
-    (tmp_path / "nginx").mkdir()
+    (tmp_path / "nginx").mkdir(exist_ok=True)
     for end, file in (("crt", "fullchain.pem"), ("key", "privkey.pem")):
         (tmp_path / f"nginx/{NAME}.{end}").symlink_to(lineage / file)
     more = "ssl_certificate $ssl_server_name.crt; ssl_certificate_key ${ssl_server_name}.key;"

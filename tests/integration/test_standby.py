@@ -32,7 +32,7 @@ def test_an_address_is_asked_once_it_is_on_this_machine_and_not_before(
     tmp_path: Path, certbot_tree: CertbotTree, exodus_certbot: ExodusCertbot
 ) -> None:
     nginx = RealNginx(tmp_path / "nginx")
-    nginx.folder.mkdir()
+    nginx.folder.mkdir(exist_ok=True)
     lineage = certbot_tree.issue("a.example")
     nginx.write(server("192.0.2.1:443 ssl, 192.0.2.10:443 ssl", "a.example", lineage), main=workers_as_myself())
     own = {"BINARY": NGINX, "CONF": str(nginx.conf)}
@@ -47,4 +47,5 @@ def test_an_address_is_asked_once_it_is_on_this_machine_and_not_before(
         check=False,
     )
 
-    assert done.stdout.splitlines() == ["OK: 1 ok, 1 not-probed", "OK: 2 ok"], done.stderr
+    said = [line.partition(";")[0] for line in done.stdout.splitlines()]  # nginx began just after it was issued
+    assert said == ["OK: 1 ok, 1 not-probed", "OK: 2 ok"], done.stderr

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.parts.waiting import wait_until
+
 NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin") or "nginx"
 _SECONDS = 20.0
 
@@ -65,6 +67,11 @@ class RealNginx:
         while not (self.pid_file.exists() and self.pid_file.read_text().strip()):
             assert time.monotonic() < deadline, f"nginx wrote no {self.pid_file}"
             time.sleep(0.001)
+
+    def at_rest(self) -> "RealNginx":
+        """Wait until a master that has just started has said all that it says: its workers begin after its pid file."""
+        wait_until(lambda: self.error_log.read_text().count("start worker process ") == self.workers)
+        return self
 
     def reload(self) -> None:
         """Reload as an operator does by hand."""

@@ -28,7 +28,8 @@ def judged(service: Service, *, also: str = "") -> decide.Judged:
     """Judge a service that shows what is on disk wherever it is asked."""
     pair = Pair(SOURCE, LEAF, LINEAGE)
     asked = None if service.not_probed or also else Observation(LEAF)
-    return decide.judge(Expectation(service, pair, not_probed=service.not_probed or also), asked, NOW)
+    reason = service.not_probed or also
+    return decide.judge(Expectation(service, pair, not_probed=reason, replaced=bool(also)), asked, NOW)
 
 
 ASKED = replace(HIDDEN, name="a.example", sni="a.example", not_probed="")
