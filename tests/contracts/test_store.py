@@ -300,6 +300,9 @@ def test_what_time_it_is_there_is_told_and_leaves_nothing_behind(store: Store) -
     assert store.unfinished(datetime.now(UTC) + timedelta(days=1)).count == 0
 
 
+@pytest.mark.parametrize(
+    "store", [*KINDS[:-1], pytest.param("ssh", marks=pytest.mark.full)], indirect=True
+)  # over ssh each is put by itself
 def test_the_listing_is_of_all_objects_however_many(store: Store) -> None:
     keys = {f"{number % 7}/{number}" for number in range(1050)}
     for key in keys:

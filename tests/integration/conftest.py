@@ -51,7 +51,6 @@ _WITH_BOTH = (
     "test_renews_reloads_once_and_proves_it",
     "test_certbot_fails_while_nginx_is_broken_and_everything_is_repaired_once_it_is_mended",
     "test_a_renewal_that_is_not_due_repairs_a_stale_listener_and_asks_for_no_certificate",
-    "test_one_reload_serves_every_lineage_of_a_run",
     "test_the_new_certificate_is_served_when_certbot_returns",
     "test_a_broken_configuration_keeps_the_old_certificate_until_it_is_mended",
     "test_a_renewal_reloads_nginx_once_its_lineage_is_adopted",

@@ -1,11 +1,13 @@
 """Which nginx is meant, what may be asked of it, and that whoever only looks changes nothing."""
 
 import hashlib
+import itertools
 import os
 import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -51,7 +53,7 @@ def nginx_of_somebody(folder: Path, http: str) -> Iterator[RealNginx]:
     nginx.write(http)
     for file in (folder, *folder.rglob("*")):
         os.chown(file, SOMEBODY, SOMEBODY)
-    for above in folder.parents[:3]:
+    for above in itertools.takewhile(lambda above: above != Path(tempfile.gettempdir()), folder.parents):
         above.chmod(0o755)
     become = ["setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups"]
     subprocess.run([*become, NGINX, "-c", str(nginx.conf)], check=True, timeout=20)
@@ -290,7 +292,10 @@ def nginx_in_a_container(folder: Path, http: str) -> Iterator[int]:
     with running(argv, env=os.environ, log=folder / "container.log") as container:
         children = Path(f"/proc/{container.pid}/task/{container.pid}/children")
         wait_until(lambda: nginx.pid_file.exists() and nginx.pid_file.read_text().strip())
-        yield int(children.read_text())
+        master = int(children.read_text())
+        yield master
+        os.kill(master, signal.SIGTERM)  # unshare itself takes no notice of signals
+        container.wait(timeout=20)
 
 
 @pytest.mark.parametrize("command", ["check", "reconcile"])
