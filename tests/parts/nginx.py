@@ -1,6 +1,8 @@
 """A real nginx of one's own: free ports, a folder of its own, ended by its process id."""
 
+import functools
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +16,13 @@ from tests.parts.waiting import wait_until
 
 NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin") or "nginx"
 _SECONDS = 20.0
+
+
+@functools.cache
+def version() -> tuple[int, ...]:
+    """Ask the program for its version."""
+    said = subprocess.run([NGINX, "-v"], capture_output=True, text=True, timeout=_SECONDS, check=True).stderr
+    return tuple(map(int, re.findall(r"\d+", said)[:3]))
 
 
 @dataclass

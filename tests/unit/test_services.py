@@ -35,6 +35,12 @@ def rows(text: str) -> list[tuple[str, str | None, bool]]:
     return [(one.name, one.sni, not one.not_probed) for one in services(text)]
 
 
+@pytest.mark.parametrize(("flag", "speaks_tls"), [("ON", True), ("On", True), ("OFF", False), ("off", False)])
+def test_the_flag_that_nginx_had_before_its_1_25_is_read_whatever_its_case(flag: str, speaks_tls: bool) -> None:
+    one = f"listen 1; server_name a.example; ssl {flag}; ssl_certificate c; ssl_certificate_key k;"
+    assert [not found.to_nobody for found in services(f"http {{ server {{ {one} }} }}")] == [speaks_tls]
+
+
 NAMES = st.sampled_from(["a.example", ".a.example", "*.a.example", "_", "~^a", "b.*", '""'])
 LISTENS = st.sampled_from(["1 ssl", "1", "2 ssl default_server", "[::1]:3 ssl", "4 quic", "unix:/s ssl", "5 udp"])
 CERTIFICATES = st.sampled_from(["c1", "c2", "/abs/c3", "$unknown", "live/$ssl_server_name/f", "$server_name.pem"])
