@@ -13,7 +13,8 @@ _MOST_NAMED = 3
 def is_unseen(item: Judged) -> bool:
     """Tell whether nginx loads a file when it starts and someone is shown it, while nobody was asked for it."""
     expectation, has_file = item.expectation, item.expectation.pair is not None
-    hidden = has_file and item.observation is None and bool(expectation.not_probed)
+    # Of what is asked for at one name in place of many, nothing is hidden.
+    hidden = has_file and item.observation is None and bool(expectation.service.not_probed or expectation.excepted)
     return hidden and not (expectation.to_nobody or expectation.service.opened_late)
 
 

@@ -20,6 +20,8 @@ from tests.parts.internet import PORT, RELAY, way_out
 pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
 README = (ROOT / "README.md").read_text()
 NAMED = {"NAME": "exodus.example", "UPLOADER": "uploader"}
+KINDS = ("cert", "privkey", "chain", "fullchain")
+RENEWED_BY = "[renewalparams]\nauthenticator = manual\nmanual_auth_hook = /bin/true\n"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 SURROUNDINGS = f"""
 unset PYTHONPATH PYTHONDONTWRITEBYTECODE
@@ -72,8 +74,8 @@ def prepared(machine: Debian) -> None:
         if (ROOT / name).is_file():
             shutil.copy(ROOT / name, machine.path(f"/root/exodus-certbot/{name}"))
     CertbotTree(machine.path("/etc/letsencrypt")).issue("exodus.example")
-    with machine.path("/etc/letsencrypt/renewal/exodus.example.conf").open("a") as file:
-        file.write("[renewalparams]\nauthenticator = webroot\n")
+    files = "".join(f"{kind} = /etc/letsencrypt/live/exodus.example/{kind}.pem\n" for kind in KINDS)
+    machine.path("/etc/letsencrypt/renewal/exodus.example.conf").write_text(f"{files}{RENEWED_BY}")
     site = server("443 ssl, [::]:443 ssl", "exodus.example", Path("/etc/letsencrypt/live/exodus.example"))
     machine.path("/etc/nginx/sites-enabled/exodus").write_text(site)
     machine.path("/opt/relay").write_text(RELAY)
