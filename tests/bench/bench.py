@@ -36,7 +36,7 @@ from tests.parts.ports import free_port  # noqa: E402
 
 _HWM = """
 import sys
-from exodus_certbot.cli import main
+from exodus_certbot.cli.main import main
 code = main(sys.argv[1:])
 print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")), file=sys.stderr)
 sys.exit(code)

@@ -27,7 +27,7 @@ _SCALE = 10 if _QUICK else 1
 _ROUNDS = 3
 _HWM = """
 import sys
-from exodus_storage_guard.cli import main
+from exodus_storage_guard.cli.main import main
 code = main(sys.argv[1:])
 print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1], file=sys.stderr)
 sys.exit(code)
