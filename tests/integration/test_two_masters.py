@@ -59,7 +59,7 @@ def test_the_reload_is_proven_where_one_master_alone_has_the_port(
 def test_workers_of_an_upgraded_master_that_still_accept_are_seen(
     certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
 ) -> None:
-    nginx = start_nginx(server(f"127.0.0.1:{free_port()} ssl", NAME, certbot_tree.issue(NAME)))
+    nginx = start_nginx(server(f"127.0.0.1:{free_port()} ssl", NAME, certbot_tree.issue(NAME))).at_rest()
     certbot_tree.issue(NAME)
     old = nginx.pid
     os.kill(old, signal.SIGUSR2)
