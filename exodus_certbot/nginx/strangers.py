@@ -1,20 +1,14 @@
-"""The door to the machine's listening sockets: who else accepts connections where our master does.
+"""Find out who else accepts connections where our master does.
 
 With `reuseport` the kernel deals connections out to all who listen on one port, whoever they are (socket(7)).
 """
 
-import ipaddress
 import os
-import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from exodus_certbot.nginx import proc
+from exodus_certbot.nginx import listening, proc
 from exodus_certbot.nginx.listen import WILDCARDS
 from exodus_common.render import printable
-
-_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
-_LISTENS = b"0A"
 
 
 def named(master: int, places: Sequence[tuple[str, int]]) -> tuple[str, ...]:
@@ -37,7 +31,7 @@ def _shown(pid: int) -> str:
 def _beside(master: int, places: Sequence[tuple[str, int]]) -> Iterator[tuple[int, str, int]]:
     of = {
         inode: (address, port)
-        for at, on, inode in _listening()
+        for at, on, inode in listening.sockets()
         for address, port in places
         if on == port and at in (address, *WILDCARDS)
     }
@@ -53,19 +47,3 @@ def _line(pid: int) -> Iterator[int]:
     while pid:
         yield pid
         pid = proc.parent(pid)
-
-
-def _listening() -> Iterator[tuple[str, int, int]]:
-    """Give the address, port and inode of each socket that listens (proc_net_tcp in the kernel's documentation)."""
-    for table in _TABLES:
-        for line in proc.bytes_of(table).splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == _LISTENS:
-                address, _, port = fields[1].partition(b":")
-                yield _address(bytes.fromhex(address.decode())), int(port, 16), int(fields[9])
-
-
-def _address(raw: bytes) -> str:
-    """Read an address as the kernel writes it: words of four bytes, each in the machine's order."""
-    words = (raw[at : at + 4] for at in range(0, len(raw), 4))
-    return str(ipaddress.ip_address(b"".join(int.from_bytes(word, "big").to_bytes(4, sys.byteorder) for word in words)))
