@@ -5,6 +5,7 @@ from pathlib import Path
 
 from exodus_certbot.inventory import Inventory, Run, take_inventory
 from exodus_certbot.model import Expectation
+from exodus_certbot.nginx import files
 from exodus_certbot.nginx import program as nginx
 from exodus_certbot.nginx.config import Directive
 from exodus_certbot.nginx.servers import servers_of
@@ -38,7 +39,7 @@ def _answering(expected: Iterable[Expectation], domain: str) -> list[Expectation
 
 
 def _advice(inventory: Inventory, domain: str, fullchain: Path, of_domain: list[Expectation]) -> str:
-    tree = nginx.configuration_on_disk(inventory.nginx)
+    tree = files.read(inventory.nginx.conf).tree
     places = [f"{block.file}:{block.line}" for block in _server_blocks(tree) if _names(block, domain)]
     where = f"the server block at {' and '.join(places)}" if places else f"a server block with `server_name {domain};`"
     lines = [f"ssl_certificate {fullchain};", f"ssl_certificate_key {fullchain.parent / 'privkey.pem'};"]
@@ -60,7 +61,7 @@ def host_names(settings: Settings, clock: Clock) -> set[str]:
     """Give the host names that nginx is configured with, over TLS or not."""
     run = Run.begin(settings, clock)
     program = run.find_nginx()
-    tree = nginx.configuration_on_disk(program)
+    tree = files.read(program.conf).tree
     machine = nginx.machine_of(program, None)
     blocks = [block for block in tree if block.name == "http" and block.block is not None]
     names = {

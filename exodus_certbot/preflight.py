@@ -13,7 +13,7 @@ from exodus_certbot.certbot.renewal_files import RenewalFile
 from exodus_certbot.errors import NginxError
 from exodus_certbot.findings import Finding, critical, ok, warning
 from exodus_certbot.inventory import Run
-from exodus_certbot.nginx import master, trial
+from exodus_certbot.nginx import files, master, trial
 from exodus_certbot.nginx import program as nginx
 from exodus_certbot.nginx.config import ConfigUnreadable, Directive
 from exodus_certbot.nginx.http_listener import CA_PORT, HttpListener, listener_for, secure_port
@@ -44,7 +44,7 @@ def preflight(settings: Settings, clock: Clock, names: Sequence[str], folder: Pa
     try:
         running = master.find_master(program)
         is_tried = trial.try_configuration(running, run.deadline)
-        tree = nginx.configuration_on_disk(running.nginx)
+        tree = files.read(running.nginx.conf).tree
     except (NginxError, ConfigUnreadable) as problem:
         return (*findings, critical("nginx", str(problem), "mend that first: the renewal would fail as well"))
     findings.append(ok("nginx", f"runs{', and accepts' if is_tried else ' with'} {program.conf}"))

@@ -21,7 +21,7 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class Settings:
     """Hold the settings of the certificate half; None stands for the default that the field's user knows.
 
-    `timeout_seconds` bounds a run after it has got its lock; `warn_days` replaces a third of a certificate's life;
+    `timeout_seconds` bounds a run after it has got its lock; `warn_days` replaces every other rule of age;
     `except_listeners` are not asked.
     """
 

@@ -36,24 +36,29 @@ def _services_of(servers: tuple[Server, ...], machine: Machine) -> Iterator[Serv
     for server in servers:
         for listen in server.listens:
             by_endpoint.setdefault(listen.endpoint, []).append((server, listen))
-    for members in by_endpoint.values():
-        listen = members[0][1]
-        same_kind = [endpoint for endpoint in by_endpoint if endpoint[2] == listen.endpoint[2]]
-        yield from _services_at(members, _where(listen, members, same_kind, machine), machine)
+    # Those over TCP and those over UDP take no address from each other.
+    places = {
+        datagram: frozenset((address, port) for address, port, kind in by_endpoint if kind is datagram)
+        for datagram in (False, True)
+    }
+    specific = {kind: frozenset(at for at in all_ if at[0] not in WILDCARDS) for kind, all_ in places.items()}
+    for (_, port, kind), members in by_endpoint.items():
+        takes_ipv4 = (WILDCARDS[0], port) not in places[kind]
+        yield from _services_at(members, _where(members, specific[kind], machine, takes_ipv4=takes_ipv4), machine)
 
 
 def _where(
-    listen: Listen,
     members: list[tuple[Server, Listen]],
-    same_kind: Iterable[tuple[str, int | None, bool]],
+    taken: frozenset[tuple[str, int | None]],
     machine: Machine,
+    *,
+    takes_ipv4: bool,
 ) -> str | None:
-    """Choose the address at which just this socket answers; those over TCP and those over UDP are apart."""
+    """Choose the address at which just this socket answers."""
+    listen = members[0][1]
     if machine.connect is not None and listen.port is not None:
         return machine.connect
-    all_taken = frozenset((address, port) for address, port, _ in same_kind)
-    taken = frozenset(place for place in all_taken if place[0] not in WILDCARDS)
-    also_ipv4 = any(each.ipv6only is False for _, each in members) and (WILDCARDS[0], listen.port) not in all_taken
+    also_ipv4 = takes_ipv4 and any(each.ipv6only is False for _, each in members)
     return ask_address(listen.address, listen.port, taken, others=machine.addresses, also_ipv4=also_ipv4)
 
 

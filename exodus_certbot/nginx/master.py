@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from exodus_certbot.errors import NginxError, NginxNotRunning, NginxUnclear
-from exodus_certbot.nginx import command_line, config, proc
+from exodus_certbot.nginx import command_line, config, files, proc
 from exodus_certbot.nginx.command_line import CommandLine
 from exodus_certbot.nginx.config import ConfigUnreadable
 from exodus_certbot.nginx.proc import Process
-from exodus_certbot.nginx.program import Nginx, main_directives
+from exodus_certbot.nginx.program import Nginx
 from exodus_common.render import printable
 
 _ROOT = 0
@@ -129,7 +129,7 @@ def _pid_in_file(nginx: Nginx) -> int:
 def pid_file(nginx: Nginx) -> str:
     """Give the file for the master's process id; a configuration that is broken elsewhere must not hide the master."""
     try:
-        said = (*config.parse(nginx.directives, file="-g"), *main_directives(nginx))
+        said = (*config.parse(nginx.directives, file="-g"), *files.main_directives(nginx.conf))
         named = [directive.args[0] for directive in said if directive.name == "pid" and directive.args]
     except ConfigUnreadable:
         named = [os.fsdecode(found) for found in _PID_DIRECTIVE.findall(proc.bytes_of(Path(nginx.conf)))]
@@ -157,11 +157,11 @@ def _none_is_meant(nginx: Nginx, running: Sequence[_Running], several: Sequence[
             "own, with other files than we see: run exodus-certbot in there; nothing was changed"
         )
     why = f"nginx is not running with {conf}: its pid file {file} names no nginx master"
-    return NginxNotRunning(f"{why}; {_what_next(nginx, others)}; nothing was changed")
+    return NginxNotRunning(f"{why}; {_what_next(nginx, running, others)}; nothing was changed")
 
 
-def _what_next(nginx: Nginx, others: Sequence[_Running]) -> str:
-    masters = {each.pid for each in _running()}
+def _what_next(nginx: Nginx, running: Sequence[_Running], others: Sequence[_Running]) -> str:
+    masters = {each.pid for each in running}
     for pid in proc.pids():
         if _WORKER.fullmatch(proc.title(pid)) and proc.parent(pid) not in masters:
             return f"yet worker {pid} of a master that died still runs and holds its ports: end it, then start nginx"

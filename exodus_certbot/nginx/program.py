@@ -1,13 +1,14 @@
-"""The door to the nginx program: what is built into it, and the files of its configuration."""
+"""The door to the nginx program: what is built into it, and what it takes from the machine."""
 
 import ipaddress
 import re
-import shutil
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
+from exodus_certbot import settings
 from exodus_certbot.errors import NginxError
 from exodus_certbot.nginx import command_line, config, files, proc
 from exodus_certbot.nginx.config import Directive
@@ -18,9 +19,7 @@ from exodus_common.errors import ExodusError
 from exodus_common.process import run
 from exodus_common.render import printable
 
-_SBIN = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ERROR_LOG_OPTION_SINCE = (1, 19, 5)
-_NOT_USABLE = 0x08 | 0x40  # IFA_F_DADFAILED, IFA_F_TENTATIVE: rtnetlink(7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class Nginx:
 
 def find_nginx(binary: str | None, conf: str | None, deadline: Deadline) -> Nginx:
     """Ask an nginx program where its files are (`nginx -V`); by default the one on PATH or in the system's folders."""
-    path = shutil.which(binary or "nginx") or shutil.which(binary or "nginx", path=_SBIN)
+    path = settings.find_program(binary or "nginx")
     if path is None:
         raise NginxError(f"no nginx program at {binary or 'PATH'}: {_instead()}")
     answer = run([path, "-V"], timeout_seconds=deadline.remaining_seconds())
@@ -73,10 +72,12 @@ def find_nginx(binary: str | None, conf: str | None, deadline: Deadline) -> Ngin
         version=tuple(map(int, version.groups())) if version else (),
     )
     main_file = str(Path(conf).absolute()) if conf else found.full_path(found.default_conf)
-    if _file_bytes(main_file) is None:
+    try:
+        files.file_bytes(main_file)
+    except OSError as error:
         raise NginxError(
             f"{printable(main_file)} cannot be read: name nginx's main file with --nginx-conf, or run as root"
-        )
+        ) from error
     return replace(found, conf=main_file)
 
 
@@ -91,23 +92,6 @@ def _instead() -> str:
                 f"yet master {pid} runs: name its program with --nginx {printable(proc.program(pid) or line.program)}"
             )
     return "install nginx, or name it with --nginx"
-
-
-def configuration_on_disk(nginx: Nginx) -> tuple[Directive, ...]:
-    """Read the configuration without nginx's help, for an nginx that does not run."""
-    return files.read(nginx.conf).tree
-
-
-def main_directives(nginx: Nginx) -> Iterator[Directive]:
-    """Read the directives of the main context from the files themselves, and nothing of the blocks' includes."""
-    return files.main_directives(nginx.conf)
-
-
-def _file_bytes(path: str) -> bytes | None:
-    try:
-        return Path(path).read_bytes()
-    except OSError:
-        return None
 
 
 def error_logs(nginx: Nginx, tree: Iterable[Directive]) -> tuple[str, ...]:
@@ -127,10 +111,10 @@ def machine_of(nginx: Nginx, connect: str | None) -> Machine:
         connect,
         is_here=addresses.is_here,
         source_for=addresses.source_for,
-        why_no_quic=quic.why_not,
+        why_no_quic=cache(quic.why_not),  # each answer takes two processes
         matches=files.matches,
         names_in=_names_in,
-        addresses=_ipv6_addresses(),
+        addresses=addresses.global_ipv6(),
     )
 
 
@@ -139,20 +123,6 @@ def _names_in(path: str) -> tuple[str, ...] | None:
         return x509.leaf_of_pem(files.file_bytes(path)).names
     except (OSError, ExodusError):
         return None
-
-
-def _ipv6_addresses() -> tuple[str, ...]:
-    """List the IPv6 addresses of global scope (proc(5): /proc/net/if_inet6)."""
-    try:
-        lines = files.file_bytes("/proc/net/if_inet6").decode("ascii").splitlines()
-    except OSError:
-        return ()
-    fields = (line.split() for line in lines if len(line.split()) == 6)
-    return tuple(
-        str(ipaddress.ip_address(bytes.fromhex(field[0])))
-        for field in fields
-        if field[3] == "00" and not int(field[4], 16) & _NOT_USABLE
-    )
 
 
 def _resolve(host: str) -> tuple[str, ...]:

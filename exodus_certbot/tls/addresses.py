@@ -11,6 +11,8 @@ from pathlib import Path
 _ANY_PORT = 9
 _RTF_LOCAL = 0x80000000
 _ROUTES = Path("/proc/self/net/ipv6_route")
+_INTERFACES = Path("/proc/net/if_inet6")
+_NOT_USABLE = 0x08 | 0x40  # IFA_F_DADFAILED, IFA_F_TENTATIVE: rtnetlink(7)
 
 
 def is_here(address: str) -> bool:
@@ -29,6 +31,20 @@ def source_for(address: str) -> str:
         except OSError:
             return ""
         return str(probe.getsockname()[0])
+
+
+def global_ipv6() -> tuple[str, ...]:
+    """List the IPv6 addresses of global scope (proc(5): /proc/net/if_inet6)."""
+    try:
+        lines = _INTERFACES.read_text("ascii").splitlines()
+    except OSError:
+        return ()
+    fields = (line.split() for line in lines if len(line.split()) == 6)
+    return tuple(
+        str(ip_address(bytes.fromhex(field[0])))
+        for field in fields
+        if field[3] == "00" and not int(field[4], 16) & _NOT_USABLE
+    )
 
 
 def _reaches_from_loopback(address: str) -> bool:

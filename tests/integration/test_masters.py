@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from exodus_certbot import settings
 from exodus_certbot.errors import NginxError
 from exodus_certbot.nginx import proc, program, strangers
 from exodus_common.clock import Deadline, SystemClock
@@ -316,7 +317,7 @@ def test_where_nginx_runs_in_a_container_none_is_to_be_installed_beside_it(
     certbot_tree: CertbotTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(program, "_SBIN", str(tmp_path))
+    monkeypatch.setattr(settings, "SYSTEM_PATH", str(tmp_path))
     titles = {4711: b"nginx: master process nginx -g daemon off;"}
     monkeypatch.setattr(proc, "pids", lambda: list(titles))
     monkeypatch.setattr(proc, "title", titles.get)
