@@ -7,7 +7,8 @@ A proxy in front, or a browser, that finds its connection closed while it sends 
 import logging
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 
 from exodus_common.clock import Clock, SystemClock
 

@@ -19,7 +19,7 @@ from exodus_storage_guard.adapters.service.schema import Schema, key_of
 from exodus_storage_guard.adapters.service.service import GuardService
 from exodus_storage_guard.adapters.service.turns import Turns
 from exodus_storage_guard.adapters.service.waiting import Waiting
-from exodus_storage_guard.admission.admissions import reserved
+from exodus_storage_guard.admission.admissions import Wanted, reserved
 from exodus_storage_guard.errors import ObjectMissing
 
 T = TypeVar("T")
@@ -73,6 +73,12 @@ class Endpoints:
                   ends_with_process:
                     type: boolean
                     description: the reservation ends with the process that is connected
+                  client:
+                    type: [string, "null"]
+                    minLength: 1
+                    maxLength: 200
+                    description: "who sends it to the platform, where that may be anybody: all of his together may have
+                      admission.client_share of the room"
         responses:
           201: {description: "`reservation`, `bytes`, `expires_at`, `freed_bytes`."}
           503: {description: "There is no room, or nothing can be decided now; Retry-After says when to come back."}
@@ -80,11 +86,14 @@ class Endpoints:
         """
         fields = await self.schema.fields(request)
         who = asker(request, ends_with_process=bool(fields.get("ends_with_process")))
-        key, lease_seconds = key_of(fields), fields.get("lease_seconds")
-        steps = await self._ask(
-            request,
-            partial(self._service.admission, _size(fields), key, lease_seconds, fields.get("wait_seconds") or 0.0, who),
+        wanted = Wanted(
+            _size(fields),
+            key_of(fields),
+            fields.get("wait_seconds") or 0.0,
+            fields.get("lease_seconds"),
+            client=fields.get("client"),
         )
+        steps = await self._ask(request, partial(self._service.admission, wanted, who))
         gone = asyncio.ensure_future(until_gone(request.receive))
         try:
             admitted = await self._waiting.admitted(user(request), steps, gone)
@@ -96,11 +105,35 @@ class Endpoints:
             return Response(status_code=503)  # nobody is there to read it
         return as_json(201, reserved(admitted).fields())
 
-    async def grow(self, request: Request) -> Response:
-        """Reserve more.
+    async def extend(self, request: Request) -> Response:
+        """Have a reservation end later.
 
         ---
-        summary: Reserve for an upload that is larger than was said.
+        summary: Have a reservation end so long from now, as often as its upload goes on.
+        requestBody:
+          content:
+            application/json:
+              schema:
+                type: object
+                additionalProperties: false
+                properties:
+                  lease_seconds:
+                    type: [number, "null"]
+                    exclusiveMinimum: 0
+                    description: as one that is new where it is not said
+        responses:
+          204: {description: It does.}
+          404: {description: The reservation had ended.}
+        """
+        fields = await self.schema.fields(request)
+        extended = partial(self._service.extend, _id(request), fields.get("lease_seconds"), user(request))
+        return Response(status_code=204) if await self._ask(request, extended) else problem(404, _ENDED)
+
+    async def grow(self, request: Request) -> Response:
+        """Reserve more, or less.
+
+        ---
+        summary: Reserve for an upload of another size than was said.
         requestBody:
           content:
             application/json:
@@ -124,7 +157,7 @@ class Endpoints:
         """Say that an upload is stored.
 
         ---
-        summary: Say that an upload is stored, under this key or that of its reservation.
+        summary: Say that an upload is stored, under this key and with this size, or those of its reservation.
         requestBody:
           content:
             application/json:
@@ -135,12 +168,16 @@ class Endpoints:
                   key:
                     type: [string, "null"]
                     minLength: 1
+                  bytes:
+                    type: [integer, "null"]
+                    minimum: 0
+                    maximum: 9007199254740992
         responses:
           204: {description: It is written down.}
           404: {description: The reservation had ended.}
         """
         fields = await self.schema.fields(request)
-        committed = partial(self._service.commit, _id(request), key_of(fields), user(request))
+        committed = partial(self._service.commit, _id(request), key_of(fields), _size(fields), user(request))
         return Response(status_code=204) if await self._ask(request, committed) else problem(404, _ENDED)
 
     async def release(self, request: Request) -> Response:
