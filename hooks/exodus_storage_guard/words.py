@@ -4,11 +4,18 @@ What is wrong, and where, is for operators and stands in a refusal's `reason`. T
 change here `packaging/translations` renews them.
 """
 
+import gettext
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
 
 from exodus_storage_guard.errors import UploadRefused, Why
+
+_LONGEST_HEADER = 200  # characters
+_LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*")
 
 
 def _one_or_more(one: str, more: str, number: int) -> str:
@@ -24,6 +31,29 @@ class Words:
 
 
 ENGLISH = Words()
+
+
+def for_reader(accept_language: str) -> Words:
+    """Give the words of the first language that a browser asks for and there is (RFC 9110, 12.5.4), or else English."""
+    wanted = [_rated(one) for one in accept_language[:_LONGEST_HEADER].split(",") if one.strip()]
+    ordered = [language for rate, language in sorted(wanted, key=lambda one: -one[0]) if rate > 0]
+    return _of(tuple(ordered))
+
+
+def _rated(one: str) -> tuple[float, str]:
+    language, _, rate = one.partition(";")
+    try:
+        return float(rate.strip().removeprefix("q=") or 1), language.strip()
+    except ValueError:
+        return 0, ""
+
+
+@lru_cache(100)  # of a browser's own choice, and there are not many
+def _of(languages: Sequence[str]) -> Words:
+    folder = str(files("exodus_storage_guard").joinpath("adapters/django/locale"))
+    known = [one.replace("-", "_") for one in languages if _LANGUAGE.fullmatch(one)]
+    found = gettext.translation("django", folder, [*known, "en"], fallback=True)
+    return Words(found.gettext, found.ngettext)
 
 
 def refused(refusal: UploadRefused, words: Words = ENGLISH) -> str:

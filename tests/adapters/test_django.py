@@ -274,6 +274,11 @@ class Sending:
 
     def __init__(self, seconds: float) -> None:
         self.left, self.now = seconds, 1000.0
+        self.META = {"gunicorn.socket": SimpleNamespace(settimeout=self.waits)}
+        self.waited = 0.0
+
+    def waits(self, seconds: float) -> None:
+        self.waited = seconds
 
     def read(self, size: int) -> bytes:
         self.now += 0.5
@@ -297,6 +302,8 @@ def test_what_a_refused_client_still_sends_is_read_for_a_while_once_it_is_answer
 
     assert (before, sending.now) == (1000.0, 1000.0 + read)
     assert answer.closed
+    assert answer.headers["Content-Length"] == "2", "a proxy that sends no more has to know where it ends"
+    assert 0 < sending.waited <= 2, "a client that is silent holds a worker no longer"
 
 
 def test_a_view_that_fails_releases_what_was_reserved(client: Client, platform: Guarded) -> None:

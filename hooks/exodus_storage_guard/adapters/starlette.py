@@ -66,7 +66,8 @@ class GuardMiddleware:
         except UploadRefused as refusal:
             later = refusal.retry_after_seconds
             headers = {} if later is None else {"retry-after": str(later)}
-            await PlainTextResponse(words.refused(refusal), refusal.http_status, headers)(scope, receive, send)
+            theirs = words.for_reader(Headers(scope=scope).get("accept-language", ""))
+            await PlainTextResponse(words.refused(refusal, theirs), refusal.http_status, headers)(scope, receive, send)
             return
         scope.setdefault("state", {})["room"] = room
         try:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from exodus_common.errors import UsageError
+from exodus_storage_guard import words
 from exodus_storage_guard.adapters.service.answers import ObjectBytes, as_json, problem, until_gone
 from exodus_storage_guard.adapters.service.peers import asker, user
 from exodus_storage_guard.adapters.service.schema import Schema, key_of
@@ -20,11 +21,12 @@ from exodus_storage_guard.adapters.service.service import GuardService
 from exodus_storage_guard.adapters.service.turns import Turns
 from exodus_storage_guard.adapters.service.waiting import Waiting
 from exodus_storage_guard.admission.admissions import Wanted, reserved
-from exodus_storage_guard.errors import ObjectMissing
+from exodus_storage_guard.errors import ObjectMissing, UploadRefused, Why
 
 T = TypeVar("T")
 _MOST_UPLOAD_BYTES = 2**53  # the last whole number that every language's JSON has
 _LONGEST_SIZE = 100  # digits
+_ASK_AGAIN_SECONDS = 60
 _ENDED = "there is no such reservation (any more): it had ended"
 
 
@@ -225,17 +227,24 @@ class Endpoints:
         """Answer what nginx's auth_request understands.
 
         ---
-        summary: "For nginx's auth_request: may an upload of X-Upload-Bytes begin?"
+        summary: "For nginx's auth_request: would an upload of X-Upload-Bytes be admitted at this moment? Nothing is
+          reserved: whoever receives it does that, and may be refused."
         responses:
-          204: {description: It may.}
-          403: {description: "It may not; with Retry-After where that will change."}
+          204: {description: It would.}
+          403: {description: "It would not; with Retry-After where that will change, and in X-Why a sentence for whoever
+            uploads, in the language that Accept-Language asks for."}
         """
         declared = request.headers.get("x-upload-bytes", "")
         size = _declared(declared, "X-Upload-Bytes") if declared else None
         if await self._ask(request, partial(self._service.is_accepting, size)):
             return Response(status_code=204)
         never = await self._ask(request, partial(self._service.is_too_large, size))
-        return Response(status_code=403, headers={} if never else {"retry-after": "60"})
+        later = None if never else _ASK_AGAIN_SECONDS
+        refusal = UploadRefused("it does not fit", later, Why.TOO_LARGE if never else Why.NO_ROOM)
+        answer = Response(status_code=403, headers={} if later is None else {"retry-after": str(later)})
+        said = words.refused(refusal, words.for_reader(request.headers.get("accept-language", "")))
+        answer.raw_headers.append((b"x-why", said.encode()))
+        return answer
 
     async def status(self, request: Request) -> Response:
         """Give the status.
