@@ -1,6 +1,7 @@
 """Errors of the storage half: each class knows its exit code."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 
 from exodus_common.errors import ExodusError, TryLater, UsageError
 from exodus_common.terminal import printable
@@ -8,14 +9,30 @@ from exodus_common.terminal import printable
 _NAMED = 3
 
 
-class UploadRefused(TryLater):
-    """Say that there is no room for an upload; `retry_after_seconds` is None where no sweep can help."""
+class Why(StrEnum):
+    """Say of which kind a refusal is: whoever uploads is told that, and not the operators' reason."""
 
-    def __init__(self, reason: str, retry_after_seconds: int | None = None) -> None:
-        """Keep what a platform shows to whoever uploads."""
-        super().__init__(reason, retry_after_seconds)
+    MAKING_ROOM = "making-room"
+    NO_ROOM = "no-room"  # as yet: nothing is at work, and something will be
+    FULL = "full"  # and nothing that is at work can change that
+    TOO_LARGE = "too-large"
+    TOO_MUCH_AT_ONCE = "too-much-at-once"
+    BUSY = "busy"
+    NOT_KNOWN = "not-known"  # the guard, or what it has to know, is away
+
+
+class UploadRefused(TryLater):
+    """Say that there is no room for an upload; `retry_after_seconds` is None where no sweep can help.
+
+    `reason` is for operators; `exodus_storage_guard.words` has what is said to whoever uploads.
+    """
+
+    def __init__(self, reason: str, retry_after_seconds: int | None = None, why: Why = Why.NOT_KNOWN) -> None:
+        """Keep what operators read, when to come back, and of which kind it is."""
+        super().__init__(reason, retry_after_seconds, why)
         self.reason = reason
         self.retry_after_seconds = retry_after_seconds
+        self.why = why
 
     @property
     def http_status(self) -> int:
@@ -23,7 +40,7 @@ class UploadRefused(TryLater):
         return 507 if self.retry_after_seconds is None else 503
 
     def __str__(self) -> str:
-        """Give the reason; both arguments are kept apart, so that Celery can send a refusal from process to process."""
+        """Give the reason; the arguments are kept apart, so that Celery can send a refusal from process to process."""
         return self.reason
 
 

@@ -189,7 +189,8 @@ class Watermarks:
 class Reservation:
     """Hold a lease on bytes; `owner` is the process whose end also ends it, None where only time does.
 
-    `uid` is the user who asked: nobody but he, the guard and root ends it sooner.
+    `uid` is the user who asked: nobody but he, the guard and root ends it sooner. `client` is who uploads by way of
+    that user's platform, where that may be anybody: such a one has a share of the room.
 
     `bytes` is what the upload has, `charged_bytes` what it takes on its way (`size_factor`); `committed_at` is set
     once it is stored: then it counts until a measurement has seen it.
@@ -204,6 +205,7 @@ class Reservation:
     owner: str | None = None
     committed_at: datetime | None = None
     uid: int | None = None
+    client: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse less than nothing."""

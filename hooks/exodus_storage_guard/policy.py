@@ -86,11 +86,15 @@ def reserved_bytes(reservations: Iterable[Reservation]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Answer whether an upload fits now: `missing_bytes` is 0 where it does; `starts_sweep` above the high mark."""
+    """Answer whether an upload fits now: `missing_bytes` is 0 where it does; `starts_sweep` above the high mark.
+
+    `need_bytes` is the room there has to be for it, where that is more than it takes.
+    """
 
     missing_bytes: int
     starts_sweep: bool
     reason: str
+    need_bytes: int = 0
 
 
 def fit(capacity: Capacity, reserved: int, charged_bytes: int, marks: Watermarks, reserve_bytes: int) -> Fit:
@@ -106,6 +110,11 @@ def fit(capacity: Capacity, reserved: int, charged_bytes: int, marks: Watermarks
     why = "above the flood watermark" if over_flood >= over_reserve else "into the emergency reserve"
     more, over = shown_apart(charged_bytes, missing)
     return Fit(missing, True, f"{more} more would go {over} {why}")
+
+
+def room_bytes(capacity: Capacity, marks: Watermarks, reserve_bytes: int) -> int:
+    """Say how much may come in all, with what is reserved already; less than 0 where there is too much."""
+    return min(marks.flood_bytes - capacity.used_bytes, capacity.free_bytes - reserve_bytes)
 
 
 def is_out_of_files(capacity: Capacity) -> bool:

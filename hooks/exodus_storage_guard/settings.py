@@ -1,5 +1,6 @@
 """What an operator can set; CONTRACT.md fixes the names."""
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -171,6 +172,7 @@ class AdmissionSettings:
     lease_seconds: float = 3600
     most_lease_seconds: float = 86400
     most_bytes: str | int = "2 GiB"
+    client_share: str | int = "50%"
     when_broken: Literal["refuse", "accept"] = "refuse"
     socket: Path = Path("/run/exodus-storage-guard/service.sock")
 
@@ -181,6 +183,7 @@ class AdmissionSettings:
         for name in ("lease_seconds", "most_lease_seconds"):
             require(0 < getattr(self, name) <= 30 * 86400, f"{name}: allowed: more than 0, at most 30 days")
         require(self.most_upload_bytes > 0, "most_bytes: allowed: more than 0")
+        _share("client_share", self.client_share, 10**15)
         fits = len(os.fsencode(self.socket)) < _LONGEST_SOCKET_NAME_BYTES
         require(self.socket.is_absolute() and fits, "socket: allowed: an absolute path of at most 107 bytes")
 
@@ -193,6 +196,17 @@ class AdmissionSettings:
     def most_upload_bytes(self) -> int:
         """Give what one upload may have at most."""
         return _size("most_bytes", self.most_bytes)
+
+    def client_bytes(self, room_bytes: int) -> int:
+        """Give what all uploads of one anonymous client may have together, of so much room."""
+        return _share("client_share", self.client_share, room_bytes)
+
+    def room_for_client(self, wanted_bytes: int) -> int | None:
+        """Give how much room there has to be for one client to have so much; None where none is enough."""
+        found = _PERCENT.fullmatch(str(self.client_share))
+        if found is None or not float(found[1]):
+            return None
+        return math.ceil(wanted_bytes * 100 / float(found[1])) + 1
 
     @property
     def longest_lease_seconds(self) -> float:

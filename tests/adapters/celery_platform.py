@@ -10,6 +10,7 @@ from celery.exceptions import Ignore, Reject
 
 from exodus_storage_guard import UploadRefused
 from exodus_storage_guard.adapters.celery import GuardedTask
+from exodus_storage_guard.adapters.room import HELD
 from tests.parts.messages import configuration
 
 FOLDER = Path(os.environ.get("PLATFORM_FOLDER", "."))
@@ -35,6 +36,9 @@ class Upload(GuardedTask):
 
     def on_refused(self, refusal: UploadRefused, key: str, size: int) -> None:
         note("refused", key=key, reason=refusal.reason, retry_after_seconds=refusal.retry_after_seconds)
+
+    def on_waiting(self, refusal: UploadRefused, key: str, size: int) -> None:
+        note("waiting", key=key, why=refusal.why)
 
     def runs(self, key: str) -> None:
         """Note that the body runs, with what is reserved for it."""
@@ -75,6 +79,23 @@ def grow(self: Upload, key: str, size: int) -> str:
     assert self.reservation is not None
     self.reservation.grow(size)
     return write(key, size)
+
+
+@app.task(base=UploadOfUnknownSize, bind=True)
+def fetch(self: Upload, key: str, size: int) -> str:
+    """Store as a platform does whose storage says what it stores."""
+    self.runs(key)
+    room = HELD.get()
+    assert room is not None
+    room.take(size)
+    write(key, size)
+    room.note(key, size)
+    if key.startswith("undone"):
+        (FOLDER / "store" / key).unlink()
+        room.forget(key)
+    if key.startswith("failing"):
+        raise RuntimeError("it fails after it has stored")
+    return key
 
 
 @app.task(base=Upload, bind=True)

@@ -52,11 +52,17 @@ def upload(request: HttpRequest) -> HttpResponseBase:
     class ApkForm(GuardedFormMixin, Form):
         apk = FileField()
 
-    form = ApkForm(request.POST or None, request.FILES or None, request=request)
+    form = ApkForm(request.POST or None, request.FILES or None)
     if form.is_valid():
         if "fail" in request.GET:
             raise RuntimeError("the platform fails after the upload")
         saved = default_storage.save(request.POST.get("key", "upload.apk"), form.cleaned_data["apk"])
+        if "second" in request.GET:
+            default_storage.save("second.apk", form.cleaned_data["apk"])
+        if "undo" in request.GET:
+            default_storage.delete(saved)
+        if "fail-later" in request.GET:
+            raise RuntimeError("the platform fails after it has stored")
         return HttpResponse(saved)
     return HttpResponse(engines["django"].from_string(_PAGE).render({"form": form}, request))
 
@@ -73,4 +79,14 @@ def read(request: HttpRequest, key: str) -> FileResponse:
     return FileResponse(default_storage.open(key))
 
 
-urlpatterns = [path("upload", upload), path("save/<path:key>", save), path("read/<path:key>", read)]
+def elsewhere(request: HttpRequest) -> HttpResponse:
+    """Take no file, and say how many came."""
+    return HttpResponse(str(len(request.FILES)))
+
+
+urlpatterns = [
+    path("upload", upload, name="upload"),
+    path("save/<path:key>", save, name="save"),
+    path("read/<path:key>", read),
+    path("elsewhere", elsewhere, name="elsewhere"),
+]

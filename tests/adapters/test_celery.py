@@ -288,6 +288,44 @@ def test_growth_that_is_refused_ends_the_task_and_releases(platform: Platform) -
     assert (stored.result, platform.catalogued("one.apk")) == ("two.apk", None)
 
 
+def test_growth_that_is_refused_while_room_is_made_comes_back_with_its_size(platform: Platform) -> None:
+    platform.guarded.nobody_makes_room()
+    platform.guarded.fill(3, size=8 * MIB, oldest=400, newest=200)
+    platform.guarded("sync")
+    with platform.worker():
+        stored = platform.send("grow", "one.apk", 80 * MIB)
+        platform.wait_until(lambda: platform.notes("waiting"), "it does not wait")
+        assert platform.reservations == NOTHING
+        assert platform.guarded("sweep", "--need", "80 MiB").exit_code == 0
+        platform.ended(stored)
+
+    assert (stored.result, platform.catalogued("one.apk")) == ("one.apk", 80 * MIB)
+    assert [one["key"] for one in platform.notes("ran")] == ["one.apk", "one.apk"]
+    assert platform.notes("refused") == []
+
+
+def test_what_is_known_to_need_more_than_there_is_is_not_begun_again(platform: Platform) -> None:
+    platform.guarded.nobody_makes_room()
+    platform.guarded.fill(3, size=8 * MIB, oldest=400, newest=200)
+    platform.guarded("sync")
+    with platform.worker(PLATFORM_MAX_RETRIES="1"):
+        refused = platform.ended(platform.send("grow", "one.apk", 80 * MIB))
+
+    assert isinstance(refused.result, UploadRefused)
+    assert len(platform.notes("ran")) == 1, "its size is known the second time"
+    assert len(platform.notes("waiting")) == 1
+
+
+@pytest.mark.parametrize(("key", "counted"), [("one.apk", 2 * MIB), ("failing.apk", 2 * MIB), ("undone.apk", None)])
+def test_what_a_storage_says_it_has_stored_is_counted_with_its_size(
+    key: str, counted: int | None, platform: Platform
+) -> None:
+    with platform.worker():
+        platform.ended(platform.send("fetch", key, 2 * MIB))
+
+    assert (platform.reservations, platform.catalogued(key)) == (NOTHING, counted)
+
+
 # --- a guard that is broken ---
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from exodus_storage_guard import UploadRefused
-from exodus_storage_guard.adapters.gate import HELD, Gate
+from exodus_storage_guard.adapters.gate import Gate
+from exodus_storage_guard.adapters.room import HELD
 from tests.parts.clocks import SetClock
 from tests.parts.command import ROOT
 from tests.parts.guard import MIB, Guarded
@@ -212,7 +213,7 @@ def test_a_guard_that_is_not_configured_yet_works_once_it_is(guarded: Guarded) -
     assert gate.is_accepting()
     admitted = gate.admit(MIB)
     assert admitted is not None
-    admitted.release()
+    admitted.reservation.release()
 
 
 # --- telling ---

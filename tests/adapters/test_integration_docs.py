@@ -9,7 +9,7 @@ import shlex
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -96,10 +96,11 @@ class Door:
 
     @contextmanager
     def open(self, folder: Path, socket: Path) -> Iterator["Door"]:
-        behind = f"upstream platform {{ server 127.0.0.1:{self.platform.server_port}; }}\n"
-        usual = "default_type application/octet-stream;\nclient_max_body_size 1g;\n"
-        server = f"server {{\nlisten 127.0.0.1:{self.port};\n{asking(example('The service', 'nginx'), socket)}\n}}\n"
-        with running_nginx(folder, behind + usual + server, main=workers_as_myself(), workers=1):
+        text = asking(example("nginx", "nginx"), socket)
+        text = text.replace("127.0.0.1:8000", f"127.0.0.1:{self.platform.server_port}")
+        with running_nginx(
+            folder, text.replace("127.0.0.1:8080", f"127.0.0.1:{self.port}"), main=workers_as_myself(), workers=1
+        ):
             yield self
 
     def send(self, content: bytes = b"", method: str = "POST", path: str = "/upload", **headers: str | int) -> Reply:
@@ -185,11 +186,14 @@ def only_5_mib_left(service: Service) -> Iterator[None]:
         service.ask("DELETE", f"/v1/reservations/{reservation}")
 
 
-def refused(answer: Reply, why: str = "There is no room for this upload at the moment.") -> bool:
+NO_ROOM = "There is no room for new files at the moment. Please try again in about 1 minute."
+
+
+def refused(answer: Reply, why: str = NO_ROOM) -> bool:
     """Tell whether it was said in words that a browser shows, and when to come back."""
     assert answer.content.decode() == f"{why}\n"
     assert int(answer.headers["Retry-After"]) > 0
-    assert answer.headers["Content-Type"] == "text/plain"
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     return answer.status == 503
 
 
@@ -215,8 +219,31 @@ def test_an_upload_that_is_larger_than_the_store_is_refused_before_its_body_too(
     answer = door.begin(200 * MIB)
 
     assert (answer.status, "Retry-After" in answer.headers) == (507, False)
-    assert b"more than the whole store may hold" in answer.content
+    assert answer.content == b"This is larger than what can be accepted here.\n"
     assert door.took == []
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "said"),
+    [
+        (
+            "fr-FR,fr;q=0.9,en;q=0.5",
+            "Il n’y a pas de place pour de nouveaux fichiers en ce moment. Veuillez réessayer dans",  # noqa: RUF001 - French
+        ),
+        ("de", "Im Moment ist kein Platz für neue Dateien."),
+        ("xx, en;q=0.1", "There is no room"),
+        ("", "There is no room"),
+        ("../../etc", "There is no room"),
+        ("fr;q=0, de;q=much", "There is no room"),
+    ],
+)
+def test_a_visitor_is_told_in_the_language_that_his_browser_asks_for(
+    asked_for: str, said: str, door: Door, shared: Service
+) -> None:
+    with only_5_mib_left(shared):
+        answer = door.begin(5 * MIB + 1, Accept_Language=asked_for)
+
+    assert answer.content.decode().startswith(said)
 
 
 def test_an_uploader_that_tells_the_service_another_size_is_not_believed(door: Door, shared: Service) -> None:
@@ -231,26 +258,38 @@ def in_chunks(content: bytes) -> bytes:
     return b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content)
 
 
-def test_an_upload_that_tells_no_size_is_taken_for_one_of_the_usual(door: Door, shared: Service) -> None:
-    with only_5_mib_left(shared):
-        wait_until(lambda: shared.ask("GET", "/v1/accepting").status == 503)  # which is known for a second
-        assert refused(door.send(in_chunks(SOME), Transfer_Encoding="chunked", X_Upload_Bytes=1))
-    wait_until(lambda: shared.ask("GET", "/v1/accepting").status == 204)
-    assert door.send(in_chunks(CONTENT), Transfer_Encoding="chunked").status == 200
+def test_an_upload_that_declares_no_length_is_refused_and_never_reaches_the_platform(door: Door) -> None:
+    chunked = [door.send(in_chunks(SOME), method, Transfer_Encoding="chunked") for method in ("POST", "GET", "PUT")]
+    undeclared = door.send(b"", "POST")
 
-    assert door.took == [WHOLE]
+    assert {answer.status for answer in (*chunked, undeclared)} == {411}
+    assert door.took == []
 
 
-@pytest.mark.parametrize(("method", "passes"), [("GET", True), ("HEAD", True), ("POST", False), ("PUT", False)])
-def test_without_room_the_page_with_the_form_is_still_given(
-    method: str, passes: bool, door: Door, shared: Service
+@pytest.mark.parametrize(
+    ("method", "size", "status"),
+    [("GET", None, 200), ("HEAD", None, 200), ("POST", 0, 200), ("GET", 6 * MIB, 503), ("PUT", 6 * MIB, 503)],
+)
+def test_without_room_the_page_with_the_form_is_given_and_no_body_passes_by_whichever_method(
+    method: str, size: int | None, status: int, door: Door, shared: Service
 ) -> None:
     with only_5_mib_left(shared):
-        wait_until(lambda: shared.ask("GET", "/v1/accepting").status == 503)
-        body = {} if passes else {"Transfer_Encoding": "chunked"}
-        assert door.send(b"" if passes else in_chunks(SOME), method, **body).status == (200 if passes else 503)
+        declared: dict[str, Any] = {} if size is None else {"Content_Length": size}
+        assert door.send(SOME if size else b"", method, **declared).status == status
 
-    assert [one for one, _ in door.took] == ([method] if passes else [])
+    assert [one for one, _ in door.took] == ([method] if status == 200 else [])
+
+
+def test_one_address_sends_four_uploads_at_once_and_no_more(door: Door) -> None:
+    with ExitStack() as sending:
+        for _ in range(4):
+            connection = sending.enter_context(closing(http.client.HTTPConnection("127.0.0.1", door.port, timeout=20)))
+            connection.putrequest("POST", "/upload")
+            connection.putheader("Content-Length", str(MIB))
+            connection.endheaders(SOME)
+        wait_until(lambda: door.begin(MIB).status == 429)
+
+    wait_until(lambda: door.upload().status == 200, "they are gone")
 
 
 @pytest.mark.parametrize("status", [403, 500, 503])
@@ -268,7 +307,7 @@ def test_nobody_asks_for_room_from_outside(door: Door) -> None:
 def test_while_the_service_is_away_uploads_are_refused_and_told_so(
     platform: Platform, tmp_path: Path, shared: Service
 ) -> None:
-    unknown = "Whether there is room for this upload is not known at the moment."
+    unknown = "New files cannot be accepted at the moment, for a technical reason."
     with Door(platform).open(tmp_path / "away", tmp_path / "none.sock") as door:
         assert refused(door.begin(len(CONTENT)), unknown)
         assert door.send(method="GET").status == 200

@@ -10,11 +10,12 @@ import pytest
 from exodus_common.errors import UsageError
 from exodus_storage_guard import StorageGuard, UploadRefused, settings
 from exodus_storage_guard.admission import opening
-from exodus_storage_guard.admission.admissions import Admissions
+from exodus_storage_guard.admission.admissions import Admissions, Wanted
 from exodus_storage_guard.admission.service_client import Service
-from exodus_storage_guard.errors import ObjectMissing
+from exodus_storage_guard.errors import ObjectMissing, Why
 from tests.parts.guard import MIB, Guarded, apk_key
 from tests.parts.service import running_service, short_folder
+from tests.parts.waiting import wait_until
 
 
 @pytest.fixture(params=["direct", "service"])
@@ -35,7 +36,7 @@ def test_what_is_reserved_is_kept_until_its_lease_ends(deciding: tuple[Admission
     admissions, guarded = deciding
     before = datetime.now(UTC)
 
-    found = admissions.admit(MIB, "k", 0, 100, bound=False)
+    found = admissions.admit(Wanted(MIB, "k", lease_seconds=100))
 
     assert (found.bytes, found.freed_bytes) == (MIB, 0)
     assert timedelta(seconds=99) < found.expires_at - before < timedelta(seconds=110)
@@ -45,7 +46,7 @@ def test_what_is_reserved_is_kept_until_its_lease_ends(deciding: tuple[Admission
 
 def test_what_is_bound_names_this_process(deciding: tuple[Admissions, Guarded]) -> None:
     admissions, guarded = deciding
-    admissions.admit(MIB, None, 0, None, bound=True)
+    admissions.admit(Wanted(MIB, bound=True))
 
     (one,) = guarded("reservations", "--json").json
     assert one["process"] == os.getpid()
@@ -53,9 +54,9 @@ def test_what_is_bound_names_this_process(deciding: tuple[Admissions, Guarded]) 
 
 def test_what_does_not_fit_is_refused_and_what_is_unknown_estimated(deciding: tuple[Admissions, Guarded]) -> None:
     admissions, _ = deciding
-    estimated = admissions.admit(None, None, 0, None, bound=False)
+    estimated = admissions.admit(Wanted())
     with pytest.raises(UploadRefused) as refused:
-        admissions.admit(60 * MIB, None, 0, None, bound=False)
+        admissions.admit(Wanted(60 * MIB))
 
     assert estimated.bytes == 64 * MIB
     assert (refused.value.retry_after_seconds, "flood" in refused.value.reason) == (None, True)
@@ -63,12 +64,12 @@ def test_what_does_not_fit_is_refused_and_what_is_unknown_estimated(deciding: tu
 
 def test_a_lease_beyond_the_longest_is_no_request(deciding: tuple[Admissions, Guarded]) -> None:
     with pytest.raises(UsageError, match=r"admission\.most_lease_seconds"):
-        deciding[0].admit(1, None, 0, 86401, bound=False)
+        deciding[0].admit(Wanted(1, lease_seconds=86401))
 
 
 def test_a_reservation_grows_as_far_as_there_is_room(deciding: tuple[Admissions, Guarded]) -> None:
     admissions, guarded = deciding
-    found = admissions.admit(MIB, None, 0, None, bound=False)
+    found = admissions.admit(Wanted(MIB))
 
     assert admissions.grow(found.id, 50 * MIB).bytes == 50 * MIB
     with pytest.raises(UploadRefused):
@@ -80,15 +81,67 @@ def test_a_reservation_grows_as_far_as_there_is_room(deciding: tuple[Admissions,
 
 def test_what_is_committed_is_known_and_what_is_released_is_not(deciding: tuple[Admissions, Guarded]) -> None:
     admissions, guarded = deciding
-    stored, not_stored = (admissions.admit(MIB, key, 0, None, bound=False).id for key in "ab")
+    stored, not_stored = (admissions.admit(Wanted(MIB, key)).id for key in "ab")
 
-    assert (admissions.commit(stored, None), admissions.release(not_stored)) == (True, True)
-    assert (admissions.commit("no-such-id", None), guarded.states()) == (False, {"resident": 1})
+    assert (admissions.commit(stored, None, None), admissions.release(not_stored)) == (True, True)
+    assert (admissions.commit("no-such-id", None, None), guarded.states()) == (False, {"resident": 1})
+
+
+def test_what_was_stored_is_counted_with_its_own_size(deciding: tuple[Admissions, Guarded]) -> None:
+    admissions, guarded = deciding
+    found = admissions.admit(Wanted(4 * MIB))
+
+    assert admissions.commit(found.id, "a.apk", MIB)
+    assert guarded("status", "--json").json["objects"]["resident"] == {"count": 1, "bytes": MIB}
+
+
+def test_a_reservation_that_is_extended_ends_later_and_one_that_has_ended_stays_so(
+    deciding: tuple[Admissions, Guarded],
+) -> None:
+    admissions, guarded = deciding
+    found, ended = admissions.admit(Wanted(MIB, lease_seconds=60)), admissions.admit(Wanted(MIB, lease_seconds=0.01))
+    stored = admissions.admit(Wanted(MIB))
+    admissions.commit(stored.id, "a.apk", None)
+    wait_until(lambda: len(guarded("reservations", "--json").json) == 1)
+
+    assert [admissions.extend(one, 600) for one in (found.id, ended.id, stored.id, "no-such-id")] == [
+        True, False, False, False,
+    ]  # fmt: skip
+    (one,) = guarded("reservations", "--json").json
+    assert datetime.fromisoformat(one["expires_at"]) - found.expires_at > timedelta(seconds=500)
+    assert admissions.extend(found.id, None)
+    with pytest.raises(UsageError, match=r"admission\.most_lease_seconds"):
+        admissions.extend(found.id, 86401)
+
+
+def test_what_one_client_has_at_once_is_a_share_of_the_room(deciding: tuple[Admissions, Guarded]) -> None:
+    admissions, guarded = deciding
+    admissions.admit(Wanted(40 * MIB, client="192.0.2.1"))
+
+    with pytest.raises(UploadRefused) as too_much:
+        admissions.admit(Wanted(10 * MIB, client="192.0.2.1"))
+    admissions.admit(Wanted(10 * MIB, client="192.0.2.2"))
+    admissions.admit(Wanted(10 * MIB))
+
+    assert (too_much.value.why, too_much.value.retry_after_seconds) == (Why.TOO_MUCH_AT_ONCE, 60)
+    assert {one["client"] for one in guarded("reservations", "--json").json} == {"192.0.2.1", "192.0.2.2", None}
+
+
+def test_more_than_a_share_of_what_is_left_is_refused_for_good_where_no_room_can_be_made(
+    deciding: tuple[Admissions, Guarded],
+) -> None:
+    admissions, _ = deciding
+
+    with pytest.raises(UploadRefused, match="client_share") as refused:
+        admissions.admit(Wanted(60 * MIB, client="192.0.2.1"))
+    admissions.admit(Wanted(60 * MIB))
+
+    assert (refused.value.why, refused.value.retry_after_seconds) == (Why.FULL, None)
 
 
 def test_whether_an_upload_is_accepted_is_told_of_its_size(deciding: tuple[Admissions, Guarded]) -> None:
     admissions, _ = deciding
-    admissions.admit(80 * MIB, None, 0, None, bound=False)
+    admissions.admit(Wanted(80 * MIB))
 
     assert (admissions.is_accepting(15 * MIB), admissions.is_accepting(15 * MIB + 1)) == (True, False)
     assert not admissions.is_accepting(None)

@@ -6,7 +6,7 @@ import json
 import os
 import random
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -71,12 +71,16 @@ class Bucketed(Guarded):
             content_type="application/vnd.android.package-archive",
             metadata={"x-amz-meta-handle": "org.example"},
         )
-        at = datetime.now(UTC) - timedelta(days=days)
-        with closing(sqlite3.connect(self.folder / "platform.db")) as connection:
-            row = (key, at.isoformat(), hashlib.sha256(found).hexdigest())
-            connection.execute("INSERT OR REPLACE INTO apk VALUES (?, ?, ?)", row)
-            connection.commit()
+        self.recorded({key: hashlib.sha256(found).hexdigest()}, days=days)
         return Path(key)
+
+    def recorded(self, sums: Mapping[str, str], *, days: float) -> None:
+        """Have the platform's records say how old these are, and their SHA-256."""
+        at = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+        with closing(sqlite3.connect(self.folder / "platform.db")) as connection:
+            rows = [(key, at, sha256) for key, sha256 in sums.items()]
+            connection.executemany("INSERT OR REPLACE INTO apk VALUES (?, ?, ?)", rows)
+            connection.commit()
 
     def stored(self) -> set[str]:
         return {one.object_name or "" for one in self.server.client.list_objects(self.bucket, recursive=True)}

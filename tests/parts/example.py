@@ -1,8 +1,12 @@
-"""The example platform, run as an operator runs one: gunicorn behind nginx, a Celery worker, our service, a MinIO."""
+"""The example platform with the changes of docs/exodus.md, run as an operator runs one.
+
+Gunicorn behind nginx, a Celery worker, our service, a MinIO.
+"""
 
 import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -22,18 +26,6 @@ from tests.parts.s3 import ACCESS_KEY, SECRET_KEY
 from tests.parts.service import Reply, running_service
 from tests.parts.workers import running_worker
 
-_NGINX = """
-server {
-    listen 127.0.0.1:PORT;
-    client_max_body_size 1g;
-    location / {
-        proxy_pass http://127.0.0.1:BEHIND;
-        proxy_set_header Host $http_host;
-        proxy_http_version 1.1;
-        proxy_request_buffering off;  # the platform hears of an upload before its body is here
-    }
-}
-"""
 _AS_US = "" if os.geteuid() else "user root;"  # else its workers could not spool into our folder
 _GUARDS_GROUP, _PLATFORM = 54321, 54322
 # It may look everywhere, since the interpreter may lie in a home of somebody else's, and write nowhere but in its own.
@@ -45,6 +37,8 @@ _AS_PLATFORM = (
 )
 _FOR_THE_GROUP = f"setpriv --regid={_GUARDS_GROUP} --clear-groups".split() if os.geteuid() == 0 else []
 _BOUNDARY = "----of-a-test"
+SETTINGS = "exodus.settings.production"
+SUBMIT, UPLOAD = "/analysis/submit/", "/analysis/upload/"
 
 
 @dataclass
@@ -53,7 +47,10 @@ class Example:
 
     guarded: Bucketed
     kind: str
+    socket: Path
+    uploads_of_one: int = 300
     port: int = field(default_factory=free_port)
+    behind: int = field(default_factory=free_port)
     gunicorn: "subprocess.Popen[bytes]" = field(init=False)
 
     @property
@@ -80,21 +77,22 @@ class Example:
 
     @property
     def environment(self) -> dict[str, str]:
-        paths = {"PYTHONPATH": f"{ROOT / 'tests/example'}:{ROOT}", "EXAMPLE_FOLDER": str(self.folder)}
-        told = {"DJANGO_SETTINGS_MODULE": "submissions.settings", "C_FORCE_ROOT": "1", "HOME": str(self.folder)}
+        places = (self.folder / "platform/exodus", ROOT, ROOT / "hooks")
+        paths = {"PYTHONPATH": ":".join(map(str, places)), "EXAMPLE_FOLDER": str(self.folder)}
+        told = {"DJANGO_SETTINGS_MODULE": SETTINGS, "C_FORCE_ROOT": "1", "HOME": str(self.folder)}
         return self.guarded.environment | paths | told
 
-    def manage(self, *arguments: str) -> None:
+    def manage(self, *arguments: str) -> str:
         done = run([self.python, "-m", "django", *arguments], env=self.environment)
         assert done.exit_code == 0, done.all_output
+        return done.stdout
 
     @contextmanager
-    def web(self, workers: int = 2) -> Iterator[None]:
-        """Run gunicorn, as many threads of it as the largest test has uploads."""
-        behind = free_port()
-        argv = [self.python, "-m", "gunicorn", "--workers", str(workers), "--threads", "32", "--timeout", "60"]
-        argv += ["--bind", f"127.0.0.1:{behind}", "submissions.wsgi"]
-        configuration = _NGINX.replace("PORT", str(self.port)).replace("BEHIND", str(behind))
+    def web(self, workers: int = 2, threads: int = 32) -> Iterator[None]:
+        """Run gunicorn: as many threads of it as the largest test has uploads, or sync workers, which have one each."""
+        argv = [self.python, "-m", "gunicorn", "--workers", str(workers), "--threads", str(threads), "--timeout", "60"]
+        argv += ["--bind", f"127.0.0.1:{self.behind}", "exodus.wsgi"]
+        configuration = self._documented()
         with (
             running(argv, env=self.environment, log=self.gunicorn_log) as process,
             running_nginx(self.folder / "nginx", configuration, main=_AS_US),
@@ -103,6 +101,21 @@ class Example:
             self.gunicorn = process
             yield
 
+    def _documented(self) -> str:
+        """Give the nginx of docs/integration.md before this platform; a test has many uploads from one address."""
+        text = (ROOT / "docs/integration.md").read_text().split("```nginx\n")[1].split("```")[0]
+        of_ours = {
+            "/run/exodus-storage-guard/service.sock": str(self.socket),
+            "127.0.0.1:8080": f"127.0.0.1:{self.port}",
+            "127.0.0.1:8000": f"127.0.0.1:{self.behind}",
+            "location /upload": f"location {UPLOAD}",
+            "limit_conn uploads 4;": f"limit_conn uploads {self.uploads_of_one};",
+        }
+        for theirs, ours in of_ours.items():
+            assert text.count(theirs) == 1, theirs
+            text = text.replace(theirs, ours)
+        return text
+
     def web_workers(self) -> list[int]:
         """Give the process ids of gunicorn's workers."""
         pid = self.gunicorn.pid
@@ -110,13 +123,13 @@ class Example:
 
     def worker(self) -> AbstractContextManager[None]:
         """Run a Celery worker for the time of a block."""
-        return running_worker(self.python, "submissions.tasks", env=self.environment, log=self.worker_log)
+        return running_worker(self.python, "exodus.core.celery", env=self.environment, log=self.worker_log)
 
     # --- a person's browser ---
 
     def _open(self) -> None:
         """Ask for a page that does not ask the guard: over a full store the question has a sweep started."""
-        if self.get("/report/0/").status != HTTPStatus.NOT_FOUND:
+        if self.get("/analysis/0/json/").status != HTTPStatus.NOT_FOUND:
             raise ConnectionRefusedError
 
     def get(self, path: str) -> Reply:
@@ -125,60 +138,94 @@ class Example:
             return Reply.to(connection)
 
     def submit(self, handle: str, size: int) -> Reply:
-        """Have an app fetched from the shop."""
-        token, cookie = self._token()
-        body = f"csrfmiddlewaretoken={token}&handle={handle}&bytes={size}"
+        """Have an app fetched from the shop, which has one of that size."""
+        (self.folder / "shop" / handle).write_text(str(size))
+        token, cookie = self.token(SUBMIT)
+        body = f"csrfmiddlewaretoken={token}&handle={handle}&source=google"
         kind = "application/x-www-form-urlencoded"
         with closing(self._connected()) as connection:
-            connection.request("POST", "/submit/", body, {"Cookie": cookie, "Content-Type": kind})
+            connection.request("POST", SUBMIT, body, {"Cookie": cookie, "Content-Type": kind})
             return Reply.to(connection)
 
-    def upload(self, handle: str, content: bytes) -> Reply:
+    def upload(self, handle: str, content: bytes, language: str = "en", sent_from: str = "127.0.0.1") -> Reply:
         """Send an APK, all of it."""
-        with self.uploading(handle, len(content)) as sending:
+        with self.uploading(handle, len(content), language, sent_from=sent_from) as sending:
             sending.send(content)
             return sending.answer()
 
     @contextmanager
-    def uploading(self, handle: str, size: int) -> Iterator["Upload"]:
+    def uploading(
+        self, handle: str, size: int, language: str = "en", *, past_nginx: bool = False, sent_from: str = "127.0.0.1"
+    ) -> Iterator["Upload"]:
         """Begin to send an APK: its headers, and no byte of the file yet."""
-        token, cookie = self._token()
-        fields = {"csrfmiddlewaretoken": token, "handle": handle}
+        token, cookie = self.token(UPLOAD)
+        fields = {"csrfmiddlewaretoken": token}
         before = "".join(
             f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
             for name, value in fields.items()
         )
         before += f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="apk"; filename="{handle}.apk"\r\n\r\n'
         after = f"\r\n--{_BOUNDARY}--\r\n"
-        with closing(self._connected()) as connection:
-            connection.putrequest("POST", "/")
+        with closing(self._connected(self.behind if past_nginx else self.port, sent_from)) as connection:
+            connection.putrequest("POST", UPLOAD)
             connection.putheader("Cookie", cookie)
+            connection.putheader("Accept-Language", language)
             connection.putheader("Content-Type", f"multipart/form-data; boundary={_BOUNDARY}")
             connection.putheader("Content-Length", str(len(before) + size + len(after)))
             connection.endheaders(before.encode())
             yield Upload(connection, size, after.encode())
 
-    def _token(self) -> tuple[str, str]:
-        page = self.get("/")
+    def token(self, path: str) -> tuple[str, str]:
+        """Give what a form of that page has to send, and the cookie it goes with."""
+        page = self.get(path)
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.content.decode())
         cookie = page.headers["Set-Cookie"].split(";")[0]
         assert token is not None, page
         return token[1], cookie
 
-    def _connected(self) -> HTTPConnection:
-        return HTTPConnection("127.0.0.1", self.port, timeout=60)
+    def _connected(self, port: int | None = None, sent_from: str = "127.0.0.1") -> HTTPConnection:
+        return HTTPConnection("127.0.0.1", port or self.port, timeout=60, source_address=(sent_from, 0))
 
     # --- what is there ---
 
     def apks(self) -> list[str]:
-        """Name what the platform says it has stored."""
-        with closing(sqlite3.connect(self.folder / "platform.db")) as connection:
-            return [name for (name,) in connection.execute("SELECT name FROM apk ORDER BY created_at")]
+        """Name what the platform says it has analysed."""
+        return self._column("SELECT apk_file FROM reports_report ORDER BY id")
+
+    def uploaded(self) -> list[str]:
+        """Name what the form has stored, and no worker has taken yet."""
+        return self._column("SELECT apk FROM analysis_query_analysisrequest WHERE apk <> '' ORDER BY id")
+
+    def _column(self, query: str) -> list[str]:
+        with closing(sqlite3.connect(self.folder / "platform.db", timeout=60)) as connection:
+            return [value for (value,) in connection.execute(query)]
 
     @property
     def reserved(self) -> int:
         """Count the reservations there are."""
         return int(self.guarded("status", "--json").json["reservations"]["count"])
+
+
+def changed_platform(folder: Path, *, uploads: bool = True) -> int:
+    """Make a copy of the example with the changes of docs/exodus.md; give how many lines were added or changed.
+
+    Without `uploads` it is the official instance, which has no form for files.
+    """
+    shutil.copytree(ROOT / "tests/example", folder)
+    section = (ROOT / "docs/exodus.md").read_text().split("\n## The lines in the platform\n")[1].split("\n## ")[0]
+    official, forms = section.split("\n### Where files are uploaded\n")
+    return sum(_changed(folder, one) for one in ((official, forms) if uploads else (official,)))
+
+
+def _changed(folder: Path, section: str) -> int:
+    settings, diff = (section.split(f"```{language}\n")[1].split("```")[0] for language in ("python", "diff"))
+    with (folder / "exodus/exodus/settings/production.py").open("a") as file:
+        file.write(settings)
+    subprocess.run(
+        ["git", "apply", "--unidiff-zero", "-p1", "-"], input=diff.encode(), cwd=folder, check=True, timeout=60
+    )
+    added = [line for line in diff.splitlines() if line.startswith("+") and not line.startswith("+++")]
+    return len(added) + len([line for line in settings.splitlines() if line.strip()])
 
 
 @dataclass
@@ -202,16 +249,27 @@ class Upload:
 
 @contextmanager
 def running_example(
-    guarded: Bucketed, kind: str, sockets: Path, *, web_workers: int = 2, service: bool = True, **tables: Any
+    guarded: Bucketed,
+    kind: str,
+    sockets: Path,
+    *,
+    web_workers: int = 2,
+    web_threads: int = 32,
+    uploads_of_one: int = 300,
+    service: bool = True,
+    **tables: Any,
 ) -> Iterator[Example]:
     """Set a platform up over a bucket, and run its pages and our service for the time of a block."""
-    admission = {"emergency_reserve": 0, "socket": str(sockets / "guard.sock")} | tables.pop("admission", {})
+    usual = {"emergency_reserve": 0, "socket": str(sockets / "guard.sock"), "client_share": "100%"}
+    admission = usual | tables.pop("admission", {})
     guarded.write(admission=admission, **tables)
     assert guarded("init").exit_code == 0
     operator = {"endpoint": guarded.server.endpoint.removeprefix("http://"), "bucket": guarded.bucket}
     operator |= {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
     (guarded.folder / "example.json").write_text(json.dumps(operator))
-    example = Example(guarded, kind)
+    example = Example(guarded, kind, sockets / "guard.sock", uploads_of_one)
+    changed_platform(guarded.folder / "platform")
+    (guarded.folder / "shop").mkdir()
     if _AS_PLATFORM:
         for place in (guarded.folder, *guarded.folder.glob("platform.db*")):
             os.chown(place, _PLATFORM, _PLATFORM)
@@ -219,6 +277,6 @@ def running_example(
     argv = [*_FOR_THE_GROUP, *guarded.argv("serve")]
     with (
         running_service(guarded, sockets / "guard.sock", argv=argv) if service else nullcontext(),
-        example.web(web_workers),
+        example.web(web_workers, web_threads),
     ):
         yield example

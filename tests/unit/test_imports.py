@@ -19,6 +19,8 @@ ALLOWED = {
     "exodus_certbot.tls.x509": {"cryptography"},
     "exodus_storage_guard.adapters.celery": {"celery"},
     "exodus_storage_guard.adapters.django": {"django"},
+    "exodus_storage_guard.adapters.minio": {"minio", "urllib3"},
+    "exodus_storage_guard.adapters.starlette": {"starlette"},
     "exodus_storage_guard.adapters.service": {"jsonschema", "starlette", "uvicorn"},
     "exodus_storage_guard.records.query": {"psycopg"},
     "exodus_storage_guard.state.postgresql": {"psycopg"},

@@ -21,7 +21,7 @@ GOOD: dict[str, tuple[Callable[[rows.Row], object], rows.Row]] = {
         rows.entry,
         (b"k", 7, "e", AT, "resident", AT, None, b"k", 0, None, 0, None, "", AT, None, None),
     ),
-    "reservation": (rows.reservation, ("id", b"k", 7, 14, AT, AT + 1, None, None, "1000")),
+    "reservation": (rows.reservation, ("id", b"k", 7, 14, AT, AT + 1, None, None, "1000", None)),
     "capacity": (rows.capacity, (AT, "budget", 100, 40, 60, None)),
     "sample": (rows.sample, (AT, 40)),
     "total": (rows.total, (2, 14, 7)),

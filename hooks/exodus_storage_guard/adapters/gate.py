@@ -5,7 +5,6 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,8 +12,9 @@ from typing import Literal
 from exodus_common.clock import Clock, SystemClock
 from exodus_common.errors import ExodusError
 from exodus_storage_guard import alerts, settings
-from exodus_storage_guard.admission.guard import StorageGuard, UploadReservation
-from exodus_storage_guard.errors import UploadRefused
+from exodus_storage_guard.adapters.room import HELD, Room
+from exodus_storage_guard.admission.guard import StorageGuard
+from exodus_storage_guard.errors import UploadRefused, Why
 from exodus_storage_guard.model import Verdict
 
 _log = logging.getLogger(__name__)
@@ -24,9 +24,6 @@ _TOPIC = "storage-guard-broken"
 _BROKEN = (ExodusError, OSError)
 
 WhenBroken = Literal["refuse", "accept"]
-
-HELD: ContextVar[UploadReservation | None] = ContextVar("exodus_held", default=None)
-"""The room within which this very thread, or task, is storing: whatever it stores needs none beyond it."""
 
 
 @dataclass
@@ -55,46 +52,81 @@ class Gate:
             self._guard = StorageGuard.from_config(self.config)
         return self._guard
 
-    def admit(self, size_bytes: int | None, key: str | None = None) -> UploadReservation | None:
+    def admit(
+        self,
+        size_bytes: int | None,
+        key: str | None = None,
+        *,
+        lease_seconds: float | None = None,
+        client: str | None = None,
+    ) -> Room | None:
         """Reserve room, or raise `UploadRefused`; None where a broken guard's uploads are accepted."""
         try:
-            admitted = self.guard.admit(size_bytes, key=key)
+            admitted = self.guard.admit(size_bytes, key=key, lease_seconds=lease_seconds, client=client)
         except UploadRefused:
             self._operator.hear(None)
             raise
         except _BROKEN as error:
             self._operator.hear(error)
-            if self._when_broken() == "accept":
+            if self.when_broken_now() == "accept":
                 return None
-            raise UploadRefused("the storage guard does not work at this moment", _ASK_AGAIN_SECONDS) from error
+            broken = "the storage guard does not work at this moment"
+            raise UploadRefused(broken, _ASK_AGAIN_SECONDS, Why.NOT_KNOWN) from error
         self._operator.hear(None)
-        return admitted
+        return Room(admitted)
+
+    def extend(self, room: Room, lease_seconds: float | None) -> bool:
+        """Have a reservation end so long from now (None: as usual); False where it has ended already.
+
+        A guard that is broken is not asked again by this: the operator is told, and the reservation ends by itself.
+        """
+        try:
+            return room.reservation.extend(lease_seconds)
+        except _BROKEN as error:
+            self._operator.hear(error)
+            return True
 
     @contextmanager
-    def holding(self, reservation: UploadReservation | None) -> Iterator[None]:
-        """Commit what `admit` gave when the block ends, or release it when the block raises."""
-        before = HELD.set(reservation)
+    def holding(self, room: Room | None) -> Iterator[None]:
+        """Settle what `admit` gave when the block ends; a block that raises has stored nothing but what was noted."""
+        before = HELD.set(room)
         try:
             yield
         except BaseException:
-            self.end(reservation, stored=False)
+            self.settle(room, otherwise_stored=False)
             raise
         finally:
             HELD.reset(before)
-        self.end(reservation, stored=True)
+        self.settle(room, otherwise_stored=True)
 
-    def end(self, reservation: UploadReservation | None, *, stored: bool) -> None:
-        """Commit what `admit` gave, or release it.
+    def settle(self, room: Room | None, *, otherwise_stored: bool) -> None:
+        """Commit what was stored within a reservation, with its size, and release the rest.
 
-        An upload that is stored does not fail since the guard broke meanwhile: the operator is told, and what could
-        not be written down ends by itself.
+        Where no storage says what it stores, `otherwise_stored` says whether that was what was reserved. An upload that
+        is stored does not fail since the guard broke meanwhile: the operator is told, and what could not be written
+        down ends by itself.
         """
-        if reservation is None:
+        if room is None:
             return
         try:
-            reservation.commit() if stored else reservation.release()
+            if room.is_told:
+                self._commit(room)
+            elif otherwise_stored:
+                room.reservation.commit()
+            else:
+                room.reservation.release()
+        except UploadRefused as refusal:
+            _log.warning("more was stored than was reserved; the next sync counts it: %s", refusal)
         except _BROKEN as error:
             self._operator.hear(error)
+
+    def _commit(self, room: Room) -> None:
+        """Commit the first of what was stored with the reservation, and for each other one make one of its own."""
+        if not room.stored:
+            room.reservation.release()
+        for number, (key, size) in enumerate(room.stored.items()):
+            one = self.guard.admit(size, key=key) if number else room.reservation
+            one.commit(key, size_bytes=size)
 
     def is_accepting(self) -> bool:
         """Tell whether an upload of a usual size would be admitted now; nothing is reserved."""
@@ -104,9 +136,10 @@ class Gate:
             return False
         except _BROKEN as error:
             self._operator.hear(error)
-            return self._when_broken() == "accept"
+            return self.when_broken_now() == "accept"
 
-    def _when_broken(self) -> WhenBroken:
+    def when_broken_now(self) -> WhenBroken:
+        """Say what becomes of uploads while nothing can be decided."""
         if self.when_broken is not None:
             return self.when_broken
         if self._guard is not None:

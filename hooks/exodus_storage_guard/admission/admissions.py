@@ -6,7 +6,7 @@ from typing import BinaryIO, Protocol
 
 from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.admission.reservations import AdmissionControl, Asker
-from exodus_storage_guard.model import Need, ObjectState
+from exodus_storage_guard.model import Need, ObjectState, Reservation
 
 _ASKED_EVERY_SECONDS = 60.0
 
@@ -26,19 +26,35 @@ class Reserved:
         return {**named, "freed_bytes": self.freed_bytes}
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Say what is asked for: None for what is usual. `bound`: until this process ends.
+
+    `client` is who sends it, where that may be anybody: he may have a share of the room (`admission.client_share`).
+    """
+
+    size_bytes: int | None = None
+    key: str | None = None
+    wait_seconds: float = 0
+    lease_seconds: float | None = None
+    bound: bool = False
+    client: str | None = None
+
+
 class Admissions(Protocol):
     """Decide on uploads. Errors: `UploadRefused`; `ExodusError` where nothing can be decided."""
 
-    def admit(
-        self, size_bytes: int | None, key: str | None, wait_seconds: float, lease_seconds: float | None, *, bound: bool
-    ) -> Reserved:
-        """Reserve, for an upload of unknown size what is usual; `bound`: until this process ends."""
+    def admit(self, wanted: "Wanted") -> Reserved:
+        """Reserve."""
+
+    def extend(self, reservation_id: str, lease_seconds: float | None) -> bool:
+        """Have a reservation end so long from now (None: as is usual); False where there is none (any more)."""
 
     def grow(self, reservation_id: str, size_bytes: int) -> Reserved:
         """Reserve for an upload that is larger than was said; raise `ObjectMissing` where its reservation has ended."""
 
-    def commit(self, reservation_id: str, key: str | None) -> bool:
-        """Say that an upload is stored; False where there is no such reservation (any more)."""
+    def commit(self, reservation_id: str, key: str | None, size_bytes: int | None) -> bool:
+        """Say that an upload is stored, of this size or what was reserved; False where there is no such reservation."""
 
     def release(self, reservation_id: str) -> bool:
         """Say that an upload did not happen; False where there is no such reservation (any more)."""
@@ -60,21 +76,22 @@ class Direct:
     control: AdmissionControl
     _asked_at: float | None = field(default=None, init=False)
 
-    def admit(
-        self, size_bytes: int | None, key: str | None, wait_seconds: float, lease_seconds: float | None, *, bound: bool
-    ) -> Reserved:
+    def admit(self, wanted: Wanted) -> Reserved:
         """Reserve, in one transaction where there is room."""
-        asker = Asker.myself(ends_with_process=bound)
-        wanted = reservations.request(self.control, size_bytes, key, lease_seconds=lease_seconds, asker=asker)
-        return reserved(reservations.admit(self.control, wanted, wait_seconds=wait_seconds))
+        asked = requested(self.control, wanted, Asker.myself(ends_with_process=wanted.bound))
+        return reserved(reservations.admit(self.control, asked, wait_seconds=wanted.wait_seconds))
+
+    def extend(self, reservation_id: str, lease_seconds: float | None) -> bool:
+        """Have it end later."""
+        return reservations.extend(self.control, reservation_id, lease_seconds)
 
     def grow(self, reservation_id: str, size_bytes: int) -> Reserved:
         """Reserve more."""
         return reserved(reservations.grow(self.control, reservation_id, size_bytes))
 
-    def commit(self, reservation_id: str, key: str | None) -> bool:
+    def commit(self, reservation_id: str, key: str | None, size_bytes: int | None = None) -> bool:
         """Say that an upload is stored."""
-        return reservations.commit(self.control, reservation_id, key)
+        return reservations.commit(self.control, reservation_id, key, size_bytes)
 
     def release(self, reservation_id: str) -> bool:
         """Say that an upload did not happen."""
@@ -102,6 +119,13 @@ class Direct:
     def fetch(self, key: str, target: BinaryIO) -> None:
         """Have the command read it, which knows the store's secrets."""
         self.control.sweeper.fetch(key, target)
+
+
+def requested(control: AdmissionControl, wanted: Wanted, asker: Asker) -> Reservation:
+    """Write down what somebody asks for."""
+    return reservations.request(
+        control, wanted.size_bytes, wanted.key, lease_seconds=wanted.lease_seconds, asker=asker, client=wanted.client
+    )
 
 
 def reserved(admitted: reservations.Admission) -> Reserved:

@@ -8,7 +8,7 @@ from typing import BinaryIO, Literal
 
 from exodus_storage_guard import settings
 from exodus_storage_guard.admission import opening
-from exodus_storage_guard.admission.admissions import Admissions, Reserved
+from exodus_storage_guard.admission.admissions import Admissions, Reserved, Wanted
 
 
 @dataclass
@@ -19,6 +19,8 @@ class UploadReservation:
     reserved: Reserved
     key: str | None = None
     """Under which the upload was stored, where that is only known after it was admitted."""
+    asked_bytes: int | None = None
+    """What `grow` was asked for last, whether it was had or not."""
 
     @property
     def id(self) -> str:
@@ -31,12 +33,20 @@ class UploadReservation:
         return self.reserved.freed_bytes
 
     def grow(self, size_bytes: int) -> None:
-        """Reserve for an upload that is larger than was said; raise `UploadRefused` where that does not fit."""
+        """Reserve for an upload of another size than was said; raise `UploadRefused` where that does not fit."""
+        self.asked_bytes = size_bytes
         self.reserved = self.admissions.grow(self.id, size_bytes)
 
-    def commit(self, key: str | None = None) -> None:
-        """Say that the upload is stored, under this key, that of `key`, or the one it was admitted with."""
-        self.admissions.commit(self.id, key or self.key)
+    def extend(self, lease_seconds: float | None = None) -> bool:
+        """Have it end so long from now (None: as if it began now); False where it has ended already."""
+        return self.admissions.extend(self.id, lease_seconds)
+
+    def commit(self, key: str | None = None, *, size_bytes: int | None = None) -> None:
+        """Say that the upload is stored, under this key, that of `key`, or the one it was admitted with.
+
+        `size_bytes` is what was stored, where that is not what was reserved.
+        """
+        self.admissions.commit(self.id, key or self.key, size_bytes)
 
     def release(self) -> None:
         """Say that it did not happen."""
@@ -71,14 +81,22 @@ class StorageGuard:
         found = settings.load(named, os.environ)
         return cls(opening.opened(found, settings.named(named, os.environ)), found.admission.when_broken)
 
-    def admit(self, size_bytes: int | None, *, key: str | None = None, wait_seconds: float = 0) -> UploadReservation:
+    def admit(
+        self,
+        size_bytes: int | None,
+        *,
+        key: str | None = None,
+        wait_seconds: float = 0,
+        lease_seconds: float | None = None,
+        client: str | None = None,
+    ) -> UploadReservation:
         """Reserve room, or raise `UploadRefused`; a size that is not known yet (None) is estimated, and can grow.
 
-        The reservation ends with this process, and after `lease_seconds` in any case.
+        The reservation ends with this process, and after `lease_seconds` (None: those of the settings) in any case.
+        `client` names who sends it, where that may be anybody: his uploads together may have a share of the room.
         """
-        return UploadReservation(
-            self._admissions, self._admissions.admit(size_bytes, key, wait_seconds, None, bound=True)
-        )
+        wanted = Wanted(size_bytes, key, wait_seconds, lease_seconds, bound=True, client=client)
+        return UploadReservation(self._admissions, self._admissions.admit(wanted))
 
     def is_accepting(self, size_bytes: int | None = None) -> bool:
         """Tell whether an upload of this size, or of a usual one, would be admitted now; nothing is reserved.
@@ -98,9 +116,12 @@ class StorageGuard:
         """
         self._admissions.fetch(key, target)
 
-    def commit(self, reservation_id: str, key: str | None = None) -> bool:
-        """Say that an upload is stored; False where there is no such reservation (any more)."""
-        return self._admissions.commit(reservation_id, key)
+    def commit(self, reservation_id: str, key: str | None = None, *, size_bytes: int | None = None) -> bool:
+        """Say that an upload is stored; False where there is no such reservation (any more).
+
+        `size_bytes` is what was stored, where that is not what was reserved.
+        """
+        return self._admissions.commit(reservation_id, key, size_bytes)
 
     def release(self, reservation_id: str) -> bool:
         """Say that an upload did not happen; False where there is no such reservation (any more)."""

@@ -19,13 +19,14 @@ def may_end(one: Reservation, uid: int, guard_uid: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Promised:
-    """Report a reservation to people: to which user and process, which end also ends it, and until when."""
+    """Report a reservation to people: to which user and process, which end also ends it, for whom, and until when."""
 
     reservation: str
     bytes: int
     key: str | None
     user: str | None
     process: int | None
+    client: str | None
     created_at: datetime
     expires_at: datetime
 
@@ -52,4 +53,4 @@ def _promised(one: Reservation) -> Promised:
     pid = one.owner.split(" ")[2] if one.owner and one.owner.count(" ") == 3 else ""
     user = None if one.uid is None else processes.user_name(one.uid)
     process = int(pid) if pid.isdecimal() else None
-    return Promised(one.id, one.bytes, one.key, user, process, one.created_at, one.expires_at)
+    return Promised(one.id, one.bytes, one.key, user, process, one.client, one.created_at, one.expires_at)

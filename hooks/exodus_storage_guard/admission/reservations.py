@@ -19,7 +19,7 @@ from exodus_common.terminal import printable
 from exodus_storage_guard import findings, policy, processes, state_identity
 from exodus_storage_guard.admission.sweeper import Sweeper
 from exodus_storage_guard.capacity import disks, measurement
-from exodus_storage_guard.errors import ObjectMissing, UploadRefused
+from exodus_storage_guard.errors import ObjectMissing, UploadRefused, Why
 from exodus_storage_guard.model import Capacity, Need, ObjectState, Reservation, Seen, StoredObject, Total, Watermarks
 from exodus_storage_guard.policy import Fit
 from exodus_storage_guard.settings import Settings, marks
@@ -110,8 +110,11 @@ def request(
     *,
     lease_seconds: float | None = None,
     asker: Asker | None = None,
+    client: str | None = None,
 ) -> Reservation:
     """Write down what an upload wants; one of unknown size is estimated from what the store holds.
+
+    `client` is named for an upload that anybody can send: all of his together may have a share of the room.
 
     Raises `UsageError` for a longer lease than the settings allow.
     """
@@ -119,12 +122,20 @@ def request(
     if size_bytes is None:
         size_bytes = min(_estimate(control.catalogue.totals()), admission.most_upload_bytes)
     seconds = lease_seconds or admission.lease_seconds
-    if seconds > admission.longest_lease_seconds:
-        most = f"{admission.longest_lease_seconds:g} s (admission.most_lease_seconds)"
-        raise UsageError(f"a lease of {seconds:g} s: allowed: at most {most}")
+    _refuse_longer(control, seconds)
     now, asker = control.clock.now(), asker or Asker.myself(ends_with_process=False)
     ends_at, charged = now + timedelta(seconds=seconds), _charged(control, size_bytes)
-    return Reservation(uuid.uuid4().hex, size_bytes, charged, now, ends_at, key, asker.process, uid=asker.uid)
+    return Reservation(
+        uuid.uuid4().hex, size_bytes, charged, now, ends_at, key, asker.process, uid=asker.uid, client=client
+    )
+
+
+def _refuse_longer(control: AdmissionControl, lease_seconds: float) -> None:
+    longest = control.settings.admission.longest_lease_seconds
+    if lease_seconds > longest:
+        raise UsageError(
+            f"a lease of {lease_seconds:g} s: allowed: at most {longest:g} s (admission.most_lease_seconds)"
+        )
 
 
 def _charged(control: AdmissionControl, size_bytes: int) -> int:
@@ -178,7 +189,7 @@ def steps(control: AdmissionControl, wanted: Reservation, *, wait_seconds: float
     before, is_done = control.measure(), False
     while found.missing_bytes > 0 and not is_done and _premigrated(control):
         _log.info("%s: releasing what is premigrated", found.reason)
-        need = Need(wanted.charged_bytes, wanted.id)
+        need = Need(max(wanted.charged_bytes, found.need_bytes), wanted.id)
         is_done = bool((yield partial(control.sweeper.release, need)))
         found = _try(control, wanted)
     if found.missing_bytes > 0:
@@ -226,8 +237,8 @@ def fit_beside(
 def _wait_for_sweep(control: AdmissionControl, wanted: Reservation, found: Fit, wait_seconds: float) -> Steps:
     retry_after = _retry_after(control, found.missing_bytes)
     if retry_after is None:
-        raise UploadRefused(f"{found.reason}, and nothing old enough is left to release")
-    sweeps = control.sweeper.start_sweep(Need(wanted.charged_bytes, wanted.id))
+        raise UploadRefused(f"{found.reason}, and nothing old enough is left to release", None, Why.FULL)
+    sweeps = control.sweeper.start_sweep(Need(max(wanted.charged_bytes, found.need_bytes), wanted.id))
     for turn, pause_seconds in enumerate(Deadline.after(wait_seconds, control.clock).pauses(0.05, most_seconds=1)):
         if turn % _LOOKS_EVERY == _LOOKS_EVERY - 1 and _asks_a_server(control):
             yield control.sweeper.look
@@ -235,15 +246,16 @@ def _wait_for_sweep(control: AdmissionControl, wanted: Reservation, found: Fit, 
         if found.missing_bytes == 0:
             return Admission(wanted)
         yield pause_seconds
-    raise UploadRefused(f"{found.reason}; {_how_room_is_made(control, sweeps=sweeps)}", retry_after)
+    how, why = _how_room_is_made(control, sweeps=sweeps)
+    raise UploadRefused(f"{found.reason}; {how}", retry_after, why)
 
 
-def _how_room_is_made(control: AdmissionControl, *, sweeps: bool) -> str:
+def _how_room_is_made(control: AdmissionControl, *, sweeps: bool) -> tuple[str, Why]:
     if findings.has_failed(control.catalogue.settled()):
-        return "the last sweep failed: exodus-storage-guard check says why"
+        return "the last sweep failed: exodus-storage-guard check says why", Why.NO_ROOM
     if sweeps:
-        return "a sweep is making room"
-    return "no sweep could be started, the log says why; the timer's will come"
+        return "a sweep is making room", Why.MAKING_ROOM
+    return "no sweep could be started, the log says why; the timer's will come", Why.NO_ROOM
 
 
 def _try(control: AdmissionControl, wanted: Reservation) -> Fit:
@@ -251,14 +263,15 @@ def _try(control: AdmissionControl, wanted: Reservation) -> Fit:
     most_bytes = control.settings.admission.most_upload_bytes
     if wanted.bytes > most_bytes:
         more = "{} are more than the {}".format(*shown_apart(wanted.bytes, most_bytes))
-        raise UploadRefused(f"{more} that one upload may have (admission.most_bytes)")
+        raise UploadRefused(f"{more} that one upload may have (admission.most_bytes)", None, Why.TOO_LARGE)
     # Looked at before it is measured: whoever dies later may have stored what the measurement has not in it.
     ended, measured = frozenset(_ended(control)), control.measure()
     if measured is None:
         return _without_measurement(control, wanted)
     limits, reserve = marks(control.settings, measured.total_bytes), control.settings.admission.reserve_bytes
     if policy.fits_never(measured, wanted.charged_bytes, limits, reserve):
-        raise UploadRefused(f"{shown(wanted.charged_bytes)} are more than the whole store may hold")
+        more = f"{shown(wanted.charged_bytes)} are more than the whole store may hold"
+        raise UploadRefused(more, None, Why.TOO_LARGE)
     answer: Fit | None = None
 
     def decide(others: Sequence[Reservation], totals: Mapping[ObjectState, Total]) -> bool:
@@ -267,11 +280,41 @@ def _try(control: AdmissionControl, wanted: Reservation) -> Fit:
             return False  # it has taken that long to get here: what landed meanwhile may be forgotten
         # What was committed since it was measured is a reservation no more: the two are counted together.
         beside = [one for one in others if one.id not in ended]
-        answer = fit_beside(control, beside, measurement.counted(measured, totals), limits, wanted.charged_bytes)
+        counted = measurement.counted(measured, totals)
+        answer = fit_beside(control, beside, counted, limits, wanted.charged_bytes)
+        if answer.missing_bytes == 0 and wanted.client is not None:
+            answer = _within_share(control, beside, counted, limits, wanted) or answer
         return answer.missing_bytes == 0
 
     control.catalogue.reserve(wanted, decide)
     return _try(control, wanted) if answer is None else answer
+
+
+def _within_share(
+    control: AdmissionControl,
+    others: Iterable[Reservation],
+    measured: Capacity,
+    limits: Watermarks,
+    wanted: Reservation,
+) -> Fit | None:
+    """Give what is missing until an anonymous client may have this beside what he has; None where he may.
+
+    Raises `UploadRefused` where he has to end something himself before.
+    """
+    admission = control.settings.admission
+    has = policy.reserved_bytes(one for one in others if one.client == wanted.client)
+    room = policy.room_bytes(measured, limits, admission.reserve_bytes) - landed(control, measured).bytes
+    may_have, wants = admission.client_bytes(max(0, room)), has + wanted.charged_bytes
+    if wants <= may_have:
+        return None
+    what = f"{shown(wants)} at once for {wanted.client}, of {shown(max(0, room))} that are left"
+    reason = f"{what}, are more than a client's share (admission.client_share)"
+    if has:
+        raise UploadRefused(reason, _ASK_AGAIN_SECONDS, Why.TOO_MUCH_AT_ONCE)
+    enough = admission.room_for_client(wants)
+    if enough is None:
+        raise UploadRefused(reason, None, Why.TOO_LARGE)
+    return Fit(enough - room, True, reason, enough)
 
 
 def held(control: AdmissionControl) -> Sequence[Reservation]:
@@ -350,16 +393,22 @@ def _freed(before: Capacity | None, now: Capacity | None) -> int:
     return max(0, before.used_bytes - now.used_bytes) if before and now else 0
 
 
-def commit(control: AdmissionControl, reservation_id: str, key: str | None = None) -> bool:
-    """Say that the upload is stored; False where there is no such reservation (any more)."""
+def commit(
+    control: AdmissionControl, reservation_id: str, key: str | None = None, size_bytes: int | None = None
+) -> bool:
+    """Say that the upload is stored; False where there is no such reservation (any more).
+
+    `size_bytes` is what was stored, where that is not what was reserved.
+    """
     present = control.catalogue.reservation(reservation_id)
     if present is None or present.committed_at is not None:
         return present is not None
     now, key = control.clock.now(), key or present.key
-    stored = StoredObject(key, present.bytes, "", now) if key else None
+    size = present.bytes if size_bytes is None else size_bytes
+    stored = StoredObject(key, size, "", now) if key else None
     _forget_ended(control)
     seen = _seen_for_good(control, control.measure())
-    return control.catalogue.commit(replace(present, committed_at=now, key=key), stored, seen)
+    return control.catalogue.commit(replace(present, bytes=size, committed_at=now, key=key), stored, seen)
 
 
 def count_until_measured(control: AdmissionControl, one: Reservation) -> None:
@@ -383,6 +432,17 @@ def _forget_ended(control: AdmissionControl) -> None:
 def release(control: AdmissionControl, reservation_id: str) -> bool:
     """Say that the upload did not happen; False where there is no such reservation (any more)."""
     return control.catalogue.end_reservations([reservation_id]) > 0
+
+
+def extend(control: AdmissionControl, reservation_id: str, lease_seconds: float | None) -> bool:
+    """Have a reservation that still holds end so long from now (None: as one that is new); False where there is none.
+
+    Raises `UsageError` for a longer lease than the settings allow.
+    """
+    seconds = lease_seconds or control.settings.admission.lease_seconds
+    _refuse_longer(control, seconds)
+    until = control.clock.now() + timedelta(seconds=seconds)
+    return control.catalogue.extend(reservation_id, until, lambda present: _counts(control, present))
 
 
 def grow(control: AdmissionControl, reservation_id: str, size_bytes: int) -> Admission:

@@ -14,8 +14,8 @@ from urllib.parse import quote, urlencode
 
 from exodus_common.errors import ExodusError, TryLater, UsageError
 from exodus_common.terminal import printable
-from exodus_storage_guard.admission.admissions import Reserved
-from exodus_storage_guard.errors import NotYours, ObjectMissing, StateFailed, StoreFailed, UploadRefused
+from exodus_storage_guard.admission.admissions import Reserved, Wanted
+from exodus_storage_guard.errors import NotYours, ObjectMissing, StateFailed, StoreFailed, UploadRefused, Why
 
 _SECONDS = 90.0  # making room takes the service a minute at most, and its answer less
 _CHUNK_BYTES = 1024 * 1024
@@ -29,14 +29,21 @@ class Service:
 
     socket: Path
 
-    def admit(
-        self, size_bytes: int | None, key: str | None, wait_seconds: float, lease_seconds: float | None, *, bound: bool
-    ) -> Reserved:
+    def admit(self, wanted: Wanted) -> Reserved:
         """Have room reserved."""
-        fields = {"bytes": size_bytes, "key": key, "wait_seconds": wait_seconds, "lease_seconds": lease_seconds}
-        asked = {name: value for name, value in fields.items() if value is not None}
-        asked |= {"ends_with_process": True} if bound else {}
-        return self._reserved("/v1/reservations", asked, _SECONDS + wait_seconds)
+        fields = {
+            "bytes": wanted.size_bytes,
+            "key": wanted.key,
+            "wait_seconds": wanted.wait_seconds,
+            "lease_seconds": wanted.lease_seconds,
+            "client": wanted.client,
+            "ends_with_process": wanted.bound or None,
+        }
+        return self._reserved("/v1/reservations", _said_of(fields), _SECONDS + wanted.wait_seconds)
+
+    def extend(self, reservation_id: str, lease_seconds: float | None) -> bool:
+        """Have a reservation end later."""
+        return self._found("POST", f"{_path(reservation_id)}/extend", _said_of({"lease_seconds": lease_seconds}))
 
     def grow(self, reservation_id: str, size_bytes: int) -> Reserved:
         """Have more reserved."""
@@ -50,9 +57,9 @@ class Service:
         except (KeyError, TypeError, ValueError) as error:
             raise StateFailed(f"{self._where} answers what is no reservation: {found}") from error
 
-    def commit(self, reservation_id: str, key: str | None) -> bool:
+    def commit(self, reservation_id: str, key: str | None, size_bytes: int | None) -> bool:
         """Say that an upload is stored."""
-        return self._found("POST", f"{_path(reservation_id)}/commit", {} if key is None else {"key": key})
+        return self._found("POST", f"{_path(reservation_id)}/commit", _said_of({"key": key, "bytes": size_bytes}))
 
     def release(self, reservation_id: str) -> bool:
         """Say that an upload did not happen."""
@@ -130,7 +137,7 @@ class Service:
         reason = printable(str(found.get("reason", f"HTTP {status}"))[:1000])
         later = found.get("retry_after_seconds")
         if found.get("refused"):
-            return UploadRefused(reason, later if isinstance(later, int) else None)
+            return UploadRefused(reason, later if isinstance(later, int) else None, _why(found.get("why")))
         kinds = {_BAD: UsageError, _FORBIDDEN: NotYours, _NOT_FOUND: ObjectMissing, _LATER: TryLater}
         return kinds.get(status, StateFailed)(reason)
 
@@ -167,6 +174,18 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
+
+
+def _said_of(fields: Mapping[str, object]) -> Mapping[str, object]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _why(said: object) -> Why:
+    """Read of which kind a refusal is; a service of another version may have kinds of its own."""
+    try:
+        return Why(str(said))
+    except ValueError:
+        return Why.NOT_KNOWN
 
 
 def _path(reservation_id: str) -> str:

@@ -17,9 +17,10 @@ from exodus_common.output import complain, say
 from exodus_common.render import json_text, printable
 from exodus_common.stopping import Stopped, asked
 from exodus_storage_guard.admission import promised
+from exodus_storage_guard.admission.admissions import Wanted
 from exodus_storage_guard.cli import output
 from exodus_storage_guard.cli.context import Context
-from exodus_storage_guard.errors import ObjectMissing, RecordsFailed, StateFailed, StoreFailed, UploadRefused
+from exodus_storage_guard.errors import ObjectMissing, RecordsFailed, StateFailed, StoreFailed, UploadRefused, Why
 from exodus_storage_guard.model import Need, Verdict, worst
 from exodus_storage_guard.sizes import shown
 from exodus_storage_guard.status import Status, from_fields, status
@@ -67,12 +68,13 @@ def _admit(context: Context) -> int:
     except UploadRefused:
         raise
     except TryLater as error:  # the catalogue is locked: whoever uploads is refused as ever
-        raise UploadRefused(str(error), _LOCKED_AGAIN_SECONDS) from error
+        raise UploadRefused(str(error), _LOCKED_AGAIN_SECONDS, Why.BUSY) from error
 
 
 def _admitted(context: Context) -> int:
     arguments = context.arguments
-    found = context.admissions.admit(arguments.bytes, arguments.key, arguments.wait, arguments.lease, bound=False)
+    wanted = Wanted(arguments.bytes, arguments.key, arguments.wait, arguments.lease)
+    found = context.admissions.admit(wanted)
     if arguments.json:
         say(json_text(found.fields()))
     else:
@@ -81,7 +83,7 @@ def _admitted(context: Context) -> int:
 
 
 def _commit(context: Context) -> int:
-    if not context.admissions.commit(context.arguments.reservation, context.arguments.key):
+    if not context.admissions.commit(context.arguments.reservation, context.arguments.key, context.arguments.bytes):
         raise StoreFailed(
             f"there is no reservation {printable(context.arguments.reservation)} (any more): it had ended"
         )

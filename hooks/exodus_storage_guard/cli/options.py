@@ -95,6 +95,9 @@ def _admission_options(of: dict[str, argparse.ArgumentParser]) -> None:
     which.add_argument("--all", action="store_true", help="every reservation, whoever made it")
     which.add_argument("--older-than", metavar="SECONDS", type=_seconds, help="every one that was made so long ago")
     of["commit"].add_argument("--key", metavar="KEY", help="what it is called now")
+    of["commit"].add_argument(
+        "--bytes", metavar="N", type=_size, help="what was stored, where that is not what was admitted"
+    )
 
 
 def _sweep_options(of: dict[str, argparse.ArgumentParser]) -> None:

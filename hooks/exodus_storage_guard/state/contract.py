@@ -89,6 +89,12 @@ class Catalogue(Protocol):
     def landed(self, seen: Seen) -> Total:
         """Count the committed uploads that a measurement has not seen, at once however many there are."""
 
+    def extend(self, id_: str, until: datetime, holds: Callable[[Reservation], bool]) -> bool:
+        """Have a reservation end at `until` that is not committed; tell whether it was one.
+
+        Only where `holds` says, in the same transaction, that nobody can have given its room away.
+        """
+
     def end_reservations(self, ids: Collection[str]) -> int:
         """Remove reservations; give how many there were."""
 

@@ -71,7 +71,7 @@ class Database(Protocol):
 
 FIRST = "run: exodus-storage-guard init; if objects were archived before: exodus-storage-guard rebuild"
 """What to do where there is no catalogue."""
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 _FIRST_VERSION = 2
 """The version of sqlite.sql and postgresql.sql; N.sql beside them makes version N of the one before."""
 

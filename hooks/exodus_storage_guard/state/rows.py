@@ -24,7 +24,7 @@ Row = tuple[Any, ...]
 T = TypeVar("T")
 ENTRY = "key, bytes, etag, modified_at, state, since, sha256, copy, held, owner, failures, retry_at, note"
 ENTRY += ", recorded_at, recorded_sha256, copy_mark"
-RESERVATION = "id, key, bytes, charged_bytes, created_at, expires_at, owner, committed_at, uid"
+RESERVATION = "id, key, bytes, charged_bytes, created_at, expires_at, owner, committed_at, uid, client"
 COPY = "name, key, bytes, etag, modified_at, sha256, archived_at, mark"
 SAMPLE = "at, source, total_bytes, used_bytes, free_bytes, free_files"
 
@@ -137,7 +137,7 @@ def entry(row: Row) -> Entry:
 @possible
 def reservation(row: Row) -> Reservation:
     """Read the columns of `RESERVATION`."""
-    id_, key, size, charged, created_at, expires_at, owner, committed_at, uid = row
+    id_, key, size, charged, created_at, expires_at, owner, committed_at, uid, client = row
     return Reservation(
         id_,
         size,
@@ -148,6 +148,7 @@ def reservation(row: Row) -> Reservation:
         owner,
         datetime_or_none(committed_at),
         None if uid is None else int(uid),
+        client,
     )
 
 
@@ -156,7 +157,7 @@ def reservation_row(one: Reservation) -> tuple[object, ...]:
     key = None if one.key is None else key_bytes(one.key)
     times = instant(one.created_at), instant(one.expires_at)
     asker = one.owner, instant_or_none(one.committed_at), None if one.uid is None else str(one.uid)
-    return (one.id, key, one.bytes, one.charged_bytes, *times, *asker)
+    return (one.id, key, one.bytes, one.charged_bytes, *times, *asker, one.client)
 
 
 @possible

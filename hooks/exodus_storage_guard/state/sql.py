@@ -29,7 +29,7 @@ _RUNS_FOR = timedelta(days=1)
 _TOTALS = """SELECT state, count, bytes, (SELECT min(bytes) FROM objects WHERE bytes < 0) FROM totals
   WHERE count <> 0"""
 _AT_REST = "state IN ('resident', 'premigrated', 'failed', 'quarantined')"
-_RESERVE = f"INSERT INTO reservations ({rows.RESERVATION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_RESERVE = f"INSERT INTO reservations ({rows.RESERVATION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _FAILURES = (Event.COPY_FAILED, Event.COPY_DIFFERED)
 _CHANGE = """UPDATE objects SET state = ?, since = ?, owner = ?, retry_at = ?, note = ?,
   sha256 = {sha256}, copy = {copy}, copy_mark = {copy_mark},
@@ -118,6 +118,16 @@ class SqlCatalogue:
         sql += "WHERE committed_at >= ? AND committed_at < ?"
         sql += " AND key IS NULL" if seen.keyed else ""
         return rows.total(self._database.read(sql, (instant(seen.until), instant(seen.future)))[0])
+
+    def extend(self, id_: str, until: datetime, holds: Callable[[Reservation], bool]) -> bool:
+        """Have a reservation that still holds end later."""
+        sql = "UPDATE reservations SET expires_at = ? WHERE id = ? AND committed_at IS NULL"
+
+        def work(session: Session) -> bool:
+            present = self.reservation(id_)
+            return present is not None and holds(present) and session.execute(sql, (instant(until), id_)).rowcount > 0
+
+        return self._database.write(work, Writing.ADMISSION)
 
     def end_reservations(self, ids: Collection[str]) -> int:
         """Remove reservations; give how many there were."""

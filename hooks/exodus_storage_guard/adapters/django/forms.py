@@ -4,18 +4,21 @@ from typing import Any
 
 from django.forms.utils import ErrorDict
 from django.http import HttpRequest
-from django.utils.translation import gettext as _
 
-from exodus_storage_guard.adapters.django.requests import refusal_of
+from exodus_storage_guard.adapters.django import words
+from exodus_storage_guard.adapters.django.requests import refusal_at_hand, refusal_of
 from exodus_storage_guard.errors import UploadRefused
 
 
 class GuardedFormMixin:
-    """Stand before the form's class: `class ApkForm(GuardedFormMixin, ModelForm)`; give it `request=request`."""
+    """Stand before the form's class: `class ApkForm(GuardedFormMixin, ModelForm)`.
+
+    It is for the files of the request at hand; where several are looked at give it the one they came with.
+    """
 
     def __init__(self, *arguments: Any, request: HttpRequest | None = None, **more: Any) -> None:
         """Take the request that the files came with."""
-        self._refusal = None if request is None else refusal_of(request)
+        self._refusal = refusal_at_hand() if request is None else refusal_of(request)
         super().__init__(*arguments, **more)
 
     def full_clean(self) -> None:
@@ -28,8 +31,4 @@ class GuardedFormMixin:
 
     def refusal_message(self, refusal: UploadRefused) -> str:
         """Say it to whoever uploads."""
-        later = refusal.retry_after_seconds
-        if later is None:
-            return str(_("There is no room for this upload at the moment. The operators have been told."))
-        minutes = {"minutes": max(1, round(later / 60))}
-        return str(_("Room is being made for new uploads. Please try again in about %(minutes)d min.") % minutes)
+        return words.refused(refusal)

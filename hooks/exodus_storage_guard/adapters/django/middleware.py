@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 
+from exodus_storage_guard.adapters.django import words
 from exodus_storage_guard.adapters.django.lingering_close import linger
-from exodus_storage_guard.adapters.django.requests import mark, refusal_of, settle
+from exodus_storage_guard.adapters.django.requests import begin, mark, refusal_of, settle
 from exodus_storage_guard.errors import UploadRefused
 
 _FIRST_FAILURE = 400
@@ -20,23 +22,22 @@ class GuardMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer a request."""
-        stored = False
+        begin()
         try:
             response = self._get_response(request)
             refusal = refusal_of(request)
-            stored = response.status_code < _FIRST_FAILURE and refusal is None
             if refusal is not None:
                 linger(request, response)
                 if response.status_code < _FIRST_FAILURE:
                     mark(response, refusal)
             return response
         finally:
-            settle(request, stored=stored)
+            settle(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer a refusal that comes from the storage, while something is saved."""
         if not isinstance(exception, UploadRefused):
             return None
-        response = HttpResponse(exception.reason, content_type="text/plain; charset=utf-8")
+        response = HttpResponse(words.refused(exception), content_type="text/plain; charset=utf-8")
         mark(response, exception)
         return response

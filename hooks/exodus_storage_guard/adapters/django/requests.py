@@ -1,24 +1,40 @@
 """What a request carries from the upload handler to the middleware, the form and the storage."""
 
-from django.http import HttpRequest, HttpResponseBase
+from contextvars import ContextVar
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 
 from exodus_storage_guard.adapters.django.gates import gate
-from exodus_storage_guard.adapters.gate import HELD
-from exodus_storage_guard.admission.guard import UploadReservation
+from exodus_storage_guard.adapters.room import HELD, Room
 from exodus_storage_guard.errors import UploadRefused
 
-_RESERVATION, _REFUSAL = "exodus_reservation", "exodus_refusal"
+_ROOM, _REFUSAL = "exodus_room", "exodus_refusal"
+_REFUSED: ContextVar[UploadRefused | None] = ContextVar("exodus_refused", default=None)
 
 
-def keep(request: HttpRequest, reservation: UploadReservation | None) -> None:
+def begin() -> None:
+    """Begin a request with nothing: its thread has answered others before."""
+    HELD.set(None)
+    _REFUSED.set(None)
+
+
+def keep(request: HttpRequest, room: Room | None) -> None:
     """Keep the room that was reserved for what a request brings."""
-    setattr(request, _RESERVATION, reservation)
-    HELD.set(reservation)
+    setattr(request, _ROOM, room)
+    HELD.set(room)
+
+
+def room_of(request: HttpRequest) -> Room | None:
+    """Give the room that was reserved for what a request brings."""
+    found: Room | None = getattr(request, _ROOM, None)
+    return found
 
 
 def refuse(request: HttpRequest, refusal: UploadRefused) -> None:
     """Keep why a request's upload was stopped."""
     setattr(request, _REFUSAL, refusal)
+    _REFUSED.set(refusal)
 
 
 def refusal_of(request: HttpRequest) -> UploadRefused | None:
@@ -27,18 +43,17 @@ def refusal_of(request: HttpRequest) -> UploadRefused | None:
     return found
 
 
-def has_room() -> bool:
-    """Tell whether the request or task at hand has room reserved: what it stores needs none beyond it."""
-    return HELD.get() is not None
+def refusal_at_hand() -> UploadRefused | None:
+    """Give why the upload of the request at hand was stopped; None where it was not."""
+    return _REFUSED.get()
 
 
-def settle(request: HttpRequest, *, stored: bool) -> None:
-    """Commit or release what a request reserved; once."""
-    reservation: UploadReservation | None = getattr(request, _RESERVATION, None)
-    if reservation is None:
-        return
+def settle(request: HttpRequest) -> None:
+    """Commit what was stored of what a request brought, and release all else; once."""
+    room = room_of(request)
     keep(request, None)
-    gate().end(reservation, stored=stored)
+    _REFUSED.set(None)
+    gate().settle(room, otherwise_stored=False)
 
 
 def mark(response: HttpResponseBase, refusal: UploadRefused) -> None:

@@ -12,12 +12,11 @@ from django.utils.module_loading import import_string
 from exodus_common.errors import ExodusError
 from exodus_storage_guard.adapters.django.gates import gate
 from exodus_storage_guard.adapters.django.options import options
-from exodus_storage_guard.adapters.django.requests import has_room
-from exodus_storage_guard.adapters.gate import HELD
+from exodus_storage_guard.adapters.room import HELD
 
 _log = logging.getLogger(__name__)
 _PASSED_ON = (
-    *("delete", "listdir", "path", "size", "url"),
+    *("listdir", "path", "size", "url"),
     *("get_accessed_time", "get_created_time", "get_modified_time"),
     *("get_valid_name", "get_alternative_name", "generate_filename"),
 )
@@ -46,18 +45,27 @@ class GuardedStorage(Storage):
         """Save within a reservation: the request's, or one of its own; raise `UploadRefused` where there is no room."""
         if not options().guards(name):
             return cast(str, self._inner.save(name, content))
-        if has_room():
+        if HELD.get() is not None:
             return self._save_within(name, content)
         with gate().holding(gate().admit(content.size, name)):
             return self._save_within(name, content)
 
     def _save_within(self, name: str, content: File) -> str:
-        """Save, and note under which key what is reserved was stored."""
+        """Save, and note what was stored under which key."""
+        held = HELD.get()
+        if held is None:
+            return cast(str, self._inner.save(name, content))
+        held.take(content.size)
         saved = cast(str, self._inner.save(name, content))
+        held.note(saved, content.size)
+        return saved
+
+    def delete(self, name: str) -> None:
+        """Remove a file; what was stored within the request or task at hand is not committed then."""
+        self._inner.delete(name)
         held = HELD.get()
         if held is not None:
-            held.key = saved
-        return saved
+            held.forget(name)
 
     def _open(self, name: str, mode: str = "rb") -> File:
         """Open a file; what is in the archive only is read from there into a temporary one, and not put back."""

@@ -33,7 +33,7 @@ def problem(status: int, reason: str, headers: Mapping[str, str] | None = None) 
 def refused(refusal: UploadRefused) -> Response:
     """Answer that there is no room: 503 and when to come back, or 507 where no sweep can help."""
     later = refusal.retry_after_seconds
-    fields = {"refused": True, "reason": refusal.reason, "retry_after_seconds": later}
+    fields = {"refused": True, "reason": refusal.reason, "retry_after_seconds": later, "why": refusal.why}
     return as_json(refusal.http_status, fields, {} if later is None else {"retry-after": str(later)})
 
 

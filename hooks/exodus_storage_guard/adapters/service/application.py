@@ -31,6 +31,7 @@ def _routes(of: Endpoints) -> list[Route]:
         Route("/v1/reservations", of.reserve, methods=["POST"]),
         Route("/v1/reservations", of.reservations, methods=["GET"]),
         Route("/v1/reservations/{id}/commit", of.commit, methods=["POST"]),
+        Route("/v1/reservations/{id}/extend", of.extend, methods=["POST"]),
         Route("/v1/reservations/{id}/grow", of.grow, methods=["POST"]),
         Route("/v1/reservations/{id}", of.release, methods=["DELETE"]),
         Route("/v1/accepting", of.accepting, methods=["GET"]),

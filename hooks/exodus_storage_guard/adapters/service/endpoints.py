@@ -13,18 +13,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from exodus_common.errors import UsageError
+from exodus_storage_guard import words
 from exodus_storage_guard.adapters.service.answers import ObjectBytes, as_json, problem, until_gone
 from exodus_storage_guard.adapters.service.peers import asker, user
 from exodus_storage_guard.adapters.service.schema import Schema, key_of
 from exodus_storage_guard.adapters.service.service import GuardService
 from exodus_storage_guard.adapters.service.turns import Turns
 from exodus_storage_guard.adapters.service.waiting import Waiting
-from exodus_storage_guard.admission.admissions import reserved
-from exodus_storage_guard.errors import ObjectMissing
+from exodus_storage_guard.admission.admissions import Wanted, reserved
+from exodus_storage_guard.errors import ObjectMissing, UploadRefused, Why
 
 T = TypeVar("T")
 _MOST_UPLOAD_BYTES = 2**53  # the last whole number that every language's JSON has
 _LONGEST_SIZE = 100  # digits
+_ASK_AGAIN_SECONDS = 60
 _ENDED = "there is no such reservation (any more): it had ended"
 
 
@@ -73,6 +75,12 @@ class Endpoints:
                   ends_with_process:
                     type: boolean
                     description: the reservation ends with the process that is connected
+                  client:
+                    type: [string, "null"]
+                    minLength: 1
+                    maxLength: 200
+                    description: "who sends it to the platform, where that may be anybody: all of his together may have
+                      admission.client_share of the room"
         responses:
           201: {description: "`reservation`, `bytes`, `expires_at`, `freed_bytes`."}
           503: {description: "There is no room, or nothing can be decided now; Retry-After says when to come back."}
@@ -80,11 +88,14 @@ class Endpoints:
         """
         fields = await self.schema.fields(request)
         who = asker(request, ends_with_process=bool(fields.get("ends_with_process")))
-        key, lease_seconds = key_of(fields), fields.get("lease_seconds")
-        steps = await self._ask(
-            request,
-            partial(self._service.admission, _size(fields), key, lease_seconds, fields.get("wait_seconds") or 0.0, who),
+        wanted = Wanted(
+            _size(fields),
+            key_of(fields),
+            fields.get("wait_seconds") or 0.0,
+            fields.get("lease_seconds"),
+            client=fields.get("client"),
         )
+        steps = await self._ask(request, partial(self._service.admission, wanted, who))
         gone = asyncio.ensure_future(until_gone(request.receive))
         try:
             admitted = await self._waiting.admitted(user(request), steps, gone)
@@ -96,11 +107,35 @@ class Endpoints:
             return Response(status_code=503)  # nobody is there to read it
         return as_json(201, reserved(admitted).fields())
 
-    async def grow(self, request: Request) -> Response:
-        """Reserve more.
+    async def extend(self, request: Request) -> Response:
+        """Have a reservation end later.
 
         ---
-        summary: Reserve for an upload that is larger than was said.
+        summary: Have a reservation end so long from now, as often as its upload goes on.
+        requestBody:
+          content:
+            application/json:
+              schema:
+                type: object
+                additionalProperties: false
+                properties:
+                  lease_seconds:
+                    type: [number, "null"]
+                    exclusiveMinimum: 0
+                    description: as one that is new where it is not said
+        responses:
+          204: {description: It does.}
+          404: {description: The reservation had ended.}
+        """
+        fields = await self.schema.fields(request)
+        extended = partial(self._service.extend, _id(request), fields.get("lease_seconds"), user(request))
+        return Response(status_code=204) if await self._ask(request, extended) else problem(404, _ENDED)
+
+    async def grow(self, request: Request) -> Response:
+        """Reserve more, or less.
+
+        ---
+        summary: Reserve for an upload of another size than was said.
         requestBody:
           content:
             application/json:
@@ -124,7 +159,7 @@ class Endpoints:
         """Say that an upload is stored.
 
         ---
-        summary: Say that an upload is stored, under this key or that of its reservation.
+        summary: Say that an upload is stored, under this key and with this size, or those of its reservation.
         requestBody:
           content:
             application/json:
@@ -135,12 +170,16 @@ class Endpoints:
                   key:
                     type: [string, "null"]
                     minLength: 1
+                  bytes:
+                    type: [integer, "null"]
+                    minimum: 0
+                    maximum: 9007199254740992
         responses:
           204: {description: It is written down.}
           404: {description: The reservation had ended.}
         """
         fields = await self.schema.fields(request)
-        committed = partial(self._service.commit, _id(request), key_of(fields), user(request))
+        committed = partial(self._service.commit, _id(request), key_of(fields), _size(fields), user(request))
         return Response(status_code=204) if await self._ask(request, committed) else problem(404, _ENDED)
 
     async def release(self, request: Request) -> Response:
@@ -188,17 +227,24 @@ class Endpoints:
         """Answer what nginx's auth_request understands.
 
         ---
-        summary: "For nginx's auth_request: may an upload of X-Upload-Bytes begin?"
+        summary: "For nginx's auth_request: would an upload of X-Upload-Bytes be admitted at this moment? Nothing is
+          reserved: whoever receives it does that, and may be refused."
         responses:
-          204: {description: It may.}
-          403: {description: "It may not; with Retry-After where that will change."}
+          204: {description: It would.}
+          403: {description: "It would not; with Retry-After where that will change, and in X-Why a sentence for whoever
+            uploads, in the language that Accept-Language asks for."}
         """
         declared = request.headers.get("x-upload-bytes", "")
         size = _declared(declared, "X-Upload-Bytes") if declared else None
         if await self._ask(request, partial(self._service.is_accepting, size)):
             return Response(status_code=204)
         never = await self._ask(request, partial(self._service.is_too_large, size))
-        return Response(status_code=403, headers={} if never else {"retry-after": "60"})
+        later = None if never else _ASK_AGAIN_SECONDS
+        refusal = UploadRefused("it does not fit", later, Why.TOO_LARGE if never else Why.NO_ROOM)
+        answer = Response(status_code=403, headers={} if later is None else {"retry-after": str(later)})
+        said = words.refused(refusal, words.for_reader(request.headers.get("accept-language", "")))
+        answer.raw_headers.append((b"x-why", said.encode()))
+        return answer
 
     async def status(self, request: Request) -> Response:
         """Give the status.

@@ -14,7 +14,7 @@ from exodus_common.terminal import printable
 from exodus_storage_guard import status
 from exodus_storage_guard.adapters.recent import Recent
 from exodus_storage_guard.admission import opening, promised, reservations
-from exodus_storage_guard.admission.admissions import Direct, Reserved
+from exodus_storage_guard.admission.admissions import Direct, Reserved, Wanted, requested
 from exodus_storage_guard.admission.reservations import AdmissionControl, Asker, Steps
 from exodus_storage_guard.errors import NotYours, StoreFailed
 from exodus_storage_guard.model import ObjectState
@@ -49,22 +49,25 @@ class GuardService:
         """Open the store and the archive, for whoever reads an object."""
         return Run.begin(self.settings, SystemClock())
 
-    def admission(
-        self, size_bytes: int | None, key: str | None, lease_seconds: float | None, wait_seconds: float, asker: Asker
-    ) -> Steps:
+    def admission(self, wanted: Wanted, asker: Asker) -> Steps:
         """Begin to reserve on behalf of somebody; nothing is waited for here."""
-        wanted = reservations.request(self.control, size_bytes, key, lease_seconds=lease_seconds, asker=asker)
-        return reservations.steps(self.control, wanted, wait_seconds=wait_seconds)
+        asked = requested(self.control, wanted, asker)
+        return reservations.steps(self.control, asked, wait_seconds=wanted.wait_seconds)
+
+    def extend(self, reservation_id: str, lease_seconds: float | None, uid: int) -> bool:
+        """Have a reservation of this user's end later."""
+        self._see_that_it_is_his(reservation_id, uid)
+        return self._direct.extend(reservation_id, lease_seconds)
 
     def grow(self, reservation_id: str, size_bytes: int, uid: int) -> Reserved:
         """Reserve more for an upload of this user's."""
         self._see_that_it_is_his(reservation_id, uid)
         return self._direct.grow(reservation_id, size_bytes)
 
-    def commit(self, reservation_id: str, key: str | None, uid: int) -> bool:
+    def commit(self, reservation_id: str, key: str | None, size_bytes: int | None, uid: int) -> bool:
         """Say that an upload of this user's is stored."""
         self._see_that_it_is_his(reservation_id, uid)
-        return self._direct.commit(reservation_id, key)
+        return self._direct.commit(reservation_id, key, size_bytes)
 
     def release(self, reservation_id: str, uid: int) -> bool:
         """Say that an upload of this user's did not happen."""

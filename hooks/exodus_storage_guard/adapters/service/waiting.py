@@ -9,7 +9,7 @@ from typing import Any
 
 from exodus_storage_guard.adapters.service.turns import Turns
 from exodus_storage_guard.admission.reservations import Admission, Steps, Work
-from exodus_storage_guard.errors import UploadRefused
+from exodus_storage_guard.errors import UploadRefused, Why
 
 _MOST_OF_A_USER, _MOST = 100, 400
 _AGAIN_SECONDS = 10
@@ -27,7 +27,7 @@ class Waiting:
     async def admitted(self, user: int, steps: Steps, gone: "asyncio.Future[None]") -> Admission | None:
         """Give the admission; None where its client was gone before. Raises what the admission raises."""
         if self._users[user] >= _MOST_OF_A_USER or self._users.total() >= _MOST:
-            raise UploadRefused("too many uploads wait for an answer already", _AGAIN_SECONDS)
+            raise UploadRefused("too many uploads wait for an answer already", _AGAIN_SECONDS, Why.BUSY)
         self._users[user] += 1
         try:
             return await self._driven(user, steps, gone)

@@ -1,0 +1,27 @@
+"""Say who sends a request, as far as one who is not known may have a share of the room only."""
+
+import ipaddress
+
+from django.http import HttpRequest
+
+_NOT_KNOWN = "anybody"
+_OF_ONE_SUBSCRIBER = 64  # bits of an IPv6 address that are given to one (RFC 6177)
+
+
+def client_of(request: HttpRequest, header: str | None) -> str | None:
+    """Name who sends a request: None for a user who is logged in, else the address that it comes from.
+
+    Behind a proxy that is the proxy's, for all of them, unless `header` is the one in which it gives theirs: whoever
+    sends could write any other himself.
+    """
+    user = getattr(request, "user", None)
+    if user is not None and user.is_authenticated:
+        return None
+    said = request.META.get("REMOTE_ADDR") if header is None else request.headers.get(header, "").split(",")[-1]
+    try:
+        address = ipaddress.ip_address((said or "").strip())
+    except ValueError:
+        return _NOT_KNOWN
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    return str(address.ipv4_mapped or ipaddress.ip_network((address, _OF_ONE_SUBSCRIBER), strict=False))
