@@ -18,7 +18,7 @@ from exodus_certbot.nginx import program as nginx
 from exodus_certbot.nginx.config import ConfigUnreadable, Directive
 from exodus_certbot.nginx.http_listener import CA_PORT, HttpListener, listener_for, secure_port
 from exodus_certbot.nginx.servers import Machine
-from exodus_certbot.settings import Settings
+from exodus_certbot.settings import Settings, is_folder
 from exodus_certbot.tls import x509
 from exodus_common.clock import Clock, Deadline
 from exodus_common.errors import ExodusError
@@ -32,7 +32,7 @@ def preflight(settings: Settings, clock: Clock, names: Sequence[str], folder: Pa
     `folder` takes the place of the webroots that certbot knows.
     """
     run = Run.begin(settings, clock)
-    if not names and not run.certbot_dir.is_dir():
+    if not names and not is_folder(run.certbot_dir):
         message = f"no certbot here: {run.certbot_dir} does not exist"
         return (warning("certbot", message, "name its folder with --certbot-dir, or names and --webroot"),)
     targets, findings = _targets(renewal_files.all_in(run.certbot_dir), names, folder)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from exodus_certbot import settings as our_settings
 from exodus_certbot.certbot import as_certbot, links, renewal_files
 from exodus_certbot.certbot.plan import Plan
 from exodus_certbot.certbot.renewal_files import RenewalFile
@@ -28,7 +29,7 @@ class Plans:
 def made(certbot_dir: Path, python: str | None, environ: Mapping[str, str]) -> Plans:
     """Ask certbot by its own Python where that is known; what it does not answer is read."""
     told, problem = _asked(certbot_dir, python, environ) if python else ({}, "")
-    paths = sorted((certbot_dir / "renewal").glob("*.conf"), key=str)
+    paths = renewal_files.paths_in(certbot_dir)
     return Plans(tuple(_plan(path, told.get(str(path))) for path in paths), problem)
 
 
@@ -65,7 +66,7 @@ def _plan(path: Path, told: Any) -> Plan:
         links.remedy(file),
         {name: value for name, value in settings.items() if value},
         known=settings.get("known") != "False",
-        has_account=not account or (Path(settings.get("accounts_dir", "/")) / account).is_dir(),
+        has_account=not account or our_settings.is_folder(Path(settings.get("accounts_dir", "/")) / account),
     )
 
 

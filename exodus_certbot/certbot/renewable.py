@@ -58,7 +58,8 @@ def _authenticator(plan: Plan, subject: str) -> Iterator[Finding]:
 def _port(plan: Plan, machine: Machine, subject: str) -> Iterator[Finding]:
     pre_hook, post_hook = (plan.settings.get(f"{kind}_hook", "") for kind in ("pre", "post"))
     port = plan.settings.get("http01_port", _PORT)
-    is_held = plan.settings.get("authenticator") == "standalone" and int(port) in machine.held_ports
+    is_standalone = plan.settings.get("authenticator") == "standalone"
+    is_held = is_standalone and port.isdecimal() and int(port[:9]) in machine.held_ports
     before, after = pre_hook or _shown(machine.pre_scripts), post_hook or _shown(machine.post_scripts)
     if is_held and not before:
         yield critical(
