@@ -86,7 +86,7 @@ def findings_of(plan: Plan, *, is_used: bool, adopted: Collection[str], hooks: H
 
 
 def _by_our_hook(plan: Plan, subject: str, adopt: str) -> Finding:
-    pre_hook = plan.settings.get("pre_hook", "")
+    pre_hook = plan.command("pre_hook")
     if "stop" in pre_hook and _SERVER.search(pre_hook):
         message = (
             f"its pre_hook ({pre_hook}) stops nginx, and the deploy hook is run before it is started: it must fail"
@@ -99,7 +99,7 @@ def _what_reloads(plan: Plan, installer: str | None, hooks: Hooks) -> str:
     """Name the first of what has certbot reload nginx without a proof; empty where nothing does."""
     if installer and _SERVER.search(installer):
         return f"its installer is {installer}, which does not prove what is served"
-    for kind, command in (("deploy hook", plan.deploy_hook), ("post_hook", plan.settings.get("post_hook", ""))):
+    for kind, command in (("deploy hook", plan.deploy_hook), ("post_hook", plan.command("post_hook"))):
         if _names_server(command):
             return f"its {kind} is {command}: it reloads and proves nothing"
     return f"{hooks.reloading[0]}: it reloads and proves nothing" if hooks.reloading else ""
