@@ -10,6 +10,7 @@ from pathlib import Path
 
 from exodus_certbot.certbot import adopted, lock, program, renewal_files
 from exodus_certbot.certbot.renewal_files import PLUGIN, RenewalFile, installer_line
+from exodus_common import seeing
 from exodus_common.durable import write_atomically
 from exodus_common.errors import ExodusError, UsageError
 from exodus_common.render import printable
@@ -79,7 +80,7 @@ def _chosen(certbot_dir: Path, names: Sequence[str]) -> tuple[RenewalFile, ...]:
 
 def _existing(certbot_dir: Path, name: str) -> RenewalFile:
     path = certbot_dir / "renewal" / f"{name}.conf"
-    if not name or not path.is_file():
+    if not name or not seeing.is_file(path):
         known = ", ".join(file.name for file in renewal_files.all_in(certbot_dir)) or "none"
         raise UsageError(
             f"there is no lineage {printable(name)!r} in {printable(str(certbot_dir))} (there: {printable(known)}); "
@@ -122,8 +123,8 @@ def _edited(path: Path, text: str, line: str | None) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    status = path.stat()
     try:
+        status = path.stat()
         write_atomically(path, text.encode(), mode=status.st_mode & 0o7777)
         if os.geteuid() == 0:
             os.chown(path, status.st_uid, status.st_gid)

@@ -17,6 +17,7 @@ from exodus_certbot.inventory import Inventory, Run, take_inventory
 from exodus_certbot.model import Certificate, Pair
 from exodus_certbot.settings import Settings, state_dir
 from exodus_certbot.tls import x509
+from exodus_common import seeing
 from exodus_common.clock import Clock
 from exodus_common.errors import ExodusError
 
@@ -67,7 +68,7 @@ def _used_paths(run: Run, inventory: Inventory, files: Sequence[RenewalFile]) ->
 
     def free_name(name: str) -> str:
         """Count on as certbot does, until nothing of it is there."""
-        taken = {path.name.removesuffix(".conf") for path in run.certbot_dir.glob("[alr]*/*")}
+        taken = {path.name.removesuffix(".conf") for path in seeing.matches(run.certbot_dir, "[alr]*/*")}
         return next(each for number in range(1, 10000) if (each := f"{name}-{number:04}") not in taken)
 
     yield from used_paths.findings_of(
@@ -89,7 +90,7 @@ def _pairs(inventory: Inventory) -> tuple[Pair, ...]:
 def _versions(certbot_dir: Path) -> dict[str, Path]:
     """Map the SHA-256 of every certificate that certbot keeps to its lineage's folder."""
     found = {}
-    for path in sorted((certbot_dir / "archive").glob("*/cert*.pem")):
+    for path in seeing.matches(certbot_dir / "archive", "*/cert*.pem"):
         try:
             found[x509.leaf_of_pem(lineage.read_bytes(path)).sha256] = certbot_dir / "live" / path.parent.name
         except ExodusError:

@@ -1,6 +1,6 @@
 """The story of `preflight`: before a renewal, find out whether nginx would answer the CA's HTTP-01 challenge."""
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from exodus_certbot.acme import challenge, http01, resolver, routing, webroot
 from exodus_certbot.acme.challenge import Target
 from exodus_certbot.acme.challenge_file import LinkOfOthers
 from exodus_certbot.certbot import lineage, plans, renewal_files
+from exodus_certbot.certbot import program as certbot_program
 from exodus_certbot.certbot.renewal_files import RenewalFile
 from exodus_certbot.errors import NginxError
 from exodus_certbot.findings import Finding, critical, ok, warning
@@ -18,7 +19,7 @@ from exodus_certbot.nginx import program as nginx
 from exodus_certbot.nginx.config import ConfigUnreadable, Directive
 from exodus_certbot.nginx.http_listener import CA_PORT, HttpListener, listener_for, secure_port
 from exodus_certbot.nginx.servers import Machine
-from exodus_certbot.settings import Settings
+from exodus_certbot.settings import Settings, is_folder
 from exodus_certbot.tls import x509
 from exodus_common.clock import Clock, Deadline
 from exodus_common.errors import ExodusError
@@ -26,18 +27,20 @@ from exodus_common.errors import ExodusError
 _LONGEST_ANSWER_SECONDS = 10.0  # with all redirects, however slowly it comes
 
 
-def preflight(settings: Settings, clock: Clock, names: Sequence[str], folder: Path | None) -> tuple[Finding, ...]:
+def preflight(
+    settings: Settings, clock: Clock, names: Sequence[str], folder: Path | None, environ: Mapping[str, str]
+) -> tuple[Finding, ...]:
     """Answer a challenge of our own for each name, or for every name that certbot renews through a webroot.
 
     `folder` takes the place of the webroots that certbot knows.
     """
     run = Run.begin(settings, clock)
-    if not names and not run.certbot_dir.is_dir():
+    if not names and not is_folder(run.certbot_dir):
         message = f"no certbot here: {run.certbot_dir} does not exist"
         return (warning("certbot", message, "name its folder with --certbot-dir, or names and --webroot"),)
     targets, findings = _targets(renewal_files.all_in(run.certbot_dir), names, folder)
     if folder is None:  # else somebody tries what certbot is not yet told
-        findings += _prospects(run, {name.lower() for name in names})
+        findings += _prospects(run, {name.lower() for name in names}, environ)
     for place in dict.fromkeys(target.webroot for target in targets):
         findings += webroot.findings_of(place, webroot.mounts())
     program = run.find_nginx()
@@ -54,9 +57,9 @@ def preflight(settings: Settings, clock: Clock, names: Sequence[str], folder: Pa
     return tuple(findings)
 
 
-def _prospects(run: Run, names: Set[str]) -> Iterator[Finding]:
-    """Judge what certbot does before it asks for a challenge, as its renewal files have it."""
-    made = plans.made(run.certbot_dir, None, {})
+def _prospects(run: Run, names: Set[str], environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Judge what certbot does before it asks for a challenge, as `doctor` does."""
+    made = plans.made(run.certbot_dir, certbot_program.python_of_certbot(environ), environ)
     chosen = [plan for plan in made.plans if not names or names & set(_names(plan.file))]
     yield from renewals.prospects(run, replace(made, plans=tuple(chosen)))
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from exodus_certbot.acme import ari
-from exodus_certbot.certbot import renew_run, renewable, renewal_files, rules
+from exodus_certbot.certbot import renew_run, renewable, renewal_files, rules, standalone
 from exodus_certbot.certbot.plans import Plans
 from exodus_certbot.certbot.renewal_files import RenewalFile
 from exodus_certbot.findings import Finding, critical
@@ -41,7 +42,7 @@ def prospects(run: Run, made: Plans) -> Iterator[Finding]:
         see = "mend cli.ini (in /etc/letsencrypt, or below ~/.config); see: certbot renew --dry-run"
         yield critical("certbot", f"it rejects its own settings, and renews nothing: {made.problem}", see)
     scripts = (renew_run.scripts(run.certbot_dir, kind) for kind in ("pre", "post"))
-    machine = renewable.Machine(listening.held_ports(), *scripts)
+    machine = renewable.Machine(partial(standalone.why_not, held=listening.held_places()), *scripts)
     for plan in made.plans:
         yield from renewable.findings_of(plan, machine)
 

@@ -35,6 +35,8 @@ def placed(folder: Path, name: str, content: str, trusted_uids: Collection[int])
                 _write(at, name, content, undone)
         except OSError as error:
             raise ExodusError(f"cannot write a challenge into {folder}: {error.strerror}; run as root") from error
+        except ValueError as error:
+            raise ExodusError(f"cannot write a challenge into {folder}: {error}; mend the renewal file") from error
         yield
 
 

@@ -2,17 +2,21 @@
 
 import os
 import pwd
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from exodus_certbot import settings
 from exodus_certbot.acme.challenge import FOLDER
 from exodus_certbot.findings import Finding, warning
+from exodus_common import seeing
 
 # file-hierarchy(7): emptied at boot, or by systemd-tmpfiles after some days.
 _SHORT_LIVED = ("/tmp", "/var/tmp", "/run", "/var/run", "/dev/shm")  # noqa: S108 - compared with, never written to
 _MEMORY = ("tmpfs", "ramfs")
 _MOUNTS = Path("/proc/self/mounts")
+_OCTAL = re.compile(rb"\\([0-3][0-7]{2})")
 
 
 def mounts() -> str:
@@ -23,7 +27,7 @@ def mounts() -> str:
 def findings_of(webroot: Path, mounts: str) -> Iterator[Finding]:
     """Say what is wrong with a webroot; `mounts` is what `mounts()` gives."""
     subject = f"webroot {webroot}"
-    if not webroot.is_dir():
+    if not settings.is_folder(webroot):
         message = "there is no such folder; certbot makes it at the next renewal"
         yield warning(subject, message, f"mkdir -p {webroot}, or name the right one in the renewal file")
         return
@@ -47,10 +51,10 @@ def _on_the_way(place: Path) -> Iterator[Path]:
     """Give the links and the folders that decide where a path leads, from its end on."""
     seen = dict[Path, None]()
     for part in (place, *place.parents):
-        if part.is_dir():
+        if seeing.is_folder(part):
             real = Path(os.path.realpath(part))
             seen |= dict.fromkeys((real, *real.parents))
-        if part.is_symlink():
+        if seeing.is_link(part):
             holder = Path(os.path.realpath(part.parent))
             seen |= dict.fromkeys((holder / part.name, holder, *holder.parents))
     return iter(seen)
@@ -70,7 +74,7 @@ def _owned_by_another(subject: str, part: Path) -> Finding | None:
 
 
 def _writable(subject: str, folder: Path, *, may_be_sticky: bool) -> Finding | None:
-    by_whom = "" if folder.is_symlink() else _writable_by(folder, may_be_sticky=may_be_sticky)
+    by_whom = "" if seeing.is_link(folder) else _writable_by(folder, may_be_sticky=may_be_sticky)
     if not by_whom:
         return None
     return warning(
@@ -99,7 +103,9 @@ def _filesystem(folder: Path, mounts: str) -> str:
 
 
 def _unescaped(place: str) -> str:
-    return place.encode().decode("unicode_escape") if "\\" in place else place
+    """Read the kernel's octal numbers for blanks and the like, each of them a byte."""
+    plain = _OCTAL.sub(lambda found: bytes([int(found[1], 8)]), os.fsencode(place))
+    return os.fsdecode(plain)
 
 
 def _writable_by(folder: Path, *, may_be_sticky: bool) -> str:

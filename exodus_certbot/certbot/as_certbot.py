@@ -13,8 +13,9 @@ from typing import Any
 
 # Those that say how a renewal goes; certbot 5.3 and newer has `deploy_hook` alone.
 _KEPT = (
-    *("authenticator", "installer", "account", "http01_port", "autorenew", "pre_hook", "post_hook"),
-    *("renew_hook", "deploy_hook", "manual_auth_hook", "webroot_path", "directory_hooks"),
+    *("authenticator", "installer", "account", "http01_port", "http01_address", "autorenew", "pre_hook", "post_hook"),
+    *("renew_hook", "deploy_hook", "manual_auth_hook", "manual_cleanup_hook", "validate_hooks"),
+    *("webroot_path", "directory_hooks"),
 )
 
 
@@ -59,11 +60,14 @@ def answer(certbot_dir: str, scratch_dir: str) -> dict[str, Any]:
 
 
 def _config(plugins: Any, certbot_dir: str, scratch_dir: str) -> Any:
-    from certbot import configuration
+    from certbot import configuration, errors
     from certbot._internal import cli
 
     folders = ["--config-dir", certbot_dir, "--work-dir", scratch_dir, "--logs-dir", scratch_dir]
-    parsed = cli.prepare_and_parse_args(plugins, ["renew", "--non-interactive", *folders])
+    try:
+        parsed = cli.prepare_and_parse_args(plugins, ["renew", "--non-interactive", *folders])
+    except errors.Error as error:  # such as a hook of cli.ini that is not there
+        raise SystemExit(f"certbot: error: {' '.join(str(error).split())}") from error
     # Before certbot 2.7 it is what argparse gives.
     return configuration.NamespaceConfig(parsed) if isinstance(parsed, argparse.Namespace) else parsed
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from exodus_certbot.certbot.plan import Plan
 from exodus_certbot.certbot.renewal_files import PLUGIN
 from exodus_certbot.findings import Finding, critical, ok, warning
+from exodus_common import seeing
 
 _OUR_COMMAND = "exodus-certbot"
 _SERVER = re.compile(r"nginx|openresty|angie|tengine")
@@ -28,7 +29,7 @@ class Hooks:
 
 def hooks_in(certbot_dir: Path, commands: Collection[str] = ()) -> Hooks:
     """Look into `renewal-hooks/deploy` and `post`; `commands` are those by which a timer or cron runs certbot."""
-    found = {kind: sorted((certbot_dir / "renewal-hooks" / kind).glob("*")) for kind in ("deploy", "post")}
+    found = {kind: seeing.matches(certbot_dir / "renewal-hooks" / kind, "*") for kind in ("deploy", "post")}
     ours = [path for path in found["deploy"] if _is_ours(path)]
     others = [path for kind in found.values() for path in kind if path not in ours and _is_executable(path)]
     reloading = [str(path) for path in others if _names_server(str(path))]
@@ -37,25 +38,27 @@ def hooks_in(certbot_dir: Path, commands: Collection[str] = ()) -> Hooks:
 
 
 def _is_executable(path: Path) -> bool:
-    return path.is_file() and bool(path.stat().st_mode & 0o111)
+    return seeing.is_file(path) and bool(path.stat().st_mode & 0o111)
 
 
 def _is_ours(path: Path) -> bool:
-    return path.is_file() and (path.name == _OUR_COMMAND or _OUR_COMMAND in _text(path))
+    return seeing.is_file(path) and (path.name == _OUR_COMMAND or _OUR_COMMAND in _text(path))
 
 
 def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return file.read(_MOST_BYTES).decode("utf-8", "replace")
-    except OSError:
+    except (OSError, ValueError):
         return ""
 
 
 def _names_server(command: str) -> bool:
     """Tell whether a hook has to do with nginx: by its own words, or by those of the script that it names."""
     script = Path((command.split() or [""])[0])
-    return bool(_SERVER.search(command) or (script.is_absolute() and _SERVER.search(_text(script))))
+    return bool(
+        _SERVER.search(command) or (script.is_absolute() and seeing.is_file(script) and _SERVER.search(_text(script)))
+    )
 
 
 def findings_of(plan: Plan, *, is_used: bool, adopted: Collection[str], hooks: Hooks, is_reconciled: bool) -> Finding:
@@ -83,7 +86,7 @@ def findings_of(plan: Plan, *, is_used: bool, adopted: Collection[str], hooks: H
 
 
 def _by_our_hook(plan: Plan, subject: str, adopt: str) -> Finding:
-    pre_hook = plan.settings.get("pre_hook", "")
+    pre_hook = plan.command("pre_hook")
     if "stop" in pre_hook and _SERVER.search(pre_hook):
         message = (
             f"its pre_hook ({pre_hook}) stops nginx, and the deploy hook is run before it is started: it must fail"
@@ -96,7 +99,7 @@ def _what_reloads(plan: Plan, installer: str | None, hooks: Hooks) -> str:
     """Name the first of what has certbot reload nginx without a proof; empty where nothing does."""
     if installer and _SERVER.search(installer):
         return f"its installer is {installer}, which does not prove what is served"
-    for kind, command in (("deploy hook", plan.deploy_hook), ("post_hook", plan.settings.get("post_hook", ""))):
+    for kind, command in (("deploy hook", plan.deploy_hook), ("post_hook", plan.command("post_hook"))):
         if _names_server(command):
             return f"its {kind} is {command}: it reloads and proves nothing"
     return f"{hooks.reloading[0]}: it reloads and proves nothing" if hooks.reloading else ""

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from exodus_certbot.model import CertificateSource, Overall, Pair
 from exodus_certbot.tls import x509
+from exodus_common import seeing
 from exodus_common.errors import ExodusError
 from exodus_common.render import printable
 
@@ -45,7 +46,7 @@ class CertificateFiles:
 
     def lineage_of(self, certificate: str) -> Path | None:
         """Name the lineage (`live/NAME`) whose file nginx reaches by a path, directly or through links of its own."""
-        path = certificate
+        path = "" if "\0" in certificate else certificate  # nginx's file may hold what is no path
         for _ in range(_MOST_LINKS):
             folder, file = os.path.split(path)
             live, name = os.path.split(os.path.normpath(folder))
@@ -119,7 +120,7 @@ def open_lineage(folder: Path, certbot_dir: Path) -> Lineage:
 def certbot_dir_of(folder: Path) -> Path | None:
     """Guess certbot's folder from a lineage's, as certbot lays it out; None where the layout is another one."""
     certbot_dir = folder.absolute().parent.parent
-    is_certbots = (
-        folder.absolute().parent.name == "live" and (certbot_dir / "renewal" / f"{folder.name}.conf").is_file()
+    is_certbots = folder.absolute().parent.name == "live" and seeing.is_file(
+        certbot_dir / "renewal" / f"{folder.name}.conf"
     )
     return certbot_dir if is_certbots else None

@@ -5,13 +5,14 @@ import re
 from pathlib import Path
 
 from exodus_certbot.certbot.renewal_files import RenewalFile
+from exodus_common import seeing
 
 _KINDS = ("cert", "privkey", "chain", "fullchain")
 
 
 def can_be_seen(file: RenewalFile) -> bool:
     """Tell whether we may look: where we may not, certbot, which is root, still may."""
-    folder = next((place for place in (file.live, *file.live.parents) if place.exists()), Path("/"))
+    folder = next((place for place in (file.live, *file.live.parents) if seeing.exists(place)), Path("/"))
     return os.access(folder, os.R_OK | os.X_OK)
 
 
@@ -21,9 +22,9 @@ def fault(file: RenewalFile) -> str:
         if kind not in file.head:
             return f"it lacks the line of {kind}"
         link = Path(file.head[kind])
-        if not link.is_symlink():
+        if not seeing.is_link(link):
             return f"expected {link} to be a symlink"
-        if not link.exists():
+        if not seeing.exists(link):
             return f"target {link.readlink()} of symlink {link} does not exist"
     return ""
 
@@ -36,7 +37,7 @@ def remedy(file: RenewalFile) -> str:
         return f"in {file.path}, above [renewalparams]:\n{lines}"
     archive = _archive(file)
     version = _newest_version(archive)
-    if version is None and all(Path(file.head[kind]).is_file() for kind in _KINDS):
+    if version is None and all(seeing.is_file(file.head[kind]) for kind in _KINDS):
         moves = [f"mv {file.head[kind]} {archive}/{kind}1.pem" for kind in _KINDS]
         return "\n".join([f"mkdir -p {archive}", *moves, *_linking(file, archive, 1)])
     return "" if version is None else "\n".join(_linking(file, archive, version))
@@ -53,7 +54,11 @@ def _archive(file: RenewalFile) -> Path:
 def _newest_version(archive: Path) -> int | None:
     """Give the newest version of which certbot keeps all four files."""
     versions = [
-        {int(found[1]) for path in archive.glob("*.pem") if (found := re.fullmatch(rf"{kind}(\d+)\.pem", path.name))}
+        {
+            int(found[1])
+            for path in seeing.matches(archive, "*.pem")
+            if (found := re.fullmatch(rf"{kind}(\d+)\.pem", path.name))
+        }
         for kind in _KINDS
     ]
     return max(set.intersection(*versions), default=None)

@@ -78,8 +78,8 @@ def key_fault(pair: Pair) -> str:
         if error.reason == "KEY_VALUES_MISMATCH":
             return f"the key {printable(key)} does not belong to the certificate {printable(certificate)}"
         return f"{printable(key)} and {printable(certificate)} cannot be used: {error.reason or error}"
-    except OSError as error:
-        return f"{printable(key)} cannot be read: {error.strerror}"
+    except (OSError, ValueError) as error:
+        return f"{printable(key)} cannot be read: {getattr(error, 'strerror', error)}"
     return ""
 
 

@@ -11,7 +11,8 @@ class Plan:
     """Hold how certbot renews a lineage, or the `problem` for which it passes over it, and its `remedy` where known.
 
     `settings` are what its renewal file, cli.ini and certbot's defaults give together; `known` tells whether certbot
-    has its authenticator, `has_account` whether its account is there: True where that could not be asked.
+    has its authenticator, `has_account` whether its account is there: True where that could not be asked. `faults` map
+    the options of hooks whose programs are not there to what is wrong with them.
     """
 
     file: RenewalFile
@@ -20,8 +21,13 @@ class Plan:
     settings: Mapping[str, str] = field(default_factory=dict)
     known: bool = True
     has_account: bool = True
+    faults: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def deploy_hook(self) -> str:
-        """Give the command that certbot runs after a renewal."""
-        return self.settings.get("deploy_hook") or self.settings.get("renew_hook", "")
+        """Give the command that certbot runs after a renewal; empty where its program is not there."""
+        return self.command("deploy_hook") or self.command("renew_hook")
+
+    def command(self, option: str) -> str:
+        """Give the command of a hook; empty where there is none, or its program is not there."""
+        return "" if option in self.faults else self.settings.get(option, "")

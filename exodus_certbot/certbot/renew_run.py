@@ -1,10 +1,11 @@
 """Find out what a run of `certbot renew` has to do with us: whose lineages, which come later, which hooks there are."""
 
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from exodus_certbot.certbot import lineage, renewal_files
+from exodus_common import seeing
 from exodus_common.errors import ExodusError
 
 IsOurs = Callable[[str | None], bool]
@@ -25,7 +26,7 @@ def lineages(certbot_dir: Path, renewed: Collection[Path], is_ours: IsOurs) -> t
     named = {file.live for file in renewal_files.all_in(certbot_dir) if is_ours(file.installer)}
     usable, problems = [], []
     for folder in sorted(named | set(renewed)):
-        if folder not in renewed and not (folder / "fullchain.pem").exists():
+        if folder not in renewed and not seeing.exists(folder / "fullchain.pem"):
             continue
         try:
             usable.append(lineage.open_lineage(folder, certbot_dir).folder)
@@ -48,12 +49,8 @@ def may_stop_nginx(certbot_dir: Path, pre_hook: str | None, post_hook: str | Non
 
 def scripts(certbot_dir: Path, kind: str) -> tuple[Path, ...]:
     """Give what certbot runs of `renewal-hooks/KIND` (certbot/_internal/hooks.py, `list_hooks`)."""
-    return tuple(path for path in _sorted((certbot_dir / "renewal-hooks" / kind).glob("*")) if _is_run(path))
+    return tuple(path for path in seeing.matches(certbot_dir / "renewal-hooks" / kind, "*") if _is_run(path))
 
 
 def _is_run(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.X_OK) and not path.name.endswith("~")
-
-
-def _sorted(paths: Iterable[Path]) -> list[Path]:
-    return sorted(paths, key=str)
+    return seeing.is_file(path) and os.access(path, os.X_OK) and not path.name.endswith("~")

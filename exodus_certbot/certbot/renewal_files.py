@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from exodus_common import seeing
 from exodus_common.errors import ExodusError
 from exodus_common.render import printable
 
@@ -71,7 +72,7 @@ class RenewalFile:
 def _is_same(folder: Path, other: Path) -> bool:
     try:
         return folder.resolve() == other.resolve()
-    except (OSError, RuntimeError):  # a loop of links
+    except (OSError, RuntimeError, ValueError):  # a loop of links, or no path at all
         return False
 
 
@@ -101,10 +102,15 @@ def _unquoted(word: str) -> str:
     return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'" else word
 
 
+def paths_in(certbot_dir: Path) -> tuple[Path, ...]:
+    """List the renewal files in the order in which `certbot renew` takes them; none where we may not look."""
+    return seeing.matches(certbot_dir / "renewal", "*.conf")
+
+
 def all_in(certbot_dir: Path) -> tuple[RenewalFile, ...]:
     """Read every renewal file that can be read, in the order in which `certbot renew` takes them."""
     found = []
-    for path in sorted((certbot_dir / "renewal").glob("*.conf"), key=str):
+    for path in paths_in(certbot_dir):
         try:
             found.append(read(path))
         except RenewalFileUnreadable:

@@ -10,8 +10,10 @@ from exodus_certbot.ages import Renewal
 from exodus_certbot.certbot.renewal_files import RenewalFile
 from exodus_certbot.model import RenewalWindow
 
-_NUMBER = re.compile(r"\d+")
-_SPAN = re.compile(r"(\d+)\s*([a-z]*)[\s,]*")
+_NUMBER = re.compile(r"\d{1,9}")
+_SPAN = re.compile(r"(\d{1,9})(?!\d)\s*([a-z]*)[\s,]*")
+# As good as any longer time: whatever is renewed so long before its end is renewed at each run.
+_MOST_HOURS = 100 * 8760
 # certbot reads it with parsedatetime; an integer alone is a number of days (its storage.py, `add_time_interval`).
 _HOURS = {"": 24, "day": 24, "d": 24, "week": 168, "w": 168, "month": 720, "year": 8760, "y": 8760, "hour": 1, "h": 1}
 
@@ -44,7 +46,7 @@ def interval(text: str) -> timedelta | None:
     spans = [(int(number), unit if unit in _HOURS else unit.removesuffix("s")) for number, unit in _SPAN.findall(words)]
     if not spans or _SPAN.sub("", words) or any(unit not in _HOURS for _, unit in spans):
         return None
-    return timedelta(hours=sum(number * _HOURS[unit] for number, unit in spans))
+    return timedelta(hours=min(_MOST_HOURS, sum(number * _HOURS[unit] for number, unit in spans)))
 
 
 def parsed_version(text: str) -> tuple[int, ...]:

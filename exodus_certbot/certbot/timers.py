@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from exodus_certbot.findings import Finding, critical, ok, warning
+from exodus_common import seeing
 from exodus_common.errors import ExodusError
 from exodus_common.process import run
 
@@ -46,7 +47,7 @@ def commands(found: Units | None, cron: Iterable[Path] = _CRON) -> tuple[str, ..
 def _cron_lines(places: Iterable[Path]) -> Iterator[str]:
     for place in places:
         with suppress(OSError):
-            for file in sorted(place.iterdir()) if place.is_dir() else [place]:
+            for file in sorted(place.iterdir()) if seeing.is_folder(place) else [place]:
                 text = file.read_text("utf-8", "replace")
                 yield from (line.strip() for line in text.splitlines() if not line.lstrip().startswith("#"))
 

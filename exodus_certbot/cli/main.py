@@ -70,10 +70,10 @@ def _deploy(arguments: argparse.Namespace, chosen: Settings, environ: _Environ) 
     return _told(arguments, deploy.deploy(chosen, lineages, SystemClock(), environ))
 
 
-def _preflight(arguments: argparse.Namespace, chosen: Settings, _environ: _Environ) -> int:
+def _preflight(arguments: argparse.Namespace, chosen: Settings, environ: _Environ) -> int:
     from exodus_certbot import preflight
 
-    return _found(arguments, preflight.preflight(chosen, SystemClock(), arguments.names, arguments.webroot))
+    return _found(arguments, preflight.preflight(chosen, SystemClock(), arguments.names, arguments.webroot, environ))
 
 
 def _doctor(arguments: argparse.Namespace, chosen: Settings, environ: _Environ) -> int:

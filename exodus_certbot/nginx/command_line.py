@@ -8,7 +8,7 @@ import os
 import re
 from dataclasses import dataclass
 
-_MASTER = re.compile(rb"[\w.+-]+: master process(?: (.*))?", re.DOTALL)
+_MASTER = re.compile(rb"[\w.+-]+: master process(?: ([^\0]*))?", re.DOTALL)
 _OPTION = re.compile(r"(?:^|(?<= ))-(?:([pcge])\s*|[tTvVqh?]+(?= |$)|s\s*\S+)")
 
 

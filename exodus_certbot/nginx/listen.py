@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
+_PORT = re.compile(r"[0-9]{1,9}")
 _IPV6ONLY = {"ipv6only=on", "ipv6only=off"}
 
 Resolve = Callable[[str], tuple[str, ...]]
@@ -86,8 +87,8 @@ def _addresses(host: str, resolve: Resolve) -> tuple[str, ...]:
 
 def _ports(ports: str, default_port: int) -> range:
     first, _, last = ports.partition("-")
-    low = int(first) if first.isdigit() else default_port
-    high = int(last) if last.isdigit() else low
+    low = int(first) if _PORT.fullmatch(first) else default_port
+    high = int(last) if _PORT.fullmatch(last) else low
     return range(low, min(high, 65535) + 1)
 
 

@@ -21,9 +21,9 @@ def sockets() -> Iterator[tuple[str, int, int]]:
                 yield _address(bytes.fromhex(address.decode())), int(port, 16), int(fields[9])
 
 
-def held_ports() -> frozenset[int]:
-    """Give the TCP ports on which somebody listens now."""
-    return frozenset(port for _, port, _ in sockets())
+def held_places() -> frozenset[tuple[str, int]]:
+    """Give the addresses and TCP ports on which somebody listens now."""
+    return frozenset((address, port) for address, port, _ in sockets())
 
 
 def _address(raw: bytes) -> str:

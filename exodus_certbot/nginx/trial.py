@@ -8,11 +8,11 @@ everything and write nothing, and stops at the pid file of the master that runs.
 import os
 import re
 import shutil
-from pathlib import Path
 
 from exodus_certbot.errors import NginxConfigInvalid, NginxError
 from exodus_certbot.nginx.master import Master, pid_file
 from exodus_certbot.nginx.program import Nginx
+from exodus_common import seeing
 from exodus_common.clock import Deadline
 from exodus_common.process import CommandTimedOut, run
 from exodus_common.render import printable
@@ -56,7 +56,7 @@ def try_configuration(master: Master, deadline: Deadline) -> bool:
 def _reader(pid: str) -> tuple[str, ...] | None:
     """Say how to become somebody who cannot open the pid file for writing; None where nobody like that can be had."""
     if os.geteuid() != 0:
-        return () if Path(pid).exists() and not os.access(pid, os.W_OK) else None
+        return () if seeing.exists(pid) and not os.access(pid, os.W_OK) else None
     setpriv = shutil.which("setpriv")
     try:
         status = os.stat(pid)  # noqa: PTH116 - nginx's paths may hold bytes that are not UTF-8

@@ -87,13 +87,17 @@ def test_the_hook_is_enough_and_one_that_certbot_passes_over_is_told(
 
 
 def test_a_hook_of_the_lineages_own_that_calls_us_counts(
-    nginx: RealNginx, certbot_tree: CertbotTree, exodus_certbot: ExodusCertbot
+    nginx: RealNginx, certbot_tree: CertbotTree, exodus_certbot: ExodusCertbot, tmp_path: Path
 ) -> None:
-    write_renewal(certbot_tree, more="renew_hook = /usr/local/bin/exodus-certbot deploy\n")
+    program = tmp_path / "exodus-certbot"
+    write_renewal(certbot_tree, more=f"renew_hook = {program} deploy\n")
+    not_there = exodus_certbot("doctor", "--json", env=with_certbot())
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    there = exodus_certbot("doctor", "--json", env=with_certbot())
 
-    ran = exodus_certbot("doctor", "--json", env=with_certbot())
-
-    assert found(ran, LINEAGE)[0][0] == "ok"
+    assert [one[0] for one in found(not_there, LINEAGE)] == ["critical", "warning"]
+    assert [one[0] for one in found(there, LINEAGE)] == ["ok"]
 
 
 def test_certbots_own_nginx_installer_is_told_for_what_it_is(

@@ -208,7 +208,7 @@ def test_a_link_in_a_webroot_of_another_user_is_told_and_not_followed(
 def test_without_certbot_there_is_nothing_to_ask_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(inventory, "DEFAULT_CERTBOT_DIR", tmp_path / "gone")
 
-    (found,) = preflight.preflight(Settings(), SystemClock(), [], None)
+    (found,) = preflight.preflight(Settings(), SystemClock(), [], None, {})
 
     assert found.message == f"no certbot here: {tmp_path / 'gone'} does not exist"
 
@@ -287,7 +287,7 @@ def test_a_name_that_leads_elsewhere_is_a_warning(
     monkeypatch.setattr(resolver, "addresses_of", lambda name: addresses)
     settings = Settings(nginx_conf=str(exodus_certbot.conf), certbot_dir=exodus_certbot.certbot_dir)
 
-    found = preflight.preflight(settings, SystemClock(), [NAME], webroot)
+    found = preflight.preflight(settings, SystemClock(), [NAME], webroot, {})
 
     about = [f"{one.severity}: {one.message}" for one in found if one.subject == NAME and "CAs ask" not in one.message]
     assert about[:-1] == ([f"warning: {message}"] if message else [])

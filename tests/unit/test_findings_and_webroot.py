@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,17 @@ def test_a_webroot_in_memory_is_told_by_the_mount_it_is_on(tmp_path: Path) -> No
     assert short_lived("tmpfs / tmpfs rw 0 0\n")
     assert not short_lived(MOUNTS + "tmpfs /usr tmpfs rw 0 0\n/dev/sdb /usr/share ext4 rw 0 0\n")
     assert not short_lived(MOUNTS + "tmpfs /usr/sha tmpfs rw 0 0\n")
+
+
+@pytest.mark.parametrize("name", [b"a b", b"caf\xc3\xa9 au lait", b"no \xff utf-8", b"tab\tand\\"])
+def test_a_mount_of_any_name_is_read(name: bytes) -> None:
+    """Whoever may mount something names it as they like; the kernel writes blanks, and what ends a line, in octal."""
+    written = os.fsdecode(re.sub(rb"[ \t\n\\]", lambda found: b"\\%03o" % ord(found[0]), name))
+    mounts = f"{MOUNTS}tmpfs /srv/{written} tmpfs rw 0 0\n"
+
+    assert webroot._is_short_lived(Path("/srv") / os.fsdecode(name) / "www", mounts)
+    assert not webroot._is_short_lived(Path("/srv/other/www"), mounts)
+    assert list(webroot.findings_of(Path("/usr/share"), mounts)) == []
 
 
 def test_a_link_is_judged_by_where_it_leads(tmp_path: Path) -> None:

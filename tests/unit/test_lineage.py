@@ -68,6 +68,7 @@ def test_the_lineage_is_found_through_links_of_the_operator(tree: CertbotTree, t
     assert files.lineage_of(str(live / "fullchain.pem")) == live
     assert files.lineage_of(str(linked)) == live
     assert files.lineage_of(str(folder / "fullchain.pem")) == live
+    assert files.lineage_of(f"{live}/full\0chain.pem") is None
     assert files.lineage_of(str(tmp_path / "through.pem")) == live
     assert files.lineage_of(f"{tree.folder}/live/../live/{NAME}/fullchain.pem") == live
 

@@ -27,7 +27,10 @@ def test_a_title_says_how_its_master_was_started(title: bytes, line: CommandLine
     assert of_master(title) == line
 
 
-@pytest.mark.parametrize("title", [b"", b"nginx: worker process", b"vi nginx: master process", b"sh\0-c"])
+@pytest.mark.parametrize(
+    "title",
+    [b"", b"nginx: worker process", b"vi nginx: master process", b"sh\0-c", b"nginx: master process nginx -c /x\0 600"],
+)
 def test_whoever_is_no_master_has_no_such_title(title: bytes) -> None:
     assert of_master(title) is None
 

@@ -104,6 +104,11 @@ def test_every_form_of_listen_is_understood(where: str, expected: list[tuple[str
     assert listens(where, "ssl") == expected
 
 
+@pytest.mark.parametrize("port", ["²", "8o80", "9" * 5000, "", "-", "80-²"])
+def test_what_nginx_takes_for_no_port_is_read_all_the_same(port: str) -> None:
+    assert len(listens(f"127.0.0.1:{port}")) <= 1
+
+
 def test_listen_without_arguments_is_the_default_port_everywhere() -> None:
     assert listens() == [("0.0.0.0", 80)]
 
