@@ -37,6 +37,7 @@ from django.urls import path  # noqa: E402
 
 from exodus_storage_guard import settings  # noqa: E402
 from exodus_storage_guard.adapters.django import gates  # noqa: E402
+from exodus_storage_guard.adapters.room import HELD  # noqa: E402
 from exodus_storage_guard.state.opening import opened  # noqa: E402
 from tests.adapters import django_platform  # noqa: E402
 from tests.bench.admissions import DOORS  # noqa: E402
@@ -88,11 +89,15 @@ def line(what: str, figures: Figures) -> None:
 
 
 def parsed(request: HttpRequest) -> HttpResponse:
-    """Take an upload, and nothing else: what a platform does with it costs the same with and without the guard."""
-    return HttpResponse(str(request.FILES["apk"].size))
+    """Take an upload, and say that it is stored: what a platform does with it costs the same without the guard."""
+    size = request.FILES["apk"].size
+    room = HELD.get()
+    if room is not None:
+        room.note(f"{time.monotonic_ns()}.apk", size)
+    return HttpResponse(f"{size} {'reserved' if room else 'not reserved'}")
 
 
-urlpatterns = [path("upload", parsed)]
+urlpatterns = [path("upload", parsed, name="upload")]
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ class Django:
     wanted: dict[str, Any]
     handler: BaseHandler = field(default_factory=BaseHandler)
     body: bytes = b""
+    is_guarded: bool = True
 
     @classmethod
     def begun(cls, file: Any, *, guarded: bool) -> "Django":
@@ -109,7 +115,7 @@ class Django:
         wanted = {name: getattr(django_settings, name) for name in ("MIDDLEWARE", "FILE_UPLOAD_HANDLERS")}
         if not guarded:
             wanted = {name: [one for one in all_ if "exodus" not in one] for name, all_ in wanted.items()}
-        found = cls(wanted, body=encode_multipart(BOUNDARY, {"apk": file}))
+        found = cls(wanted, body=encode_multipart(BOUNDARY, {"apk": file}), is_guarded=guarded)
         with override_settings(**wanted):
             found.handler.load_middleware()
         return found
@@ -123,7 +129,8 @@ class Django:
             response = self.handler.get_response(request)
             response.close()
             milliseconds = 1000 * (time.perf_counter() - begin)
-        assert (response.status_code, response.content) == (200, str(MIB).encode()), response.content
+        said = f"{MIB} {'reserved' if self.is_guarded else 'not reserved'}"
+        assert (response.status_code, response.content.decode()) == (200, said), response.content
         return milliseconds
 
 
@@ -132,7 +139,7 @@ def platform(guarded: Guarded, **more: Any) -> Iterator[None]:
     """Have Django's settings name a guard."""
     if not django_settings.configured:
         django_platform.configure()
-    guard = {"config": str(guarded.config), **more}
+    guard = {"config": str(guarded.config), "views": ["upload"], **more}
     with override_settings(EXODUS_STORAGE_GUARD=guard, ROOT_URLCONF=__name__):
         yield
 

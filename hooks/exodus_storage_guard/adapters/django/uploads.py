@@ -16,6 +16,7 @@ from exodus_storage_guard.errors import UploadRefused, Why
 from exodus_storage_guard.sizes import shown_apart
 
 _EXTENSIONS = 4  # while its room would be lost for being idle
+_STORED_BYTES_PER_SECOND = 256 * 1024  # at the least
 _clock: Clock = SystemClock()
 
 
@@ -57,9 +58,14 @@ class GuardUploadHandler(FileUploadHandler):
         """Leave the file to the next handler."""
 
     def upload_complete(self) -> None:
-        """Give whoever stores it as long as a reservation usually has; to stop the upload it is too late."""
-        room = room_of(self.request)
-        if room is not None and not gate().extend(room, None):
+        """Give whoever stores it as long as a reservation usually has; to stop the upload it is too late.
+
+        What is stored before its room would be lost needs no more: of a small file it would be a third of the cost.
+        """
+        room, left = room_of(self.request), self._options.idle_seconds - (_clock.monotonic() - self._extended_at)
+        if room is None or (self.declared_bytes or 0) / _STORED_BYTES_PER_SECOND < left:
+            return
+        if not gate().extend(room, None):
             self._reserved()
 
     def _extend(self, room: Room) -> None:

@@ -1,0 +1,142 @@
+"""Starlette's middleware: an upload has room before its body is read, and what was stored is committed."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Message
+
+from exodus_storage_guard.adapters.starlette import GuardMiddleware
+from tests.parts.guard import MIB, Guarded
+
+ROOM_MIB = 10
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Guarded:
+    guarded = Guarded(tmp_path).write(
+        capacity={"total_bytes": f"{ROOM_MIB} MiB"}, admission={"emergency_reserve": 0, "client_share": "100%"}
+    )
+    guarded.nobody_makes_room()
+    assert guarded("init").exit_code == 0
+    return guarded
+
+
+async def upload(request: Request) -> Response:
+    """Take a body; its name says what is done with it."""
+    size = sum([len(chunk) async for chunk in request.stream()])
+    if "stored" in request.headers:
+        request.state.room.note(request.headers["stored"], size)
+    if "fails" in request.headers:
+        raise RuntimeError("it fails after it has stored")
+    return PlainTextResponse(str(size))
+
+
+def application(guarded: Guarded, **more: Any) -> Starlette:
+    app = Starlette(routes=[Route(path, upload, methods=["GET", "POST"]) for path in ("/upload", "/elsewhere")])
+    app.add_middleware(GuardMiddleware, paths={"/upload"}, config=guarded.config, **more)
+    return app
+
+
+class Client:
+    """Send a request as a server passes one on, piece by piece, and note what was asked for and answered."""
+
+    def __init__(self, app: Starlette, path: str, headers: dict[str, str], pieces: list[bytes], method: str = "POST"):
+        self.app, self.pieces, self.asked, self.sent = app, pieces, 0, list[Message]()
+        said = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        self.scope: dict[str, Any] = {"type": "http", "method": method, "path": path, "headers": said}
+        self.scope |= {"query_string": b"", "client": ("192.0.2.1", 1), "http_version": "1.1", "root_path": ""}
+
+    async def receive(self) -> Message:
+        self.asked += 1
+        if not self.pieces:
+            return {"type": "http.disconnect"}
+        piece = self.pieces.pop(0)
+        return {"type": "http.request", "body": piece, "more_body": bool(self.pieces)}
+
+    async def send(self, message: Message) -> None:
+        self.sent.append(message)
+
+    def answer(self) -> tuple[int, str]:
+        asyncio.run(self.app(self.scope, self.receive, self.send))
+        body = b"".join(one.get("body", b"") for one in self.sent)
+        return self.sent[0]["status"], body.decode()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {name.decode(): value.decode() for name, value in self.sent[0]["headers"]}
+
+
+def sending(guarded: Guarded, size: int, path: str = "/upload", **headers: str) -> Client:
+    said = {"Content-Length": str(size), **headers}
+    return Client(application(guarded), path, said, [b"x" * (size // 2), b"x" * (size - size // 2)])
+
+
+def counted(guarded: Guarded) -> tuple[int, dict[str, int]]:
+    catalogue = guarded.run().catalogue
+    known = {entry.key: entry.bytes for entry in map(catalogue.get, ("one.apk",)) if entry is not None}
+    return len(catalogue.reservations()), known
+
+
+def test_what_was_stored_is_committed_with_its_size(guarded: Guarded) -> None:
+    assert sending(guarded, MIB, Stored="one.apk").answer() == (200, str(MIB))
+    assert counted(guarded) == (0, {"one.apk": MIB})
+
+
+def test_what_nobody_says_was_stored_is_released(guarded: Guarded) -> None:
+    assert sending(guarded, MIB).answer()[0] == 200
+    assert counted(guarded) == (0, {})
+
+
+def test_what_was_stored_is_committed_though_the_rest_fails(guarded: Guarded) -> None:
+    with pytest.raises(RuntimeError):
+        sending(guarded, MIB, Stored="one.apk", Fails="yes").answer()
+
+    assert counted(guarded) == (0, {"one.apk": MIB})
+
+
+def test_what_has_no_room_is_refused_and_none_of_its_body_is_read(guarded: Guarded) -> None:
+    guarded("admit", "--bytes", "9 MiB")
+    refused = sending(guarded, 2 * MIB, Accept_Language="fr")
+    refused.scope["headers"].append((b"accept-language", b"fr"))
+
+    status, said = refused.answer()
+
+    assert (status, said) == (
+        507,
+        "Il n’y a pas de place pour de nouveaux fichiers en ce moment. Veuillez réessayer un autre jour.",  # noqa: RUF001 - French
+    )
+    assert refused.asked == 0
+
+
+def test_what_declares_no_length_is_refused_and_a_page_is_not(guarded: Guarded) -> None:
+    undeclared = Client(application(guarded), "/upload", {}, [b"x"])
+    page = Client(application(guarded), "/upload", {}, [b""], "GET")
+
+    assert (undeclared.answer()[0], page.answer()[0]) == (411, 200)
+
+
+def test_other_paths_pass_however_full_it_is(guarded: Guarded) -> None:
+    guarded("admit", "--bytes", "9 MiB")
+
+    assert sending(guarded, 2 * MIB, "/elsewhere").answer() == (200, str(2 * MIB))
+
+
+def test_one_that_lost_its_room_while_it_was_idle_ends(guarded: Guarded) -> None:
+    app = application(guarded, idle_seconds=0.2)
+    idle = Client(app, "/upload", {"Content-Length": str(8 * MIB)}, [b"x", b"y"])
+
+    async def receive() -> Message:
+        await asyncio.sleep(0.5 if idle.asked else 0)  # as a client that brings nothing; its lease is over by then
+        return await Client.receive(idle)
+
+    idle.receive = receive  # type: ignore[method-assign]
+
+    with pytest.raises(ClientDisconnect):
+        idle.answer()
+    assert counted(guarded) == (0, {})
