@@ -52,6 +52,8 @@ def upload(request: HttpRequest) -> HttpResponseBase:
     class ApkForm(GuardedFormMixin, Form):
         apk = FileField()
 
+    if "naked" in request.GET:
+        return HttpResponse(request.FILES["apk"].name)
     form = ApkForm(request.POST or None, request.FILES or None)
     if form.is_valid():
         if "fail" in request.GET:

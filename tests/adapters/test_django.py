@@ -243,6 +243,16 @@ def test_an_upload_that_was_idle_is_stopped_where_its_room_is_somebody_elses_now
 # --- what it says ---
 
 
+@pytest.mark.parametrize(("size", "status"), [(MIB, 200), (20 * MIB, 507)])
+def test_a_view_that_takes_its_file_for_granted_is_no_error_where_that_was_refused(
+    size: int, status: int, client: Client, platform: Guarded
+) -> None:
+    answer = upload(client, size, query="?naked")
+
+    assert answer.status_code == status
+    assert (answer.content.decode() == "This is larger than what can be accepted here.") is (status == 507)
+
+
 @pytest.mark.parametrize(("size", "said"), [(20 * MIB, "larger than what can be accepted"), (0, "")])
 def test_an_upload_for_which_there_is_no_room_is_stopped_before_any_of_it_is_stored(
     size: int, said: str, client: Client, platform: Guarded

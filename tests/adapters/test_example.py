@@ -185,6 +185,41 @@ def test_a_submission_for_which_there_is_no_room_ends_and_says_why(kind: str, gu
 
 
 @both
+def test_a_submission_that_turns_out_larger_waits_while_room_is_made_and_says_so(
+    kind: str, guarded: Bucketed, sockets: Path
+) -> None:
+    guarded.nobody_makes_room()
+    before = fill(guarded, 3, 8 * MIB)
+    waiting = "There is no room at the moment. This will be tried again by itself; you need not do anything."
+    with running_example(guarded, kind, sockets) as example, example.worker():
+        answer = example.submit("org.example.large", 80 * MIB)
+        page = f"{answer.headers['Location']}json/"
+        wait_until(lambda: example.get(page).json["description"] == waiting, "it does not say that it waits")
+        while_it_waits = example.reserved
+        assert guarded("sweep", "--need", "80 MiB").exit_code == 0
+        found = ended(example, answer)
+
+        assert (found["in_error"], while_it_waits) == (False, 0)
+        assert {bytes_of(guarded, one) for one in example.apks()} == {80 * MIB}
+        assert before.items() <= everything(guarded).items()
+
+
+@both
+def test_a_submission_that_fails_for_another_reason_ends_too_and_leaves_nothing_behind(
+    kind: str, guarded: Bucketed, sockets: Path
+) -> None:
+    with running_example(guarded, kind, sockets) as example, example.worker():
+        answer = example.submit("org.example.none", -1)
+        found = ended(example, answer)
+
+        assert (found["in_error"], found["description"]) == (
+            True,
+            "Something went wrong on our side. Please try again later.",
+        )
+        assert (example.reserved, guarded.stored()) == (0, set())
+
+
+@both
 def test_nothing_new_is_submitted_while_there_is_no_room(kind: str, guarded: Bucketed, sockets: Path) -> None:
     fill(guarded, 9, 10 * MIB)
     guarded.nobody_makes_room()

@@ -35,9 +35,13 @@ class GuardMiddleware:
             settle(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Answer a refusal that comes from the storage, while something is saved."""
-        if not isinstance(exception, UploadRefused):
+        """Answer a refusal that comes from the storage while something is saved, or that a view was not made for.
+
+        A view that takes its file for granted fails where the upload was stopped: that is no error of the server.
+        """
+        refusal = exception if isinstance(exception, UploadRefused) else refusal_of(request)
+        if refusal is None:
             return None
-        response = HttpResponse(words.refused(exception), content_type="text/plain; charset=utf-8")
-        mark(response, exception)
+        response = HttpResponse(words.refused(refusal), content_type="text/plain; charset=utf-8")
+        mark(response, refusal)
         return response
