@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from hashlib import sha256
@@ -29,7 +29,7 @@ def check(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> Repor
     """Compare what every listener serves with what is on disk; change nothing."""
     run = Run.begin(settings, clock)
     inventory = take_inventory(run, run.find_nginx())
-    seen = prove.observe(inventory.expected, run.ask, run.deadline)
+    seen = prove.observe(inventory.expected, run.ask, run.deadline, crowds=_crowds(inventory))
     run, windows = renewals.asked(run, inventory.expected, environ)
     judged = run.judge(inventory.expected, seen.observations)
     report = _report(inventory, judged, inventory.problem or _too_little_seen(run, seen))
@@ -78,7 +78,7 @@ def _bring_in_line(
     run: Run, inventory: Inventory, scope: Sequence[Expectation], why: Callable[[Sequence[decide.Judged], int], str]
 ) -> Report:
     """Validate, reload, prove: do nothing where all is right, and change nothing where anything would get worse."""
-    before = prove.observe(inventory.expected, run.ask, run.deadline)
+    before = prove.observe(inventory.expected, run.ask, run.deadline, crowds=_crowds(inventory))
     everything = run.judge(inventory.expected, before.observations)
     wanted = set(scope)
     judged = [item for item in everything if item.expectation in wanted]
@@ -96,7 +96,7 @@ def _bring_in_line(
         late = prove.observe(scope, run.ask, run.deadline).or_earlier(before.observations)
         return _report(inventory, run.judge(scope, late.observations), failure)
     _log.info("new workers run; asking until all is right at once")
-    seen = prove.prove(scope, run.ask, run.deadline, before.observations)
+    seen = prove.prove(scope, run.ask, run.deadline, before.observations, _crowds(inventory))
     after = run.judge(scope, seen.observations)
     proven = _said_unproven(_report(inventory, after, _too_little_seen(run, seen)), after)
     told = "; ".join(filter(None, (proven.reason, kept.explained(judged, after, inventory.nginx.version))))
@@ -151,9 +151,17 @@ def _strangers(inventory: Inventory, judged: Sequence[decide.Judged]) -> tuple[s
     """Name who else accepts connections where something wrong is served: our nginx cannot mend what another serves."""
     if inventory.master is None:
         return ()
-    listeners = (item.expectation.service.listener for item in decide.wrong(judged))
-    places = dict.fromkeys((one.ask_address or one.address, one.port) for one in listeners if one.port is not None)
-    return strangers.named(inventory.master.pid, tuple(places))
+    return strangers.named(inventory.master.pid, _places(item.expectation for item in decide.wrong(judged)))
+
+
+def _crowds(inventory: Inventory) -> prove.Crowds:
+    """Find out where somebody else is dealt connections: there it takes more questions to meet them for certain."""
+    return strangers.crowds(inventory.master.process, _places(inventory.expected)) if inventory.master else {}
+
+
+def _places(expectations: Iterable[Expectation]) -> tuple[strangers.Place, ...]:
+    places = (one.service.listener.place for one in expectations)
+    return tuple(dict.fromkeys(place for place in places if place is not None))
 
 
 def _concerns(expectation: Expectation, ours: Sequence[lineage.Lineage]) -> bool:

@@ -54,9 +54,24 @@ class Listener:
     quic: bool = False
 
     @property
+    def place(self) -> tuple[str, int] | None:
+        """Give the address and port that are asked over TCP, where there are any."""
+        if self.port is None or self.quic:
+            return None
+        return self.ask_address or self.address, self.port
+
+    @property
     def manner(self) -> str:
         """Say how one gets to TLS here, where that is not by connecting over TCP."""
         return "QUIC" if self.quic else "STARTTLS" if self.starttls else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Say how many sockets are dealt the connections to one place, and how many of them are not our nginx's."""
+
+    sockets: int
+    others: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ How nginx merges directives is in its ngx_http_ssl_module.c (and those of stream
 """
 
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
@@ -28,7 +28,8 @@ class Machine:
     `connect` is the address that is asked in place of every listen address, where the operator named one. `is_here`
     tells whether an address is this machine's now, `source_for` from where it is asked, `why_no_quic` why QUIC is not.
     `matches` lists the files that fit a pattern, `names_in` the names that a certificate's file holds (None: it cannot
-    be read), and `addresses` are the IPv6 ones at which the machine can be asked, beside the loopback's.
+    be read), and `addresses` are the IPv6 ones at which the machine can be asked, beside the loopback's. `held` are the
+    addresses and ports at which somebody listens now, over TCP.
     """
 
     conf_prefix: str
@@ -41,6 +42,7 @@ class Machine:
     matches: Callable[[str], Iterable[str]] = lambda pattern: ()
     names_in: Callable[[str], tuple[str, ...] | None] = lambda path: ()
     addresses: tuple[str, ...] = ()
+    held: Collection[tuple[str, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)
