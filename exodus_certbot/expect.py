@@ -42,7 +42,7 @@ def _unshowable(key_type: KeyType, showable: Collection[KeyType], others: Iterab
     """Say why nobody can be shown a key type where another one of the same server is shown instead, or nothing."""
     if key_type in showable or not any(other in showable for other in others):
         return ""
-    return f"ssl_protocols and ssl_ciphers leave no handshake with a key of type {key_type}"
+    return f"ssl_protocols, ssl_ciphers and ssl_conf_command leave no handshake with a key of type {key_type}"
 
 
 def key_type_of(expectation: Expectation) -> KeyType | None:

@@ -107,12 +107,17 @@ class Suites:
     """Say what a server lets a handshake choose from; the defaults are nginx's own.
 
     Which protocols are usual depends on nginx's version: `are_usual` tells that the configuration names none.
+    `signatures` are the algorithms that may be signed with, empty for OpenSSL's own. `by_commands` tells that
+    `ssl_conf_command` has a say in it, `is_clear` that nothing of what it says is unknown here.
     """
 
     protocols: tuple[str, ...] = ("TLSv1.2", "TLSv1.3")
     ciphers: str = "HIGH:!aNULL:!MD5"
     has_dhparam: bool = False
     are_usual: bool = True
+    signatures: str = ""
+    by_commands: bool = False
+    is_clear: bool = True
 
 
 @dataclass(frozen=True, slots=True)

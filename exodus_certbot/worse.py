@@ -1,6 +1,6 @@
 """Decide what must not be loaded: whatever would be worse for clients than what is served now."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from exodus_certbot.model import Certificate, KeyType, Pair, Suites, Verdict
 from exodus_certbot.server_names import is_covered
 
 Usable = Mapping[Suites, frozenset[tuple[str, KeyType]] | None]
-"""Hold which key types can be shown with which versions of TLS; None where OpenSSL does not understand the suites."""
+"""Hold which key types can be shown with which versions of TLS; None where it is not known what a server allows."""
 
 _MINUTE = "%Y-%m-%d %H:%M UTC"
 
@@ -107,23 +107,35 @@ def _leaf(item: Judged) -> Iterator[Certificate]:
 
 def _lost_versions(one: Compared, certificate: Certificate, usable: Usable) -> Iterator[Fault]:
     """Say with which versions of TLS the kind of key on disk could not be shown where the served one can."""
-    lost: dict[tuple[KeyType, tuple[str, ...]], list[str]] = {}
+    lost: dict[tuple[KeyType, str, str], list[str]] = {}
     new = certificate.key_type
     for item in one.stale:
         suites = item.expectation.service.suites
-        can = usable.get(suites) or frozenset()
         for old in {leaf.key_type for leaf in _leaf(item)} - {new}:
-            versions = tuple(v for v in suites.protocols if (v, old) in can and (v, new) not in can)
-            if versions:
-                lost.setdefault((old, versions), []).append(item.row.name)
-    for (old, versions), names in lost.items():
-        where, with_what = some(tuple(dict.fromkeys(names))), " and ".join(versions)
+            why, either = _why_lost(old, new, suites, usable.get(suites))
+            if why:
+                lost.setdefault((old, why, either), []).append(item.row.name)
+    for (old, why, either), names in lost.items():
         what = (
             f"the certificate in {one.pair.source.shown} has an {new} key, and an {old} one is served: "
-            f"ssl_ciphers of {where} leaves no suite for {new} keys with {with_what}"
+            f"{why.format(where=some(tuple(dict.fromkeys(names))))}"
         )
-        remedy = f"{renew(one.pair, f'--key-type {old} ')}, or add suites for {new} keys to ssl_ciphers"
-        yield Fault(one.pair, what, remedy)
+        yield Fault(one.pair, what, f"{renew(one.pair, f'--key-type {old} ')}, or {either}")
+
+
+def _why_lost(
+    old: KeyType, new: KeyType, suites: Suites, can: Collection[tuple[str, KeyType]] | None
+) -> tuple[str, str]:
+    """Say why a kind of key may fail where another one is shown, and what ends that; else twice nothing."""
+    limits = "ssl_conf_command" if suites.by_commands else "ssl_ciphers"
+    if can is None:  # what would break every handshake is not tried out on clients
+        why = f"whether {limits} of {{where}} leaves any handshake for {new} keys cannot be told here"
+        return why, f"reload nginx by hand where {new} keys are meant and can be used"
+    versions = tuple(v for v in suites.protocols if (v, old) in can and (v, new) not in can)
+    if not versions:
+        return "", ""
+    why = f"{limits} of {{where}} leaves no suite for {new} keys with {' and '.join(versions)}"
+    return why, f"have {limits} allow {new} keys"
 
 
 def _worse_chain(one: Compared, now: datetime) -> Iterator[Fault]:

@@ -89,7 +89,12 @@ def _suites(server: Server, default: Server) -> Suites:
     """Merge what a handshake chooses from: before 1.29.2 nginx takes the versions from the default server alone."""
     owner = server if server.sources else default
     both = tuple(version for version in owner.suites.protocols if version in default.suites.protocols)
-    return replace(owner.suites, protocols=both, are_usual=owner.suites.are_usual and default.suites.are_usual)
+    return replace(
+        owner.suites,
+        protocols=both,
+        are_usual=owner.suites.are_usual and default.suites.are_usual,
+        is_clear=owner.suites.is_clear and default.suites.is_clear,
+    )
 
 
 def _listener(

@@ -57,7 +57,38 @@ def test_an_ecdsa_key_is_not_loaded_where_ssl_ciphers_is_for_rsa_alone(
     _assert_loaded(exodus_certbot("reconcile", "--json"), port, NAME, lineage)
 
 
-@pytest.mark.parametrize("more", ["", "ssl_protocols TLSv1.3; ssl_ciphers ECDHE-RSA-AES128-GCM-SHA256;"])
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (
+            "ssl_protocols TLSv1.2; ssl_conf_command CipherString ECDHE-RSA-AES128-GCM-SHA256;",
+            "leaves no suite for ecdsa keys with TLSv1.2",
+        ),
+        ("ssl_conf_command SignatureAlgorithms RSA-PSS+SHA256:RSA+SHA256;", "leaves no suite for ecdsa keys with"),
+        ("ssl_conf_command SignatureAlgorithms RSA-PSS+SHA256:ed448:ECDSA+SHA256;", "cannot be told here"),
+    ],
+    ids=["suites", "signatures", "not known"],
+)
+def test_an_ecdsa_key_is_not_loaded_where_ssl_conf_command_may_be_for_rsa_alone(
+    more: str, said: str, certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    lineage, port = certbot_tree.issue(NAME, key_type="rsa"), free_port()
+    start_nginx(server(f"127.0.0.1:{port} ssl", NAME, lineage, more=more))
+    served = disk_sha256(lineage)
+    certbot_tree.issue(NAME, key_type="ecdsa")
+
+    deployed = exodus_certbot("deploy", "--lineage", str(lineage), "--json")
+
+    remedy = f"certbot renew --cert-name {NAME} --key-type rsa --force-renewal"
+    _assert_not_loaded(deployed, port, NAME, served, f"ssl_conf_command of {NAME}", said, remedy)
+    certbot_tree.issue(NAME, key_type="rsa")
+    _assert_loaded(exodus_certbot("reconcile", "--json"), port, NAME, lineage)
+
+
+BY_COMMAND = "ssl_conf_command SignatureAlgorithms RSA-PSS+SHA256:RSA+SHA256:ECDSA+SHA256:ECDSA+SHA384;"
+
+
+@pytest.mark.parametrize("more", ["", BY_COMMAND, "ssl_protocols TLSv1.3; ssl_ciphers ECDHE-RSA-AES128-GCM-SHA256;"])
 def test_an_ecdsa_key_is_loaded_in_place_of_an_rsa_key_where_it_can_be_used(
     more: str, certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
 ) -> None:

@@ -98,6 +98,8 @@ def test_three_key_types_at_once_are_all_seen(
 
 USUALLY_TLS_1_3_SINCE = (1, 23, 4)  # TLS 1.3 has no suites for keys
 ONLY_ECDSA = "ssl_protocols TLSv1.2; ssl_ciphers ECDHE-ECDSA-AES128-GCM-SHA256;"
+ONLY_ECDSA_BY_COMMAND = "ssl_protocols TLSv1.2; ssl_conf_command CipherString ECDHE-ECDSA-AES128-GCM-SHA256;"
+ONLY_ECDSA_SIGNS = "ssl_protocols TLSv1.2 TLSv1.3; ssl_conf_command SignatureAlgorithms ECDSA+SHA256:ECDSA+SHA384;"
 
 
 def _both(tree: CertbotTree) -> list[Path]:
@@ -106,7 +108,12 @@ def _both(tree: CertbotTree) -> list[Path]:
 
 @pytest.mark.parametrize(
     "more",
-    [ONLY_ECDSA, *([ONLY_ECDSA.partition("; ")[2]] if version() < USUALLY_TLS_1_3_SINCE else [])],
+    [
+        ONLY_ECDSA,
+        ONLY_ECDSA_BY_COMMAND,
+        ONLY_ECDSA_SIGNS,
+        *([ONLY_ECDSA.partition("; ")[2]] if version() < USUALLY_TLS_1_3_SINCE else []),
+    ],
 )
 def test_a_key_type_that_the_suites_keep_from_every_client_is_not_probed(
     more: str, certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot

@@ -76,7 +76,14 @@ def test_a_key_type_that_no_suite_can_show_is_worse_than_one_that_is_shown() -> 
 
     assert "has an ecdsa key, and an rsa one is served" in fault.what
     assert f"ssl_ciphers of {NAME} leaves no suite for ecdsa keys with TLSv1.2" in fault.what
-    assert blocked(one) == blocked(one, None) == ()
+    assert blocked(one) == ()
+
+
+def test_a_change_of_the_key_type_waits_where_nobody_knows_what_the_listener_allows() -> None:
+    changed_type = compared(certificate("new"), certificate("old", key_type=KeyType.RSA))
+
+    assert f"ssl_ciphers of {NAME} leaves any handshake for ecdsa keys cannot be told" in blocked(changed_type, None)[0]
+    assert blocked(compared(certificate("new"), certificate("old")), None) == ()
 
 
 def test_a_key_type_is_not_worse_where_the_served_one_could_not_be_shown_either() -> None:
