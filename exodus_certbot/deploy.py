@@ -64,7 +64,8 @@ def deploy(settings: Settings, lineages: Sequence[Path], clock: Clock, environ: 
             return Report(Overall.OK, f"nginx does not use {names}: nothing to do", reloaded=False, listeners=())
         run = renewals.remembered(run, inventory.expected, environ)
         report = _bring_in_line(run, inventory, scope, decide.needs_deployment)
-        return _warned(report, reach.nobody_gets(scope, [one.folder for one in ours]))
+        served = {row.lineage for row in report.listeners if row.served_sha256 is not None}
+        return _warned(report, reach.nobody_gets(scope, [one.folder for one in ours if one.folder not in served]))
 
 
 def _warned(report: Report, warnings: Sequence[str]) -> Report:

@@ -181,7 +181,9 @@ class Expectation:
     `pair` is None where no file can be named (a variable). `force_key_type` is set where a server has certificates
     of several key types and the handshake must choose; `unshowable` then says why, as it is configured, no client can
     be shown this one, empty where one can. `excepted` tells that the operator wants it left alone,
-    `replaced` that the server shows a later one of the same key type in its place.
+    `replaced` that the server shows a later one of the same key type in its place. `gone` tells that no file of the
+    server has a key of `force_key_type` any more, and an earlier version of the pair's lineage had: who is still shown
+    one will not be after a reload.
     """
 
     service: Service
@@ -191,6 +193,12 @@ class Expectation:
     unshowable: str = ""
     excepted: bool = False
     replaced: bool = False
+    gone: bool = False
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """Give the certificate that is to be shown, where one is and is known."""
+        return self.pair.certificate if self.pair is not None and not self.gone else None
 
     @property
     def to_nobody(self) -> bool:
@@ -201,7 +209,7 @@ class Expectation:
     def group(self) -> tuple[str, int | None, bool, str, str]:
         """Identify (address, port, QUIC or not, certificate, key type), the unit that is proven several times over."""
         listener = self.service.listener
-        certificate = self.pair.certificate if self.pair else None
+        certificate = self.certificate
         if certificate is None:
             return (listener.address, listener.port, listener.quic, "", "")
         return (listener.address, listener.port, listener.quic, certificate.sha256, certificate.key_type)

@@ -1,17 +1,15 @@
 """Decide what must not be loaded: whatever would be worse for clients than what is served now."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from exodus_certbot import lost_keys
 from exodus_certbot.chain import Chain
 from exodus_certbot.decide import Judged
 from exodus_certbot.faults import Fault, renew, some
-from exodus_certbot.model import Certificate, KeyType, Pair, Suites, Verdict
+from exodus_certbot.model import Certificate, Pair, Verdict
 from exodus_certbot.server_names import is_covered
-
-Usable = Mapping[Suites, frozenset[tuple[str, KeyType]] | None]
-"""Hold which key types can be shown with which versions of TLS; None where it is not known what a server allows."""
 
 _MINUTE = "%Y-%m-%d %H:%M UTC"
 
@@ -39,8 +37,7 @@ class Compared:
     @property
     def served(self) -> tuple[Certificate, ...]:
         """List the leaves that are served now."""
-        answers = (item.observation.certificate for item in self.items if item.observation is not None)
-        return tuple(leaf for leaf in answers if leaf is not None)
+        return tuple(item.served for item in self.items if item.served is not None)
 
 
 def is_suspect(on_disk: Chain | None, lacks: str, now: datetime) -> bool:
@@ -48,18 +45,18 @@ def is_suspect(on_disk: Chain | None, lacks: str, now: datetime) -> bool:
     return bool(lacks or (on_disk and (on_disk.disorder or on_disk.first_invalid(now) is not None)))
 
 
-def faults(compared: Iterable[Compared], usable: Usable, now: datetime) -> tuple[Fault, ...]:
+def faults(compared: Iterable[Compared], usable: lost_keys.Usable, now: datetime) -> tuple[Fault, ...]:
     """List the reasons not to load what is on disk."""
     return tuple(fault for one in compared for fault in _faults_of(one, usable, now))
 
 
-def _faults_of(one: Compared, usable: Usable, now: datetime) -> Iterator[Fault]:
+def _faults_of(one: Compared, usable: lost_keys.Usable, now: datetime) -> Iterator[Fault]:
     if one.stale and one.key_fault:
         yield Fault(one.pair, one.key_fault, renew(one.pair))
     if one.stale and one.pair.certificate is not None:
         yield from _lost_validity(one, one.pair.certificate, now)
         yield from _lost_names(one, one.pair.certificate)
-        yield from _lost_versions(one, one.pair.certificate, usable)
+        yield from lost_keys.faults(one.pair, one.stale, one.pair.certificate, usable, now)
     yield from _worse_chain(one, now)
     if one.lacks and _is_shorter(one):
         yield Fault(one.pair, f"{one.pair.source.shown} {one.lacks}", renew(one.pair))
@@ -86,7 +83,8 @@ def _lost_names(one: Compared, certificate: Certificate) -> Iterator[Fault]:
     names = [
         item.row.name
         for item in one.stale
-        if any(is_covered(item.row.name, leaf.names) for leaf in _leaf(item))
+        if item.served is not None
+        and is_covered(item.row.name, item.served.names)
         and not is_covered(item.row.name, certificate.names)
     ]
     if not names:
@@ -98,44 +96,6 @@ def _lost_names(one: Compared, certificate: Certificate) -> Iterator[Fault]:
         wanted = ",".join((*certificate.names, *lost))
         either = f"certbot certonly --cert-name {one.pair.lineage.name} -d '{wanted}', or {either}"
     yield Fault(one.pair, what, either)
-
-
-def _leaf(item: Judged) -> Iterator[Certificate]:
-    if item.observation is not None and item.observation.certificate is not None:
-        yield item.observation.certificate
-
-
-def _lost_versions(one: Compared, certificate: Certificate, usable: Usable) -> Iterator[Fault]:
-    """Say with which versions of TLS the kind of key on disk could not be shown where the served one can."""
-    lost: dict[tuple[KeyType, str, str], list[str]] = {}
-    new = certificate.key_type
-    for item in one.stale:
-        suites = item.expectation.service.suites
-        for old in {leaf.key_type for leaf in _leaf(item)} - {new}:
-            why, either = _why_lost(old, new, suites, usable.get(suites))
-            if why:
-                lost.setdefault((old, why, either), []).append(item.row.name)
-    for (old, why, either), names in lost.items():
-        what = (
-            f"the certificate in {one.pair.source.shown} has an {new} key, and an {old} one is served: "
-            f"{why.format(where=some(tuple(dict.fromkeys(names))))}"
-        )
-        yield Fault(one.pair, what, f"{renew(one.pair, f'--key-type {old} ')}, or {either}")
-
-
-def _why_lost(
-    old: KeyType, new: KeyType, suites: Suites, can: Collection[tuple[str, KeyType]] | None
-) -> tuple[str, str]:
-    """Say why a kind of key may fail where another one is shown, and what ends that; else twice nothing."""
-    limits = "ssl_conf_command" if suites.by_commands else "ssl_ciphers"
-    if can is None:  # what would break every handshake is not tried out on clients
-        why = f"whether {limits} of {{where}} leaves any handshake for {new} keys cannot be told here"
-        return why, f"reload nginx by hand where {new} keys are meant and can be used"
-    versions = tuple(v for v in suites.protocols if (v, old) in can and (v, new) not in can)
-    if not versions:
-        return "", ""
-    why = f"{limits} of {{where}} leaves no suite for {new} keys with {' and '.join(versions)}"
-    return why, f"have {limits} allow {new} keys"
 
 
 def _worse_chain(one: Compared, now: datetime) -> Iterator[Fault]:

@@ -35,7 +35,9 @@ def _often(_expectation: Expectation) -> int:
 
 def is_right(expectation: Expectation, observation: Observation) -> bool:
     """Tell whether an answer is what is configured: the certificate on disk, or any where none can be named."""
-    served, expected = observation.certificate, expectation.pair.certificate if expectation.pair else None
+    served, expected = observation.certificate, expectation.certificate
+    if expectation.gone:
+        return served is None
     if served is None:
         return observation.refused and bool(expectation.unshowable)
     return expected is None or served.sha256 == expected.sha256
@@ -146,13 +148,11 @@ def _by_socket(expectations: Iterable[Expectation]) -> dict[Hashable, list[list[
 
 
 def _expected_sha256(expectation: Expectation) -> str | None:
-    certificate = expectation.pair.certificate if expectation.pair else None
-    return certificate.sha256 if certificate else None
+    return expectation.certificate.sha256 if expectation.certificate else None
 
 
 def _newest(group: Sequence[Expectation]) -> datetime:
-    pairs = (one.pair for one in group if one.pair is not None)
-    return max((pair.certificate.not_before for pair in pairs if pair.certificate), default=_LONG_AGO)
+    return max((one.certificate.not_before for one in group if one.certificate), default=_LONG_AGO)
 
 
 def _more(group: Sequence[Expectation], wanted: int) -> dict[Expectation, int]:

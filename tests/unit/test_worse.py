@@ -1,13 +1,15 @@
 """What must not be loaded: what is worse than what is served, and never what is as it was."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 from exodus_certbot import faults, worse
 from exodus_certbot.chain import Chain, Link, Order
-from exodus_certbot.model import Certificate, CertificateSource, KeyType, Pair, Suites
+from exodus_certbot.decide import judge
+from exodus_certbot.model import Certificate, CertificateSource, KeyType, Observation, Pair, Suites
 from exodus_certbot.worse import Compared
-from tests.unit.test_decide import NAME, NOW, SECOND, certificate, judged, pair_of
+from tests.unit.test_decide import NAME, NOW, SECOND, certificate, expecting, judged, pair_of
 
 GOOD = Link("CN=Good", NOW - timedelta(days=300), NOW + timedelta(days=300))
 OLD = Link("CN=Old", NOW - timedelta(days=300), NOW - SECOND)
@@ -84,6 +86,20 @@ def test_a_change_of_the_key_type_waits_where_nobody_knows_what_the_listener_all
 
     assert f"ssl_ciphers of {NAME} leaves any handshake for ecdsa keys cannot be told" in blocked(changed_type, None)[0]
     assert blocked(compared(certificate("new"), certificate("old")), None) == ()
+
+
+def test_a_kind_of_key_that_the_server_would_show_to_nobody_any_more_is_a_loss() -> None:
+    pair = pair_of(certificate("new"))
+
+    def lost(served: Certificate, can: frozenset[tuple[str, KeyType]] | None = BOTH) -> tuple[str, ...]:
+        gone = replace(expecting(pair), force_key_type=served.key_type, gone=True)
+        return blocked(Compared(pair, (judge(gone, Observation(served), NOW),)), can)
+
+    rsa = certificate("old", key_type=KeyType.RSA)
+    assert f"no file of {NAME} has an rsa one any more: clients that need rsa" in lost(rsa)[0]
+    assert lost(rsa, None) != ()
+    assert lost(rsa, frozenset({("TLSv1.2", KeyType.ECDSA)})) == (), "it is configured away"
+    assert lost(certificate("old", key_type=KeyType.RSA, left=-SECOND)) == (), "nobody accepts it any more"
 
 
 def test_a_key_type_is_not_worse_where_the_served_one_could_not_be_shown_either() -> None:
