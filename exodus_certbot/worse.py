@@ -52,13 +52,13 @@ def faults(compared: Iterable[Compared], usable: lost_keys.Usable, now: datetime
 
 def _faults_of(one: Compared, usable: lost_keys.Usable, now: datetime) -> Iterator[Fault]:
     if one.stale and one.key_fault:
-        yield Fault(one.pair, one.key_fault, renew(one.pair))
+        yield Fault(one.pair, one.key_fault, renew(one.pair), is_loadable=False)
     if one.stale and one.pair.certificate is not None:
         yield from _lost_validity(one, one.pair.certificate, now)
-        yield from _lost_names(one, one.pair.certificate)
+        yield from _lost_names(one, one.pair.certificate, now)
         yield from lost_keys.faults(one.pair, one.stale, one.pair.certificate, usable, now)
     yield from _worse_chain(one, now)
-    if one.lacks and _is_shorter(one):
+    if one.lacks and _is_shorter(one) and not _has_ended(one, now):
         yield Fault(one.pair, f"{one.pair.source.shown} {one.lacks}", renew(one.pair))
 
 
@@ -74,16 +74,22 @@ def _lost_validity(one: Compared, certificate: Certificate, now: datetime) -> It
         yield Fault(one.pair, what, "see whether the clock is right, and wait until then")
 
 
+def _has_ended(one: Compared, now: datetime) -> bool:
+    """Tell whether clients refuse all that is served, so that nothing of it can be lost."""
+    return bool(one.served) and not _is_any_valid(one.served, now)
+
+
 def _is_any_valid(leaves: Iterable[Certificate], now: datetime) -> bool:
     return any(leaf.not_before <= now < leaf.not_after for leaf in leaves)
 
 
-def _lost_names(one: Compared, certificate: Certificate) -> Iterator[Fault]:
-    """Name what a served certificate covers and the one on disk does not; what neither covers is no loss."""
+def _lost_names(one: Compared, certificate: Certificate, now: datetime) -> Iterator[Fault]:
+    """Name what a served certificate that clients accept covers, and the one on disk does not."""
     names = [
         item.row.name
         for item in one.stale
         if item.served is not None
+        and _is_any_valid([item.served], now)
         and is_covered(item.row.name, item.served.names)
         and not is_covered(item.row.name, certificate.names)
     ]
@@ -101,12 +107,12 @@ def _lost_names(one: Compared, certificate: Certificate) -> Iterator[Fault]:
 def _worse_chain(one: Compared, now: datetime) -> Iterator[Fault]:
     """Compare the chain on disk with the one that is sent; where that is not known, with a good one."""
     new, sent, shown = one.on_disk, one.sent, one.pair.source.shown
-    if new is None or not one.served:
+    if new is None or not one.served or _has_ended(one, now):
         return
     if new.disorder and (sent is None or new.order > sent.order):
         yield Fault(one.pair, f"the chain in {shown} {new.disorder}", renew(one.pair))
     far = new.first_invalid(now)
-    if not far or not _is_any_valid(one.served, now):
+    if not far:
         return
     as_far = sent.first_invalid(now) if sent is not None else None
     if as_far is None or far < as_far:

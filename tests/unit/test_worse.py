@@ -61,6 +61,13 @@ def test_a_name_that_would_be_lost_blocks_and_one_that_neither_covers_does_not()
     assert blocked(compared(other, certificate("old", names=("third.example",)))) == ()
 
 
+def test_nothing_of_a_certificate_that_has_ended_can_be_lost() -> None:
+    ended, other = certificate("old", left=-SECOND), certificate("new", names=("other.example",))
+    assert blocked(compared(other, ended)) == ()
+    for on_disk, lacks in [(chain(GOOD, order=Order.BROKEN), ""), (chain(), "lacks one")]:
+        assert blocked(compared(certificate("new"), ended, on_disk=on_disk, sent=chain(GOOD), lacks=lacks)) == ()
+
+
 def test_what_a_reload_would_not_change_blocks_nothing() -> None:
     expired = certificate(left=-SECOND)
     assert blocked(compared(expired, expired, key_fault="the key is missing")) == ()
