@@ -7,7 +7,8 @@ from pathlib import Path
 
 from exodus_certbot.nginx import proc
 
-_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+# /proc/net is not there in our unit (ProcSubset=pid).
+_TABLES = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
 _LISTENS = b"0A"
 
 

@@ -2,8 +2,9 @@
 
 import os
 import signal
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from exodus_certbot.model import Crowd
 from exodus_certbot.nginx import master, proc, strangers
 from tests.integration.conftest import StartNginx
 from tests.parts.authority import CertbotTree
-from tests.parts.command import ExodusCertbot
+from tests.parts.command import ExodusCertbot, Ran
 from tests.parts.configuration import server
+from tests.parts.mounts import mounted
 from tests.parts.nginx import RealNginx, running_nginx
 from tests.parts.ports import free_port
 from tests.parts.waiting import wait_until
@@ -74,6 +76,33 @@ def test_two_masters_that_both_show_what_is_on_disk_are_right(
         found = exodus_certbot("check", "--json")
 
     assert (found.exit_code, found.json["reason"]) == (0, "1 ok")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up what root may see")
+def test_another_master_is_met_from_within_the_units_sandbox_too(
+    certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot, tmp_path: Path
+) -> None:
+    port = free_port()
+    http = server(f"127.0.0.1:{port} ssl reuseport", NAME, certbot_tree.issue(NAME))
+    nginx = start_nginx(http, workers=12).at_rest()
+    kept = "-all,+dac_read_search,+setuid,+setgid,+kill"
+    command = ["setpriv", f"--bounding-set={kept}", *exodus_certbot.argv("check", "--json")]
+    with (
+        running_nginx(tmp_path / "other", http, workers=1),
+        mounted("mount -t proc -o subset=pid proc /proc") as sandbox,
+    ):
+        renewed = disk_sha256(certbot_tree.issue(NAME))
+        nginx.reload()
+        wait_until(lambda: renewed in all_served_sha256(port, NAME))
+        looks = [_looked(sandbox.argv(command), exodus_certbot) for _ in range(4)]
+
+    assert [found.listed("verdict") for found in looks] == [[("stale",)]] * 4
+    assert all("of 208 show another one" in found.json["listeners"][0]["reason"] for found in looks)
+
+
+def _looked(argv: Sequence[str], command: ExodusCertbot) -> Ran:
+    done = subprocess.run(argv, env=command.environment, capture_output=True, text=True, timeout=60, check=False)
+    return Ran(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.mark.parametrize("is_seen", [True, False], ids=["seen", "not seen"])
