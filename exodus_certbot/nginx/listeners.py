@@ -41,11 +41,9 @@ def _services_of(servers: tuple[Server, ...], machine: Machine) -> Iterator[Serv
         datagram: frozenset((address, port) for address, port, kind in by_endpoint if kind is datagram)
         for datagram in (False, True)
     }
-    # Where another program listens, nginx would not be asked (over UDP that is not looked at).
-    held = {False: frozenset(machine.held), True: frozenset[tuple[str, int]]()}
-    specific = {
-        kind: frozenset(at for at in all_ | held[kind] if at[0] not in WILDCARDS) for kind, all_ in places.items()
-    }
+    specific = {kind: frozenset(at for at in all_ if at[0] not in WILDCARDS) for kind, all_ in places.items()}
+    if places[False] - specific[False]:  # where another program listens, it would be asked in nginx's place
+        specific[False] |= frozenset(at for at in machine.held() if at[0] not in WILDCARDS)
     for (_, port, kind), members in by_endpoint.items():
         takes_ipv4 = (WILDCARDS[0], port) not in places[kind]
         yield from _services_at(members, _where(members, specific[kind], machine, takes_ipv4=takes_ipv4), machine)

@@ -3,9 +3,8 @@
 import ipaddress
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
-
-from exodus_certbot.nginx import proc
 
 # /proc/net is not there in our unit (ProcSubset=pid).
 _TABLES = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
@@ -15,12 +14,19 @@ _LISTENS = b"0A"
 def sockets() -> Iterator[tuple[str, int, int]]:
     """Give the address, port and inode of each TCP socket that listens."""
     for table in _TABLES:
-        # Of a busy server's connections there are thousands of lines.
-        lines = (line for line in proc.bytes_of(table).splitlines() if b" %b " % _LISTENS in line)
-        for fields in (line.split(maxsplit=10) for line in lines):
-            if len(fields) > 9 and fields[3] == _LISTENS:
-                address, _, port = fields[1].partition(b":")
-                yield _address(bytes.fromhex(address.decode())), int(port, 16), int(fields[9])
+        for fields in _listening_lines(table):
+            address, _, port = fields[1].partition(b":")
+            yield _address(bytes.fromhex(address.decode())), int(port, 16), int(fields[9])
+
+
+def _listening_lines(table: Path) -> Iterator[list[bytes]]:
+    """Split the lines of those that listen, which come before a busy server's thousands of others (tcp_get_idx())."""
+    try:
+        with table.open("rb") as lines:
+            next(lines, b"")
+            yield from takewhile(lambda fields: len(fields) > 9 and fields[3] == _LISTENS, map(bytes.split, lines))
+    except OSError:
+        return
 
 
 def by_place() -> dict[tuple[str, int], set[int]]:

@@ -115,7 +115,7 @@ def machine_of(nginx: Nginx, connect: str | None) -> Machine:
         matches=files.matches,
         names_in=_names_in,
         addresses=addresses.global_ipv6(),
-        held=listening.by_place().keys(),
+        held=lambda: listening.by_place().keys(),
     )
 
 

@@ -42,7 +42,7 @@ class Machine:
     matches: Callable[[str], Iterable[str]] = lambda pattern: ()
     names_in: Callable[[str], tuple[str, ...] | None] = lambda path: ()
     addresses: tuple[str, ...] = ()
-    held: Collection[tuple[str, int]] = ()
+    held: Callable[[], Collection[tuple[str, int]]] = lambda: ()
 
 
 @dataclass(frozen=True, slots=True)
