@@ -2,26 +2,26 @@
 
 from collections.abc import Iterable, Sequence
 
-from exodus_certbot import faults, worse
+from exodus_certbot import weighing, worse
 from exodus_certbot.certbot import on_disk
 from exodus_certbot.chain import Chain
 from exodus_certbot.decide import Judged
 from exodus_certbot.inventory import Run
-from exodus_certbot.model import Pair, Verdict
+from exodus_certbot.model import Pair
 from exodus_certbot.tls import chains, sent_chain, suites
 from exodus_certbot.tls.served import Question
+from exodus_certbot.weighing import Weighed
 from exodus_common.errors import ExodusError
 
 _MOST_SECONDS = 10.0
 
 
-def reasons_against(run: Run, judged: Sequence[Judged], wanted: Sequence[Judged]) -> tuple[str, ...]:
-    """Say why nothing may be loaded now; a reload loads all that was `judged`, also what is not `wanted`."""
+def weighed(run: Run, judged: Sequence[Judged], wanted: Sequence[Judged]) -> Weighed:
+    """Say whether anything may be loaded now; a reload loads all that was `judged`, also what is not `wanted`."""
     compared = [_compared(run, pair, items) for pair, items in _by_pair(judged).items()]
     usable = {one: suites.usable(one) for one in {item.expectation.service.suites for item in judged}}
-    found = worse.faults(compared, usable, run.clock.now())
-    changing = (item.expectation.pair for item in wanted if item.row.verdict is Verdict.STALE)
-    return faults.explained(found, [pair for pair in changing if pair is not None])
+    now = run.clock.now()
+    return weighing.weighed(worse.faults(compared, usable, now), judged, wanted, now)
 
 
 def _by_pair(judged: Iterable[Judged]) -> dict[Pair, tuple[Judged, ...]]:

@@ -30,6 +30,16 @@ class Judged:
     observation: Observation | None
     row: Row
 
+    @property
+    def served(self) -> Certificate | None:
+        """Give the certificate that was shown, where one was."""
+        return self.observation.certificate if self.observation is not None else None
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether nobody is shown what no file has any more, so that there is nothing to report."""
+        return self.expectation.gone and self.row.served_sha256 is None
+
 
 def judge(
     expectation: Expectation,
@@ -43,7 +53,7 @@ def judge(
     `renewal` is by which rule certbot renews it, None where it does not.
     """
     served = observation.certificate if observation else None
-    expected = expectation.pair.certificate if expectation.pair else None
+    expected = expectation.certificate
     verdict, reason = _verdict(expectation, observation, expected, now, warn_days, renewal)
     listener = expectation.service.listener
     row = Row(
@@ -82,6 +92,8 @@ def _verdict(
     if expectation.not_probed or observation is None:
         return Verdict.NOT_PROBED, expectation.not_probed or "nobody was asked"
     served = observation.certificate
+    if expectation.gone:
+        return _verdict_of_gone(expectation, observation, now)
     if served is None and observation.refused and expectation.unshowable:
         return Verdict.NOT_PROBED, f"no client can be shown it: {expectation.unshowable}"
     if served is None:
@@ -109,10 +121,25 @@ def _of_several(observation: Observation, what: str, reason: str) -> str:
     return f"{differ}: {reason}; does somebody else listen there, too? see: ss -ltnp"
 
 
+def _verdict_of_gone(expectation: Expectation, observation: Observation, now: datetime) -> tuple[Verdict, str]:
+    served, where = observation.certificate, expectation.pair.source.shown if expectation.pair else ""
+    if served is None:
+        return Verdict.NOT_PROBED, "no client is shown one any more"
+    reason = (
+        f"serves an {served.key_type} certificate ({_time_left(served, now)}) that is in no file any more: "
+        f"{where} has another kind of key now"
+    )
+    return Verdict.STALE, _of_several(observation, "show one", reason)
+
+
+def _time_left(served: Certificate, now: datetime) -> str:
+    return f"{ages.left(served, now)} left" if served.not_after > now else f"expired {ages.left(served, now)} ago"
+
+
 def _stale_reason(served: Certificate, expected: Certificate, now: datetime) -> str:
     if served.key_type is not expected.key_type:
         return f"serves an {served.key_type} certificate where the one on disk is {expected.key_type}"
-    left = f"{ages.left(served, now)} left" if served.not_after > now else f"expired {ages.left(served, now)} ago"
+    left = _time_left(served, now)
     newer = "a newer one" if expected.not_before > served.not_before else "another one"
     return f"serves {served.sha256[:12]} ({left}); on disk is {newer}, {expected.sha256[:12]}"
 

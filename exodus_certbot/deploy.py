@@ -8,16 +8,17 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-from exodus_certbot import comparing, decide, kept, reach, renewals
+from exodus_certbot import company, comparing, decide, kept, reach, renewals
 from exodus_certbot.certbot import lineage
 from exodus_certbot.errors import NginxError, ReloadFailed, TimeUp
 from exodus_certbot.inventory import Inventory, Run, take_inventory
 from exodus_certbot.model import Expectation, Overall, Report
-from exodus_certbot.nginx import loaded, master, reload, strangers
+from exodus_certbot.nginx import loaded, master, reload
 from exodus_certbot.nginx.program import Nginx
 from exodus_certbot.server_names import is_covered
 from exodus_certbot.settings import Settings, state_dir
 from exodus_certbot.tls import prove
+from exodus_certbot.weighing import Weighed
 from exodus_common import lock
 from exodus_common.clock import Clock
 from exodus_common.render import printable
@@ -29,7 +30,7 @@ def check(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> Repor
     """Compare what every listener serves with what is on disk; change nothing."""
     run = Run.begin(settings, clock)
     inventory = take_inventory(run, run.find_nginx())
-    seen = prove.observe(inventory.expected, run.ask, run.deadline)
+    seen = prove.observe(inventory.expected, run.ask, run.deadline, crowds=company.crowds(inventory))
     run, windows = renewals.asked(run, inventory.expected, environ)
     judged = run.judge(inventory.expected, seen.observations)
     report = _report(inventory, judged, inventory.problem or _too_little_seen(run, seen))
@@ -64,7 +65,8 @@ def deploy(settings: Settings, lineages: Sequence[Path], clock: Clock, environ: 
             return Report(Overall.OK, f"nginx does not use {names}: nothing to do", reloaded=False, listeners=())
         run = renewals.remembered(run, inventory.expected, environ)
         report = _bring_in_line(run, inventory, scope, decide.needs_deployment)
-        return _warned(report, reach.nobody_gets(scope, [one.folder for one in ours]))
+        served = {row.lineage for row in report.listeners if row.served_sha256 is not None}
+        return _warned(report, reach.nobody_gets(scope, [one.folder for one in ours if one.folder not in served]))
 
 
 def _warned(report: Report, warnings: Sequence[str]) -> Report:
@@ -78,17 +80,17 @@ def _bring_in_line(
     run: Run, inventory: Inventory, scope: Sequence[Expectation], why: Callable[[Sequence[decide.Judged], int], str]
 ) -> Report:
     """Validate, reload, prove: do nothing where all is right, and change nothing where anything would get worse."""
-    before = prove.observe(inventory.expected, run.ask, run.deadline)
+    before = prove.observe(inventory.expected, run.ask, run.deadline, crowds=company.crowds(inventory))
     everything = run.judge(inventory.expected, before.observations)
     wanted = set(scope)
     judged = [item for item in everything if item.expectation in wanted]
     _log.info("asked for %d names at listeners: %s", len(judged), decide.summary([item.row for item in judged]))
     reason = why(judged, _count_unread(inventory, judged))
     # A reload loads every certificate there is, not only those in scope.
-    faults = comparing.reasons_against(run, everything, judged) if reason else ()
+    weighed = comparing.weighed(run, everything, judged) if reason else Weighed()
     problem = inventory.problem or (_time_up(run) if reason else _too_little_seen(run, before))
-    if not reason or faults or problem or inventory.master is None:
-        return _said_unproven(_report(inventory, judged, problem, faults), judged)
+    if not reason or weighed.against or problem or inventory.master is None:
+        return _said_unproven(_report(inventory, judged, problem, weighed.against), judged)
     _log.info("reloading nginx (master %d): %s", inventory.master.pid, reason)
     try:
         reload.reload(inventory.master, inventory.error_logs, run.deadline)
@@ -96,11 +98,12 @@ def _bring_in_line(
         late = prove.observe(scope, run.ask, run.deadline).or_earlier(before.observations)
         return _report(inventory, run.judge(scope, late.observations), failure)
     _log.info("new workers run; asking until all is right at once")
-    seen = prove.prove(scope, run.ask, run.deadline, before.observations)
+    seen = prove.prove(scope, run.ask, run.deadline, before.observations, company.crowds(inventory))
     after = run.judge(scope, seen.observations)
     proven = _said_unproven(_report(inventory, after, _too_little_seen(run, seen)), after)
     told = "; ".join(filter(None, (proven.reason, kept.explained(judged, after, inventory.nginx.version))))
-    return replace(proven, reloaded=True, reason=f"reloaded nginx ({reason} before); asked again: {told}")
+    said = f"reloaded nginx ({reason} before); asked again: {told}"
+    return _said_in_spite(replace(proven, reloaded=True, reason=said), weighed)
 
 
 def _count_unread(inventory: Inventory, judged: Sequence[decide.Judged]) -> int:
@@ -114,6 +117,13 @@ def _count_unread(inventory: Inventory, judged: Sequence[decide.Judged]) -> int:
 
 def _said_unproven(report: Report, judged: Sequence[decide.Judged]) -> Report:
     return replace(report, reason="; ".join(filter(None, (report.reason, reach.unproven(judged)))))
+
+
+def _said_in_spite(report: Report, weighed: Weighed) -> Report:
+    """Have a person see to what was loaded though it is worse."""
+    if not weighed.in_spite_of:
+        return report
+    return replace(report, verdict=Overall.CRITICAL, reason=f"{report.reason}; {weighed.in_spite_of}")
 
 
 def _time_up(run: Run) -> TimeUp | None:
@@ -143,17 +153,8 @@ def _report(
     if faults:
         verdict = Overall.CRITICAL
         reasons.append("nginx was not reloaded and keeps what it serves, since " + "; ".join(faults))
-    said = "; ".join((*(reasons or [decide.summary(rows)]), *_strangers(inventory, judged)))
+    said = "; ".join((*(reasons or [decide.summary(rows)]), *company.named(inventory, judged)))
     return Report(verdict, said, reloaded=False, listeners=rows)
-
-
-def _strangers(inventory: Inventory, judged: Sequence[decide.Judged]) -> tuple[str, ...]:
-    """Name who else accepts connections where something wrong is served: our nginx cannot mend what another serves."""
-    if inventory.master is None:
-        return ()
-    listeners = (item.expectation.service.listener for item in decide.wrong(judged))
-    places = dict.fromkeys((one.ask_address or one.address, one.port) for one in listeners if one.port is not None)
-    return strangers.named(inventory.master.pid, tuple(places))
 
 
 def _concerns(expectation: Expectation, ours: Sequence[lineage.Lineage]) -> bool:

@@ -8,11 +8,15 @@ from exodus_certbot.model import Pair
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Say what is worse about a pair of files, and what the operator can do about it."""
+    """Say what is worse about a pair of files, and what the operator can do about it.
+
+    `is_loadable` tells that nginx itself would load it.
+    """
 
     pair: Pair
     what: str
     remedy: str
+    is_loadable: bool = True
 
 
 def renew(pair: Pair, options: str = "") -> str:
@@ -26,8 +30,8 @@ def explained(found: Sequence[Fault], wanted: Iterable[Pair]) -> tuple[str, ...]
     """Say what is wrong, who has to wait for whom, and what to do; `wanted` is what the run is for."""
     if not found:
         return ()
-    faulty = {_owner(fault.pair): None for fault in found}
-    waiting = [name for name in dict.fromkeys(map(_owner, wanted)) if name not in faulty]
+    faulty = {owner(fault.pair): None for fault in found}
+    waiting = [name for name in dict.fromkeys(map(owner, wanted)) if name not in faulty]
     held = f"a reload loads every certificate there is, so {some(waiting)} must wait for {some(tuple(faulty))}"
     remedies = dict.fromkeys(fault.remedy for fault in found)
     whats = dict.fromkeys(fault.what for fault in found)
@@ -35,7 +39,8 @@ def explained(found: Sequence[Fault], wanted: Iterable[Pair]) -> tuple[str, ...]
     return (*whats, *([held] if waiting else []), next_steps)
 
 
-def _owner(pair: Pair) -> str:
+def owner(pair: Pair) -> str:
+    """Name what a pair of files is of: its lineage, else the file."""
     return pair.source.shown if pair.lineage is None else pair.lineage.name
 
 

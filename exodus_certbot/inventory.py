@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from exodus_certbot import decide
 from exodus_certbot.ages import Renewal
 from exodus_certbot.asked_once import asked_once
+from exodus_certbot.certbot import on_disk
 from exodus_certbot.certbot.lineage import CertificateFiles
 from exodus_certbot.errors import NginxConfigInvalid, NginxError, NginxNotRunning, NginxUnclear
 from exodus_certbot.exceptions import excepting
@@ -58,7 +60,8 @@ class Run:
     ) -> list[decide.Judged]:
         """Judge everything in scope at one and the same moment."""
         now, warn_days = self.clock.now(), self.settings.warn_days
-        return [decide.judge(item, observations.get(item), now, warn_days, self.renewal_of(item)) for item in scope]
+        every = (decide.judge(item, observations.get(item), now, warn_days, self.renewal_of(item)) for item in scope)
+        return [item for item in every if not item.is_over]
 
     def renewal_of(self, expectation: Expectation) -> Renewal | None:
         """Give the rule by which certbot renews what is expected."""
@@ -87,9 +90,15 @@ def take_inventory(run: Run, program: Nginx) -> Inventory:
     program = program if running is None else running.nginx
     tree, is_known = _configuration(program, problem)
     services = discover(tree, nginx.machine_of(program, run.settings.connect))
-    on_disk = CertificateFiles(run.certbot_dir)
-    pairs = {source: on_disk.pair(source) for service in services for source in service.sources}
-    every = expectations(services, pairs, lambda service: suites.key_types(service.suites))
+    certificates = CertificateFiles(run.certbot_dir)
+    pairs = {source: certificates.pair(source) for service in services for source in service.sources}
+    now = run.clock.now()
+    every = expectations(
+        services,
+        pairs,
+        lambda service: suites.key_types(service.suites),
+        cache(lambda pair: on_disk.earlier_key_types(pair, now)),
+    )
     expected = asked_once(excepting(run.settings.except_listeners, every))
     logs = nginx.error_logs(program, tree)
     return Inventory(program, running, logs, expected, problem, is_known and _is_sound(problem))

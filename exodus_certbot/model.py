@@ -54,9 +54,24 @@ class Listener:
     quic: bool = False
 
     @property
+    def place(self) -> tuple[str, int] | None:
+        """Give the address and port that are asked over TCP, where there are any."""
+        if self.port is None or self.quic:
+            return None
+        return self.ask_address or self.address, self.port
+
+    @property
     def manner(self) -> str:
         """Say how one gets to TLS here, where that is not by connecting over TCP."""
         return "QUIC" if self.quic else "STARTTLS" if self.starttls else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Say how many sockets are dealt the connections to one place, and how many of them are not our nginx's."""
+
+    sockets: int
+    others: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +107,17 @@ class Suites:
     """Say what a server lets a handshake choose from; the defaults are nginx's own.
 
     Which protocols are usual depends on nginx's version: `are_usual` tells that the configuration names none.
+    `signatures` are the algorithms that may be signed with, empty for OpenSSL's own. `by_commands` tells that
+    `ssl_conf_command` has a say in it, `is_clear` that nothing of what it says is unknown here.
     """
 
     protocols: tuple[str, ...] = ("TLSv1.2", "TLSv1.3")
     ciphers: str = "HIGH:!aNULL:!MD5"
     has_dhparam: bool = False
     are_usual: bool = True
+    signatures: str = ""
+    by_commands: bool = False
+    is_clear: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +181,9 @@ class Expectation:
     `pair` is None where no file can be named (a variable). `force_key_type` is set where a server has certificates
     of several key types and the handshake must choose; `unshowable` then says why, as it is configured, no client can
     be shown this one, empty where one can. `excepted` tells that the operator wants it left alone,
-    `replaced` that the server shows a later one of the same key type in its place.
+    `replaced` that the server shows a later one of the same key type in its place. `gone` tells that no file of the
+    server has a key of `force_key_type` any more, and an earlier version of the pair's lineage had: who is still shown
+    one will not be after a reload.
     """
 
     service: Service
@@ -171,6 +193,12 @@ class Expectation:
     unshowable: str = ""
     excepted: bool = False
     replaced: bool = False
+    gone: bool = False
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """Give the certificate that is to be shown, where one is and is known."""
+        return self.pair.certificate if self.pair is not None and not self.gone else None
 
     @property
     def to_nobody(self) -> bool:
@@ -181,7 +209,7 @@ class Expectation:
     def group(self) -> tuple[str, int | None, bool, str, str]:
         """Identify (address, port, QUIC or not, certificate, key type), the unit that is proven several times over."""
         listener = self.service.listener
-        certificate = self.pair.certificate if self.pair else None
+        certificate = self.certificate
         if certificate is None:
             return (listener.address, listener.port, listener.quic, "", "")
         return (listener.address, listener.port, listener.quic, certificate.sha256, certificate.key_type)

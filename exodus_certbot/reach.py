@@ -46,5 +46,5 @@ def nobody_gets(scope: Iterable[Expectation], lineages: Collection[Path]) -> tup
             "mend nginx's configuration, then run: exodus-certbot reconcile"
         )
         for lineage, items in of.items()
-        if all(item.to_nobody for item in items)
+        if all(item.to_nobody or item.gone for item in items)
     )

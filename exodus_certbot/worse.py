@@ -1,17 +1,15 @@
 """Decide what must not be loaded: whatever would be worse for clients than what is served now."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from exodus_certbot import lost_keys
 from exodus_certbot.chain import Chain
 from exodus_certbot.decide import Judged
 from exodus_certbot.faults import Fault, renew, some
-from exodus_certbot.model import Certificate, KeyType, Pair, Suites, Verdict
+from exodus_certbot.model import Certificate, Pair, Verdict
 from exodus_certbot.server_names import is_covered
-
-Usable = Mapping[Suites, frozenset[tuple[str, KeyType]] | None]
-"""Hold which key types can be shown with which versions of TLS; None where OpenSSL does not understand the suites."""
 
 _MINUTE = "%Y-%m-%d %H:%M UTC"
 
@@ -39,8 +37,7 @@ class Compared:
     @property
     def served(self) -> tuple[Certificate, ...]:
         """List the leaves that are served now."""
-        answers = (item.observation.certificate for item in self.items if item.observation is not None)
-        return tuple(leaf for leaf in answers if leaf is not None)
+        return tuple(item.served for item in self.items if item.served is not None)
 
 
 def is_suspect(on_disk: Chain | None, lacks: str, now: datetime) -> bool:
@@ -48,20 +45,20 @@ def is_suspect(on_disk: Chain | None, lacks: str, now: datetime) -> bool:
     return bool(lacks or (on_disk and (on_disk.disorder or on_disk.first_invalid(now) is not None)))
 
 
-def faults(compared: Iterable[Compared], usable: Usable, now: datetime) -> tuple[Fault, ...]:
+def faults(compared: Iterable[Compared], usable: lost_keys.Usable, now: datetime) -> tuple[Fault, ...]:
     """List the reasons not to load what is on disk."""
     return tuple(fault for one in compared for fault in _faults_of(one, usable, now))
 
 
-def _faults_of(one: Compared, usable: Usable, now: datetime) -> Iterator[Fault]:
+def _faults_of(one: Compared, usable: lost_keys.Usable, now: datetime) -> Iterator[Fault]:
     if one.stale and one.key_fault:
-        yield Fault(one.pair, one.key_fault, renew(one.pair))
+        yield Fault(one.pair, one.key_fault, renew(one.pair), is_loadable=False)
     if one.stale and one.pair.certificate is not None:
         yield from _lost_validity(one, one.pair.certificate, now)
-        yield from _lost_names(one, one.pair.certificate)
-        yield from _lost_versions(one, one.pair.certificate, usable)
+        yield from _lost_names(one, one.pair.certificate, now)
+        yield from lost_keys.faults(one.pair, one.stale, one.pair.certificate, usable, now)
     yield from _worse_chain(one, now)
-    if one.lacks and _is_shorter(one):
+    if one.lacks and _is_shorter(one) and not _has_ended(one, now):
         yield Fault(one.pair, f"{one.pair.source.shown} {one.lacks}", renew(one.pair))
 
 
@@ -77,16 +74,23 @@ def _lost_validity(one: Compared, certificate: Certificate, now: datetime) -> It
         yield Fault(one.pair, what, "see whether the clock is right, and wait until then")
 
 
+def _has_ended(one: Compared, now: datetime) -> bool:
+    """Tell whether clients refuse all that is served, so that nothing of it can be lost."""
+    return bool(one.served) and not _is_any_valid(one.served, now)
+
+
 def _is_any_valid(leaves: Iterable[Certificate], now: datetime) -> bool:
     return any(leaf.not_before <= now < leaf.not_after for leaf in leaves)
 
 
-def _lost_names(one: Compared, certificate: Certificate) -> Iterator[Fault]:
-    """Name what a served certificate covers and the one on disk does not; what neither covers is no loss."""
+def _lost_names(one: Compared, certificate: Certificate, now: datetime) -> Iterator[Fault]:
+    """Name what a served certificate that clients accept covers, and the one on disk does not."""
     names = [
         item.row.name
         for item in one.stale
-        if any(is_covered(item.row.name, leaf.names) for leaf in _leaf(item))
+        if item.served is not None
+        and _is_any_valid([item.served], now)
+        and is_covered(item.row.name, item.served.names)
         and not is_covered(item.row.name, certificate.names)
     ]
     if not names:
@@ -100,41 +104,15 @@ def _lost_names(one: Compared, certificate: Certificate) -> Iterator[Fault]:
     yield Fault(one.pair, what, either)
 
 
-def _leaf(item: Judged) -> Iterator[Certificate]:
-    if item.observation is not None and item.observation.certificate is not None:
-        yield item.observation.certificate
-
-
-def _lost_versions(one: Compared, certificate: Certificate, usable: Usable) -> Iterator[Fault]:
-    """Say with which versions of TLS the kind of key on disk could not be shown where the served one can."""
-    lost: dict[tuple[KeyType, tuple[str, ...]], list[str]] = {}
-    new = certificate.key_type
-    for item in one.stale:
-        suites = item.expectation.service.suites
-        can = usable.get(suites) or frozenset()
-        for old in {leaf.key_type for leaf in _leaf(item)} - {new}:
-            versions = tuple(v for v in suites.protocols if (v, old) in can and (v, new) not in can)
-            if versions:
-                lost.setdefault((old, versions), []).append(item.row.name)
-    for (old, versions), names in lost.items():
-        where, with_what = some(tuple(dict.fromkeys(names))), " and ".join(versions)
-        what = (
-            f"the certificate in {one.pair.source.shown} has an {new} key, and an {old} one is served: "
-            f"ssl_ciphers of {where} leaves no suite for {new} keys with {with_what}"
-        )
-        remedy = f"{renew(one.pair, f'--key-type {old} ')}, or add suites for {new} keys to ssl_ciphers"
-        yield Fault(one.pair, what, remedy)
-
-
 def _worse_chain(one: Compared, now: datetime) -> Iterator[Fault]:
     """Compare the chain on disk with the one that is sent; where that is not known, with a good one."""
     new, sent, shown = one.on_disk, one.sent, one.pair.source.shown
-    if new is None or not one.served:
+    if new is None or not one.served or _has_ended(one, now):
         return
     if new.disorder and (sent is None or new.order > sent.order):
         yield Fault(one.pair, f"the chain in {shown} {new.disorder}", renew(one.pair))
     far = new.first_invalid(now)
-    if not far or not _is_any_valid(one.served, now):
+    if not far:
         return
     as_far = sent.first_invalid(now) if sent is not None else None
     if as_far is None or far < as_far:

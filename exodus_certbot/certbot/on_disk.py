@@ -4,16 +4,17 @@ import os
 import re
 import ssl
 from collections.abc import Iterator
+from datetime import datetime
 
 from exodus_certbot.certbot.lineage import read_bytes
 from exodus_certbot.chain import Chain
-from exodus_certbot.model import Pair
+from exodus_certbot.model import KeyType, Pair
 from exodus_certbot.tls import chains, pem, x509
 from exodus_common.errors import ExodusError
 from exodus_common.render import printable
 
 _NO_FILE = ("data:", "engine:", "store:")
-_VERSIONED = re.compile(r"fullchain(\d+)\.pem")
+_VERSIONED = re.compile(r"(fullchain|cert)(\d+)\.pem")
 
 
 def chain(pair: Pair) -> Chain | None:
@@ -48,6 +49,20 @@ def earlier_chain(pair: Pair, served_sha256: str | None) -> Chain | None:
     return None
 
 
+def earlier_key_types(pair: Pair, now: datetime) -> frozenset[KeyType]:
+    """Give the kinds of key that a lineage's earlier versions have, back to the first one that has ended."""
+    found = set()
+    for file in _earlier_versions(pair):
+        try:
+            leaf = x509.leaf_of_pem(read_bytes(file))
+        except ExodusError:
+            continue
+        if leaf.not_after <= now:
+            break
+        found.add(leaf.key_type)
+    return frozenset(found)
+
+
 def _earlier_versions(pair: Pair) -> Iterator[str]:
     """Name the versions in certbot's archive before the present one, the latest first."""
     folder, present = os.path.split(os.path.realpath(pair.source.certificate)) if pair.lineage else ("", "")
@@ -58,8 +73,8 @@ def _earlier_versions(pair: Pair) -> Iterator[str]:
         found = [_VERSIONED.fullmatch(name) for name in os.listdir(folder)]  # noqa: PTH208 - text, as in nginx
     except OSError:
         return
-    versions = sorted((int(match[1]) for match in found if match), reverse=True)
-    yield from (f"{folder}/fullchain{version}.pem" for version in versions if version < int(number[1]))
+    versions = sorted((int(match[2]) for match in found if match and match[1] == number[1]), reverse=True)
+    yield from (f"{folder}/{number[1]}{version}.pem" for version in versions if version < int(number[2]))
 
 
 def key_fault(pair: Pair) -> str:

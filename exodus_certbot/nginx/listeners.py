@@ -42,6 +42,8 @@ def _services_of(servers: tuple[Server, ...], machine: Machine) -> Iterator[Serv
         for datagram in (False, True)
     }
     specific = {kind: frozenset(at for at in all_ if at[0] not in WILDCARDS) for kind, all_ in places.items()}
+    if places[False] - specific[False]:  # where another program listens, it would be asked in nginx's place
+        specific[False] |= frozenset(at for at in machine.held() if at[0] not in WILDCARDS)
     for (_, port, kind), members in by_endpoint.items():
         takes_ipv4 = (WILDCARDS[0], port) not in places[kind]
         yield from _services_at(members, _where(members, specific[kind], machine, takes_ipv4=takes_ipv4), machine)
@@ -85,7 +87,12 @@ def _suites(server: Server, default: Server) -> Suites:
     """Merge what a handshake chooses from: before 1.29.2 nginx takes the versions from the default server alone."""
     owner = server if server.sources else default
     both = tuple(version for version in owner.suites.protocols if version in default.suites.protocols)
-    return replace(owner.suites, protocols=both, are_usual=owner.suites.are_usual and default.suites.are_usual)
+    return replace(
+        owner.suites,
+        protocols=both,
+        are_usual=owner.suites.are_usual and default.suites.are_usual,
+        is_clear=owner.suites.is_clear and default.suites.is_clear,
+    )
 
 
 def _listener(

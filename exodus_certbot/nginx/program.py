@@ -10,7 +10,7 @@ from pathlib import Path
 
 from exodus_certbot import settings
 from exodus_certbot.errors import NginxError
-from exodus_certbot.nginx import command_line, config, files, proc
+from exodus_certbot.nginx import command_line, config, files, listening, proc
 from exodus_certbot.nginx.config import Directive
 from exodus_certbot.nginx.servers import Machine
 from exodus_certbot.tls import addresses, quic, x509
@@ -115,6 +115,7 @@ def machine_of(nginx: Nginx, connect: str | None) -> Machine:
         matches=files.matches,
         names_in=_names_in,
         addresses=addresses.global_ipv6(),
+        held=lambda: listening.by_place().keys(),
     )
 
 

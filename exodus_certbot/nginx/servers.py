@@ -4,12 +4,12 @@ How nginx merges directives is in its ngx_http_ssl_module.c (and those of stream
 """
 
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from exodus_certbot.model import CertificateSource, Suites
-from exodus_certbot.nginx import variables
+from exodus_certbot.nginx import conf_commands, variables
 from exodus_certbot.nginx.access import Rule, rules_of
 from exodus_certbot.nginx.config import Directive
 from exodus_certbot.nginx.listen import Listen, Resolve, parse_listen
@@ -18,7 +18,7 @@ DEFAULT_PORT = {"http": 80, "stream": 0, "mail": 0}
 # ngx_mail_smtp_module.c and its siblings: the protocol of a mail server that names none, by its first such port.
 _MAIL_PORTS = {25: "smtp", 465: "smtp", 587: "smtp", 143: "imap", 993: "imap", 110: "pop3", 995: "pop3"}
 _NO_FILE = ("/", "data:", "engine:", "store:")
-_PROTOCOLS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+_WHOLE = ("ssl_protocols", "ssl_conf_command")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,8 @@ class Machine:
     `connect` is the address that is asked in place of every listen address, where the operator named one. `is_here`
     tells whether an address is this machine's now, `source_for` from where it is asked, `why_no_quic` why QUIC is not.
     `matches` lists the files that fit a pattern, `names_in` the names that a certificate's file holds (None: it cannot
-    be read), and `addresses` are the IPv6 ones at which the machine can be asked, beside the loopback's.
+    be read), and `addresses` are the IPv6 ones at which the machine can be asked, beside the loopback's. `held` are the
+    addresses and ports at which somebody listens now, over TCP.
     """
 
     conf_prefix: str
@@ -41,6 +42,7 @@ class Machine:
     matches: Callable[[str], Iterable[str]] = lambda pattern: ()
     names_in: Callable[[str], tuple[str, ...] | None] = lambda path: ()
     addresses: tuple[str, ...] = ()
+    held: Callable[[], Collection[tuple[str, int]]] = lambda: ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,11 @@ def sources_in(block: Iterable[Directive], machine: Machine) -> tuple[Certificat
 
 
 def _first_arguments(block: Iterable[Directive]) -> dict[str, list[str]]:
-    """Collect the first argument of every plain directive, by the directive's name; of `ssl_protocols` all."""
+    """Collect the first argument of every plain directive, by the directive's name; of some of them all."""
     collected: dict[str, list[str]] = {}
     for directive in block:
         if directive.block is None and directive.args:
-            some = directive.args if directive.name == "ssl_protocols" else directive.args[:1]
+            some = directive.args if directive.name in _WHOLE else directive.args[:1]
             collected.setdefault(directive.name, []).extend(some)
     return collected
 
@@ -125,12 +127,13 @@ def _said(said: Mapping[str, list[str]], name: str) -> str:
 def _suites(said: Mapping[str, list[str]]) -> Suites:
     usual = Suites()
     protocols = {written.lower() for written in said.get("ssl_protocols", usual.protocols)}
-    return Suites(
-        protocols=tuple(version for version in _PROTOCOLS if version.lower() in protocols),
+    said_by_nginx = Suites(
+        protocols=tuple(version for version in conf_commands.VERSIONS if version.lower() in protocols),
         ciphers=said.get("ssl_ciphers", [usual.ciphers])[-1],
         has_dhparam="ssl_dhparam" in said,
         are_usual="ssl_protocols" not in said,
     )
+    return conf_commands.applied(said_by_nginx, said.get("ssl_conf_command", ()))
 
 
 def _protocol(said: Mapping[str, list[str]], listens: Iterable[Listen]) -> str:

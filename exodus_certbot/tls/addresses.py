@@ -11,7 +11,7 @@ from pathlib import Path
 _ANY_PORT = 9
 _RTF_LOCAL = 0x80000000
 _ROUTES = Path("/proc/self/net/ipv6_route")
-_INTERFACES = Path("/proc/net/if_inet6")
+_INTERFACES = Path("/proc/self/net/if_inet6")
 _NOT_USABLE = 0x08 | 0x40  # IFA_F_DADFAILED, IFA_F_TENTATIVE: rtnetlink(7)
 
 
@@ -62,7 +62,7 @@ def _reaches_from_loopback(address: str) -> bool:
 
 
 def _is_local_route(address: str) -> bool:
-    """Look for a route of type `local` in /proc/net/ipv6_route: destination, bits, ..., flags, device."""
+    """Look for a route of type `local` in /proc/self/net/ipv6_route: destination, bits, ..., flags, device."""
     try:
         routes = [line.split() for line in _ROUTES.read_text().splitlines()]
     except OSError:

@@ -1,11 +1,12 @@
 """Decide whom to ask how often, and what several answers mean. Why so often: docs/decisions/0027."""
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from exodus_certbot.model import Expectation, Observation
+from exodus_certbot.model import Crowd, Expectation, Observation
 
 OFTEN = 24
 """So often half and half shows but one of the two in less than one of ten million cases (2 to the power of -24)."""
@@ -13,22 +14,40 @@ OFTEN = 24
 Question = tuple[Expectation, int]
 """Whom to ask, and how many times."""
 Answers = Mapping[Expectation, Sequence[Observation]]
+Often = Callable[[Expectation], int]
+"""Tell how many questions show a mixture of answers where something is asked."""
 
 _ASKED_OFTEN = 4
 _AT_A_TIME = 3
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
+def often_beside(crowd: Crowd | None) -> int:
+    """Give the number of questions that pass by all sockets of somebody else's as seldom as `OFTEN` does by a half."""
+    if crowd is None or 2 * crowd.others >= crowd.sockets:
+        return OFTEN
+    return math.ceil(OFTEN * math.log(2) / -math.log1p(-crowd.others / crowd.sockets))
+
+
+def _often(_expectation: Expectation) -> int:
+    return OFTEN
+
+
 def is_right(expectation: Expectation, observation: Observation) -> bool:
     """Tell whether an answer is what is configured: the certificate on disk, or any where none can be named."""
-    served, expected = observation.certificate, expectation.pair.certificate if expectation.pair else None
+    served, expected = observation.certificate, expectation.certificate
+    if expectation.gone:
+        return served is None
     if served is None:
         return observation.refused and bool(expectation.unshowable)
     return expected is None or served.sha256 == expected.sha256
 
 
 def first_questions(
-    expectations: Sequence[Expectation], at_least: int, suspects: Collection[Expectation] = ()
+    expectations: Sequence[Expectation],
+    at_least: int,
+    suspects: Collection[Expectation] = (),
+    often: Often = _often,
 ) -> list[Question]:
     """Ask for every name, for each group `at_least` times, and for those that most likely differ often.
 
@@ -41,8 +60,8 @@ def first_questions(
         for place, group in enumerate(groups):
             if group[0].service.listener.quic:  # each question takes a process of its own
                 continue
-            often = place < _ASKED_OFTEN and _expected_sha256(group[0]) is not None
-            times.update(_more(group, OFTEN if often else at_least))
+            is_asked_often = place < _ASKED_OFTEN and _expected_sha256(group[0]) is not None
+            times.update(_more(group, often(group[0]) if is_asked_often else at_least))
     return [(expectation, 1) for expectation in expectations] + _in_pieces(times)
 
 
@@ -51,7 +70,7 @@ def all_right(answers: Answers) -> bool:
     return all(_all_right(one, seen) for one, seen in answers.items())
 
 
-def questions_to_tell_apart(answers: Answers) -> list[Question]:
+def questions_to_tell_apart(answers: Answers, often: Often = _often) -> list[Question]:
     """Ask again where the names of one group were answered differently, each the same at each time so far.
 
     Either some of them are served otherwise, or all of them are sometimes.
@@ -61,17 +80,17 @@ def questions_to_tell_apart(answers: Answers) -> list[Question]:
         right = [one for one in group if _all_right(one, answers[one])]
         wrong = [one for one in group if _shown_wrong(one, answers[one])]
         if right and wrong and not any(_is_mixed(one, answers[one]) for one in group):
-            times.update({right[0]: OFTEN, wrong[0]: OFTEN})
+            times.update({right[0]: often(right[0]), wrong[0]: often(wrong[0])})
     return _in_pieces(times)
 
 
-def questions_beside_a_mixture(answers: Answers) -> list[Question]:
+def questions_beside_a_mixture(answers: Answers, often: Often = _often) -> list[Question]:
     """Ask often for every group that was right so far at a socket of which others answer, too."""
     times: Counter[Expectation] = Counter()
     for groups in _by_socket(answers).values():
         if any(_is_mixed(one, answers[one]) for group in groups for one in group):
             right = (group for group in groups if all(_all_right(one, answers[one]) for one in group))
-            times.update({group[0]: OFTEN - sum(len(answers[one]) for one in group) for group in right})
+            times.update({group[0]: often(group[0]) - sum(len(answers[one]) for one in group) for group in right})
     return _in_pieces(+times)
 
 
@@ -129,13 +148,11 @@ def _by_socket(expectations: Iterable[Expectation]) -> dict[Hashable, list[list[
 
 
 def _expected_sha256(expectation: Expectation) -> str | None:
-    certificate = expectation.pair.certificate if expectation.pair else None
-    return certificate.sha256 if certificate else None
+    return expectation.certificate.sha256 if expectation.certificate else None
 
 
 def _newest(group: Sequence[Expectation]) -> datetime:
-    pairs = (one.pair for one in group if one.pair is not None)
-    return max((pair.certificate.not_before for pair in pairs if pair.certificate), default=_LONG_AGO)
+    return max((one.certificate.not_before for one in group if one.certificate), default=_LONG_AGO)
 
 
 def _more(group: Sequence[Expectation], wanted: int) -> dict[Expectation, int]:

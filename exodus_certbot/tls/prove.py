@@ -6,13 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from exodus_certbot.model import Expectation, Observation
+from exodus_certbot.model import Crowd, Expectation, Observation
 from exodus_certbot.tls import answers
 from exodus_certbot.tls.answers import Question, is_right
 from exodus_common.clock import Deadline
 
 Ask = Callable[[Expectation, int, float], Sequence[Observation]]
 """Make so many handshakes, one after another and none after one that fails, all within some seconds."""
+
+Crowds = Mapping[tuple[str, int], Crowd]
+"""Say at which address and port somebody else's sockets are dealt connections, too."""
 
 IN_A_ROW = 3
 _Answer = TypeVar("_Answer")
@@ -56,15 +59,26 @@ def observe(
     *,
     at_least: int = 1,
     suspects: Iterable[Expectation] = (),
+    crowds: Crowds | None = None,
 ) -> Seen:
     """Make one full round: ask for every name, and so often that a mixture of right and wrong answers shows."""
+    often = _often(crowds or {})
     asked = [expectation for expectation in expectations if not expectation.not_probed]
     this = _Round(ask, deadline)
-    this.pose(answers.first_questions(asked, at_least, frozenset(suspects)))
+    this.pose(answers.first_questions(asked, at_least, frozenset(suspects), often))
     if not answers.all_right(this.found):
-        this.pose(answers.questions_to_tell_apart(this.found))
-        this.pose(answers.questions_beside_a_mixture(this.found))
+        this.pose(answers.questions_to_tell_apart(this.found, often))
+        this.pose(answers.questions_beside_a_mixture(this.found, often))
     return Seen(dict.fromkeys(asked, _NOT_ASKED) | answers.joined(this.found), this.is_full)
+
+
+def _often(crowds: Crowds) -> answers.Often:
+    return lambda expectation: answers.often_beside(_crowd_at(expectation, crowds))
+
+
+def _crowd_at(expectation: Expectation, crowds: Crowds) -> Crowd | None:
+    place = expectation.service.listener.place
+    return None if place is None else crowds.get(place)
 
 
 class _Round:
@@ -112,21 +126,31 @@ def prove(
     ask: Ask,
     deadline: Deadline,
     earlier: Mapping[Expectation, Observation] | None = None,
+    crowds: Crowds | None = None,
 ) -> Seen:
     """Make full rounds until there is nothing wrong in one; at the deadline give what was seen last, never as right.
 
-    `earlier` is what was seen before a reload: what was wrong then is asked often, and shown where time is up.
+    `earlier` is what was seen before a reload: what was wrong then is asked often, and shown where time is up. Where
+    `crowds` say whose the wrong answers are, two rounds are enough: no further one makes them right.
     """
     wanted, before = list(expectations), earlier or {}
     suspects = [one for one in wanted if one in before and not is_right(one, before[one])]
     known: dict[Expectation, Observation] = {}
     seen = Seen({}, is_full=False)
-    for _ in deadline.poll():
-        seen = observe(wanted, ask, deadline, at_least=IN_A_ROW, suspects=suspects)
+    for attempt in deadline.poll():
+        seen = observe(wanted, ask, deadline, at_least=IN_A_ROW, suspects=suspects, crowds=crowds)
         known |= {one: new for one, new in seen.observations.items() if _is_news(one, new, known, seen)}
         if seen.is_full and seen.is_right:
             return seen
+        if seen.is_full and attempt > 1 and _are_others(seen, crowds or {}):
+            break
     return Seen(known, is_full=False).or_earlier(before)
+
+
+def _are_others(seen: Seen, crowds: Crowds) -> bool:
+    """Tell whether all that was wrong was answered where somebody else answers, too."""
+    wrong = [one for one, observation in seen.observations.items() if not is_right(one, observation)]
+    return all(_crowd_at(one, crowds) is not None for one in wrong)
 
 
 def _is_news(

@@ -5,6 +5,7 @@ import ssl
 from dataclasses import replace
 
 from exodus_certbot.model import KeyType, Suites
+from exodus_certbot.tls import signatures
 
 _VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 # A suite knows its oldest version: OpenSSL has none that began with TLS 1.1.
@@ -18,7 +19,10 @@ _SHOWS = {
 
 @functools.lru_cache(maxsize=256)
 def usable(suites: Suites) -> frozenset[tuple[str, KeyType]] | None:
-    """List the pairs of version and key type that the suites of a server allow; None where OpenSSL here knows not."""
+    """List the pairs of version and key type that a server allows; None where that is not known here."""
+    signing = {version: signatures.kinds(suites.signatures, version) for version in suites.protocols}
+    if not suites.is_clear or None in signing.values():
+        return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.set_ciphers(suites.ciphers)
@@ -32,15 +36,21 @@ def usable(suites: Suites) -> frozenset[tuple[str, KeyType]] | None:
         # TLS 1.3 has suites of its own, which no older version has.
         versions = _VERSIONS[3:] if since == "TLSv1.3" else _VERSIONS[_VERSIONS.index(since) : 3]
         found |= {(version, kind) for version in versions for kind in _SHOWS.get(suite["auth"], ())}
-    return frozenset(found)
+    return frozenset((version, kind) for version, kind in found if _can_sign(kind, signing.get(version)))
+
+
+def _can_sign(kind: KeyType, signing: frozenset[KeyType] | None) -> bool:
+    return signing is None or kind in signing
 
 
 def key_types(suites: Suites) -> frozenset[KeyType]:
     """Give the key types that some client can be shown; what is not known for certain is taken for possible.
 
-    TLS 1.3 has no suites for keys; whether the usual protocols have it, a handshake tells.
+    Whether the usual protocols have TLS 1.3, which has no suites for keys, a handshake tells.
     """
     found = usable(replace(suites, ciphers=f"{suites.ciphers}:@SECLEVEL=0"))
-    if found is None or ("TLSv1.3" in suites.protocols and not suites.are_usual):
+    if found is None:
         return frozenset(KeyType)
-    return frozenset(kind for version, kind in found if version != "TLSv1.3")
+    if suites.are_usual:
+        return frozenset(kind for version, kind in found if version != "TLSv1.3")
+    return frozenset(kind for version, kind in found if version in suites.protocols)

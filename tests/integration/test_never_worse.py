@@ -57,7 +57,38 @@ def test_an_ecdsa_key_is_not_loaded_where_ssl_ciphers_is_for_rsa_alone(
     _assert_loaded(exodus_certbot("reconcile", "--json"), port, NAME, lineage)
 
 
-@pytest.mark.parametrize("more", ["", "ssl_protocols TLSv1.3; ssl_ciphers ECDHE-RSA-AES128-GCM-SHA256;"])
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (
+            "ssl_protocols TLSv1.2; ssl_conf_command CipherString ECDHE-RSA-AES128-GCM-SHA256;",
+            "leaves no suite for ecdsa keys with TLSv1.2",
+        ),
+        ("ssl_conf_command SignatureAlgorithms RSA-PSS+SHA256:RSA+SHA256;", "leaves no suite for ecdsa keys with"),
+        ("ssl_conf_command SignatureAlgorithms RSA-PSS+SHA256:ed448:ECDSA+SHA256;", "cannot be told here"),
+    ],
+    ids=["suites", "signatures", "not known"],
+)
+def test_an_ecdsa_key_is_not_loaded_where_ssl_conf_command_may_be_for_rsa_alone(
+    more: str, said: str, certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    lineage, port = certbot_tree.issue(NAME, key_type="rsa"), free_port()
+    start_nginx(server(f"127.0.0.1:{port} ssl", NAME, lineage, more=more))
+    served = disk_sha256(lineage)
+    certbot_tree.issue(NAME, key_type="ecdsa")
+
+    deployed = exodus_certbot("deploy", "--lineage", str(lineage), "--json")
+
+    remedy = f"certbot renew --cert-name {NAME} --key-type rsa --force-renewal"
+    _assert_not_loaded(deployed, port, NAME, served, f"ssl_conf_command of {NAME}", said, remedy)
+    certbot_tree.issue(NAME, key_type="rsa")
+    _assert_loaded(exodus_certbot("reconcile", "--json"), port, NAME, lineage)
+
+
+BY_COMMAND = "ssl_conf_command SignatureAlgorithms RSA-PSS+SHA256:RSA+SHA256:ECDSA+SHA256:ECDSA+SHA384;"
+
+
+@pytest.mark.parametrize("more", ["", BY_COMMAND, "ssl_protocols TLSv1.3; ssl_ciphers ECDHE-RSA-AES128-GCM-SHA256;"])
 def test_an_ecdsa_key_is_loaded_in_place_of_an_rsa_key_where_it_can_be_used(
     more: str, certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
 ) -> None:
@@ -182,3 +213,74 @@ def test_a_trusted_certificate_is_deployed_as_any_other(
 
     assert (deployed.exit_code, deployed.json["reloaded"]) == (0, True), deployed.json["reason"]
     assert all_served_sha256(port, NAME) == {new}
+
+
+# --- one bad lineage holds up itself alone, as far as one nginx goes ---
+
+
+def _ended(tree: CertbotTree, name: str, names: tuple[str, ...] = ()) -> Path:
+    return tree.issue(name, names, lifetime=timedelta(days=1), age=timedelta(days=3))
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [(timedelta(hours=-2), "could not wait (expired 2 h"), (timedelta(hours=24), "could not wait (had only 23 h")],
+    ids=["ended", "ends within a day"],
+)
+def test_what_cannot_wait_is_loaded_though_another_lineage_got_worse(
+    left: timedelta, said: str, certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    lineage, other = certbot_tree.issue(NAME, lifetime=TEN_DAYS, age=TEN_DAYS - left), certbot_tree.issue(OTHER)
+    port = free_port()
+    start_nginx("".join(server(f"127.0.0.1:{port} ssl", live.name, live) for live in (lineage, other)))
+    certbot_tree.issue(NAME)
+    _ended(certbot_tree, OTHER)
+
+    deployed = exodus_certbot("deploy", "--lineage", str(lineage), "--json")
+    looked = exodus_certbot("check", "--json")
+
+    assert (deployed.exit_code, deployed.json["verdict"], deployed.json["reloaded"]) == (1, "critical", True)
+    assert all_served_sha256(port, NAME) == {disk_sha256(lineage)}
+    worse, remedy = f"{other}/fullchain.pem expired on", f"certbot renew --cert-name {OTHER} --force-renewal"
+    for text in ("loaded in spite of it", worse, f"{NAME} {said}", remedy):
+        assert text in deployed.json["reason"]
+    assert looked.listed("name", "verdict") == [(NAME, "ok"), (OTHER, "expired")]
+
+
+def test_what_ends_later_waits_for_another_lineage_that_got_worse(
+    certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    lineage, other = certbot_tree.issue(NAME, lifetime=timedelta(hours=30)), certbot_tree.issue(OTHER)
+    port, served = free_port(), disk_sha256(other)
+    start_nginx("".join(server(f"127.0.0.1:{port} ssl", live.name, live) for live in (lineage, other)))
+    certbot_tree.issue(NAME)
+    _ended(certbot_tree, OTHER)
+
+    deployed = exodus_certbot("deploy", "--lineage", str(lineage), "--json")
+
+    _assert_not_loaded(deployed, port, OTHER, served, f"{NAME} must wait for {OTHER}")
+
+
+def test_what_nginx_would_not_load_is_not_tried_for_what_cannot_wait(
+    certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    lineage, other = _ended(certbot_tree, NAME), certbot_tree.issue(OTHER)
+    port, served = free_port(), disk_sha256(lineage)
+    start_nginx("".join(server(f"127.0.0.1:{port} ssl", live.name, live) for live in (lineage, other)))
+    certbot_tree.issue(NAME)
+    leaf = certbot_tree.authority.leaf_pem(new_key(), (OTHER,))
+    certbot_tree.write(OTHER, leaf=leaf, chain=certbot_tree.authority.chain_pem, key=key_pem(new_key()))
+
+    deployed = exodus_certbot("deploy", "--lineage", str(lineage), "--json")
+
+    _assert_not_loaded(deployed, port, NAME, served, "does not belong to the certificate")
+
+
+def test_a_certificate_that_clients_accept_is_loaded_in_place_of_one_that_ended_with_more_names(
+    certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    lineage, port = _ended(certbot_tree, NAME, (NAME, OTHER)), free_port()
+    start_nginx(server(f"127.0.0.1:{port} ssl", f"{NAME} {OTHER}", lineage))
+    certbot_tree.issue(NAME)
+
+    _assert_loaded(exodus_certbot("deploy", "--lineage", str(lineage), "--json"), port, NAME, lineage)

@@ -10,7 +10,8 @@ from tests.parts.command import ExodusCertbot
 from tests.parts.configuration import server
 from tests.parts.nginx import version
 from tests.parts.ports import free_port
-from tests.parts.witness import disk_sha256
+from tests.parts.waiting import wait_until
+from tests.parts.witness import disk_sha256, worker_pids
 
 NAME = "exodus.example"
 ONLY_TLS_1_3 = "ssl_protocols TLSv1.3;"
@@ -98,6 +99,8 @@ def test_three_key_types_at_once_are_all_seen(
 
 USUALLY_TLS_1_3_SINCE = (1, 23, 4)  # TLS 1.3 has no suites for keys
 ONLY_ECDSA = "ssl_protocols TLSv1.2; ssl_ciphers ECDHE-ECDSA-AES128-GCM-SHA256;"
+ONLY_ECDSA_BY_COMMAND = "ssl_protocols TLSv1.2; ssl_conf_command CipherString ECDHE-ECDSA-AES128-GCM-SHA256;"
+ONLY_ECDSA_SIGNS = "ssl_protocols TLSv1.2 TLSv1.3; ssl_conf_command SignatureAlgorithms ECDSA+SHA256:ECDSA+SHA384;"
 
 
 def _both(tree: CertbotTree) -> list[Path]:
@@ -106,7 +109,12 @@ def _both(tree: CertbotTree) -> list[Path]:
 
 @pytest.mark.parametrize(
     "more",
-    [ONLY_ECDSA, *([ONLY_ECDSA.partition("; ")[2]] if version() < USUALLY_TLS_1_3_SINCE else [])],
+    [
+        ONLY_ECDSA,
+        ONLY_ECDSA_BY_COMMAND,
+        ONLY_ECDSA_SIGNS,
+        *([ONLY_ECDSA.partition("; ")[2]] if version() < USUALLY_TLS_1_3_SINCE else []),
+    ],
 )
 def test_a_key_type_that_the_suites_keep_from_every_client_is_not_probed(
     more: str, certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
@@ -138,3 +146,60 @@ def test_a_key_type_that_is_shown_only_after_a_reload_is_unreachable_until_then(
     assert found.listed("key_type", "verdict") == [("ecdsa", "ok"), ("rsa", "unreachable")]
     assert (deployed.exit_code, deployed.json["reloaded"]) == (0, True)
     assert deployed.listed("key_type", "verdict") == [("rsa", "ok")]
+
+
+# --- one of the pair is renewed with the other's kind of key ---
+
+
+@pytest.mark.parametrize("more", ["ssl_protocols TLSv1.2;", ONLY_TLS_1_3], ids=["TLS 1.2", "TLS 1.3"])
+@pytest.mark.parametrize("place", [0, 1], ids=["rsa first", "rsa last"])
+def test_an_rsa_certificate_that_is_in_no_file_any_more_is_stale_and_not_given_up(
+    place: int, more: str, certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    ecdsa, rsa = _both(certbot_tree)
+    lineages = [rsa, ecdsa] if place == 0 else [ecdsa, rsa]
+    nginx = start_nginx(server(f"127.0.0.1:{free_port()} ssl", NAME, *lineages, more=more))
+    served = disk_sha256(rsa)
+    certbot_tree.issue(rsa.name, (NAME,), key_type="ecdsa")
+
+    looked = exodus_certbot("check", "--json")
+    deployed = exodus_certbot("deploy", "--lineage", str(rsa), "--json")
+    reconciled = exodus_certbot("reconcile", "--json")
+
+    for found in (looked, deployed, reconciled):
+        assert (found.exit_code, found.json["verdict"], found.json["reloaded"]) == (1, "critical", False)
+        kept = ("rsa", "stale", str(rsa), served, None)
+        assert kept in found.listed("key_type", "verdict", "lineage", "served_sha256", "expected_sha256")
+    for found in (deployed, reconciled):
+        assert f"certbot renew --cert-name {rsa.name} --key-type rsa --force-renewal" in found.json["reason"]
+    assert nginx.reloads == 0
+
+
+def test_after_what_the_remedy_says_both_kinds_are_right_again(
+    certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    ecdsa, rsa = _both(certbot_tree)
+    start_nginx(server(f"127.0.0.1:{free_port()} ssl", NAME, ecdsa, rsa))
+    for key_type in ("ecdsa", "rsa"):
+        certbot_tree.issue(rsa.name, (NAME,), key_type=key_type)
+
+    repaired = exodus_certbot("reconcile", "--json")
+
+    assert (repaired.exit_code, repaired.json["reloaded"]) == (0, True)
+    assert repaired.listed("key_type", "verdict") == [("ecdsa", "ok"), ("rsa", "ok")]
+
+
+def test_who_gives_up_a_kind_of_key_by_hand_is_told_nothing_of_it_any_more(
+    certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    ecdsa, rsa = _both(certbot_tree)
+    nginx = start_nginx(server(f"127.0.0.1:{free_port()} ssl", NAME, ecdsa, rsa)).at_rest()
+    new = disk_sha256(certbot_tree.issue(rsa.name, (NAME,), key_type="ecdsa"))
+    old = worker_pids(nginx.pid)
+    nginx.reload()
+    wait_until(lambda: len(worker_pids(nginx.pid) - old) == nginx.workers and not worker_pids(nginx.pid) & old)
+
+    found = exodus_certbot("check", "--json")
+
+    assert found.exit_code == 0
+    assert found.listed("verdict", "served_sha256") == [("not-probed", None), ("ok", new)]

@@ -48,6 +48,18 @@ def test_starttls_is_inherited_and_a_listener_with_tls_of_its_own_needs_none() -
     assert [(service.listener.port, service.listener.starttls) for service in both] == [(143, "imap"), (993, "")]
 
 
+def test_an_address_that_another_program_has_is_not_asked_in_place_of_the_wildcard() -> None:
+    web = f"http {{ server {{ listen 443 ssl; server_name a; {PAIR} }} }}"
+    others = [("127.0.0.1", 443), ("127.0.0.2", 8443), ("0.0.0.0", 443)]
+
+    assert found(web).listener.ask_address == "127.0.0.1"
+    assert found(web, replace(MACHINE, held=lambda: others)).listener.ask_address == "127.0.0.2"
+    assert (
+        found(web.replace("443", "127.0.0.1:443"), replace(MACHINE, held=lambda: others)).listener.ask_address
+        == "127.0.0.1"
+    )
+
+
 def test_a_mail_server_that_never_speaks_tls_shows_its_certificate_to_nobody() -> None:
     plain = discovered(f"mail {{ {PAIR} server {{ listen 143; starttls off; }} server {{ listen 110; }} }}")
     assert [(service.to_nobody, bool(service.not_probed)) for service in plain] == [(True, True)]

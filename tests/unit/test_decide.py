@@ -179,6 +179,35 @@ def test_each_key_type_of_a_server_is_expected_and_forced_only_where_there_are_s
     assert [(item.pair, item.force_key_type) for item in one] == [(rsa, None)]
 
 
+def test_a_kind_of_key_that_no_file_has_any_more_is_asked_for_once_for_each_server() -> None:
+    renewed = pair_of(certificate("renewed"), "/renewed.pem")
+    other = pair_of(certificate("other"), "/other.pem")
+    pairs = {renewed.source: renewed, other.source: other}
+    services = [service_with(renewed.source, other.source)] * 2
+
+    def asked(earlier: dict[Pair, KeyType]) -> list[tuple[Pair | None, KeyType | None, bool]]:
+        found = expect.expectations(services, pairs, earlier=lambda pair: [earlier[pair]] if pair in earlier else [])
+        return [(item.pair, item.force_key_type, item.gone) for item in found]
+
+    kept = [(renewed, None, False), (other, None, False)]
+    of_both = [(renewed, KeyType.ECDSA, False), (other, KeyType.ECDSA, False)]
+    assert asked({}) == asked({renewed: KeyType.ECDSA}) == kept * 2
+    assert asked({renewed: KeyType.RSA}) == [*of_both, (renewed, KeyType.RSA, True), *of_both]
+
+
+def test_what_no_file_has_any_more_is_stale_where_it_is_shown_and_nothing_where_it_is_not() -> None:
+    pair = pair_of(certificate("new"))
+    gone = Expectation(service_with(pair.source), pair, KeyType.RSA, gone=True)
+
+    shown = decide.judge(gone, Observation(certificate("old", key_type=KeyType.RSA)), NOW)
+    refused = decide.judge(gone, Observation(None, "alert", refused=True), NOW)
+
+    assert (shown.row.verdict, shown.row.key_type, shown.row.expected_sha256) == (Verdict.STALE, KeyType.RSA, None)
+    assert "is in no file any more" in shown.row.reason
+    assert (shown.is_over, refused.is_over) == (False, True)
+    assert decide.needs_reload([shown]) == "1 stale"
+
+
 def test_of_two_certificates_of_one_key_type_the_last_is_served() -> None:
     first, last = pair_of(certificate("first"), "/first.pem"), pair_of(certificate("last"), "/last.pem")
     pairs = {first.source: first, last.source: last}

@@ -1,13 +1,14 @@
 """What a reload would load: whether the key fits, what the chain lacks, and what was there before."""
 
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 
 from exodus_certbot.certbot import lineage, on_disk
-from exodus_certbot.model import CertificateSource, Pair
+from exodus_certbot.model import CertificateSource, KeyType, Pair
 from tests.parts.authority import CertbotTree, key_pem, new_key
 from tests.parts.witness import disk_sha256
 
@@ -118,6 +119,19 @@ def test_the_earlier_chain_is_that_of_the_version_that_is_served(tree: CertbotTr
         return None if found is None else len(found.links)
 
     assert (sent(first), sent(second), sent(None), sent("ff")) == (2, 3, 3, None)
+
+
+@pytest.mark.parametrize("file", ["fullchain.pem", "cert.pem"])
+def test_the_kinds_of_key_of_earlier_versions_are_known_back_to_the_first_that_ended(
+    file: str, tree: CertbotTree
+) -> None:
+    now, ended = datetime.now(UTC), timedelta(days=91)
+    for key_type, age in [("rsa", timedelta()), ("ed25519", ended), ("ecdsa", timedelta())]:
+        tree.issue(NAME, key_type=key_type, age=age)
+    live = tree.issue(NAME, key_type="rsa")
+
+    assert on_disk.earlier_key_types(pair_of(tree, live, file), now) == {KeyType.ECDSA}
+    assert on_disk.earlier_key_types(pair_of(tree, tree.issue("first.example"), file), now) == set()
 
 
 def test_files_that_are_not_certbots_have_no_earlier_version(tree: CertbotTree, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from exodus_certbot import decide
 from exodus_certbot.model import (
     Certificate,
     CertificateSource,
+    Crowd,
     Expectation,
     KeyType,
     Listener,
@@ -95,12 +96,14 @@ def as_on_disk() -> Workers:
     return Workers(lambda expectation, _number: on_disk(expectation))
 
 
-def half_and_half(seed: int, *, stale: Callable[[Expectation], bool] = lambda _expectation: True) -> Workers:
+def half_and_half(
+    seed: int, *, stale: Callable[[Expectation], bool] = lambda _expectation: True, share: float = 0.5
+) -> Workers:
     """Have another master answer every second time, by chance, with an older certificate where it has one."""
     chance = Random(seed)  # noqa: S311 - a simulated world
 
     def shows(expectation: Expectation, _number: int) -> str:
-        return OTHER if chance.random() < 0.5 and stale(expectation) else on_disk(expectation)
+        return OTHER if chance.random() < share and stale(expectation) else on_disk(expectation)
 
     return Workers(shows)
 
@@ -143,6 +146,45 @@ def test_no_mixture_is_ever_proven(names: int, seed: int) -> None:
 
     assert verdicts(expectations, seen) == {Verdict.STALE}
     assert mixed.clock.monotonic() >= SECONDS
+
+
+@in_some_worlds
+@given(workers=st.integers(2, 64), others=st.integers(1, 3), names=st.integers(1, 6), seed=st.integers())
+def test_an_unequal_mixture_is_never_called_right_where_the_shares_are_known(
+    workers: int, others: int, names: int, seed: int
+) -> None:
+    expectations, crowds = names_of(names, names), {("127.0.0.1", 443): Crowd(workers + others, others)}
+    mixed = half_and_half(seed, share=others / (workers + others))
+
+    looked = prove.observe(expectations, mixed.ask, mixed.deadline, crowds=crowds)
+    proven = prove.prove(expectations, mixed.ask, mixed.deadline, crowds=crowds)
+
+    assert Verdict.STALE in verdicts(expectations, looked)
+    assert Verdict.STALE in verdicts(expectations, proven)
+
+
+def test_a_proof_ends_where_somebody_else_gives_the_wrong_answers() -> None:
+    mixed = half_and_half(1)
+
+    seen = prove.prove([expectation("n0")], mixed.ask, mixed.deadline, crowds={("127.0.0.1", 443): Crowd(4, 2)})
+
+    assert (seen.is_right, seen.is_full) == (False, False)
+    assert mixed.clock.monotonic() < SECONDS / 2
+
+
+def test_a_proof_goes_on_where_nobody_else_answers() -> None:
+    mixed = half_and_half(1)
+
+    prove.prove([expectation("n0")], mixed.ask, mixed.deadline, crowds={("127.0.0.1", 8443): Crowd(4, 2)})
+
+    assert mixed.clock.monotonic() >= SECONDS
+
+
+@pytest.mark.parametrize(
+    ("crowd", "times"), [(None, 24), (Crowd(4, 2), 24), (Crowd(4, 4), 24), (Crowd(3, 1), 42), (Crowd(17, 1), 275)]
+)
+def test_the_smaller_somebody_elses_share_the_more_questions(crowd: Crowd | None, times: int) -> None:
+    assert answers.often_beside(crowd) == times
 
 
 @in_some_worlds

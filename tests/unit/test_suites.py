@@ -6,7 +6,8 @@ from exodus_certbot.model import KeyType, Suites
 from exodus_certbot.nginx.config import parse
 from exodus_certbot.nginx.listeners import discover
 from exodus_certbot.nginx.servers import Machine
-from exodus_certbot.tls.suites import usable
+from exodus_certbot.tls import signatures
+from exodus_certbot.tls.suites import key_types, usable
 
 
 def shown(ciphers: str, version: str = "TLSv1.2", *, has_dhparam: bool = False) -> set[KeyType]:
@@ -66,6 +67,76 @@ def test_a_server_inherits_what_it_does_not_say_itself_and_nginx_has_defaults() 
     assert found["plain.example"] == Suites(ciphers="AES128-SHA")
     assert found["own.example"] == Suites(ciphers="ALL", has_dhparam=True)
     assert found["default.example"] == Suites()
+
+
+@pytest.mark.parametrize(
+    ("commands", "protocols", "ciphers"),
+    [
+        ("ssl_conf_command CipherString AES128-SHA;", ("TLSv1.2", "TLSv1.3"), "AES128-SHA"),
+        ("ssl_conf_command cipherstring A; ssl_conf_command CipherString B;", ("TLSv1.2", "TLSv1.3"), "B"),
+        ("ssl_conf_command MaxProtocol TLSv1.2;", ("TLSv1.2",), "ALL"),
+        ("ssl_conf_command MinProtocol TLSv1.3;", ("TLSv1.3",), "ALL"),
+        ("ssl_conf_command MinProtocol None;", ("TLSv1.2", "TLSv1.3"), "ALL"),
+        ("ssl_conf_command Protocol -TLSv1.3;", ("TLSv1.2",), "ALL"),
+        ("ssl_conf_command Protocol '-ALL, tlsv1.1, +TLSv1.2';", ("TLSv1.1", "TLSv1.2"), "ALL"),
+        ("ssl_conf_command Options PrioritizeChaCha;", ("TLSv1.2", "TLSv1.3"), "ALL"),
+        ("ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;", ("TLSv1.2", "TLSv1.3"), "ALL"),
+    ],
+)
+def test_ssl_conf_command_outdoes_what_nginx_says_itself(
+    commands: str, protocols: tuple[str, ...], ciphers: str
+) -> None:
+    text = f"http {{ ssl_ciphers ALL; {PAIR} server {{ listen 443 ssl; server_name a; {commands} }} }}"
+
+    found = suites_of(text)["a"]
+
+    assert (found.protocols, found.ciphers, found.is_clear) == (protocols, ciphers, True)
+
+
+@pytest.mark.parametrize(
+    "command", ["MinProtocol TLSv1.9", "Protocol TLSv1.9", "Certificate other.pem", "Ciphersuites ''", "New x"]
+)
+def test_a_command_that_is_not_known_here_leaves_it_open_what_can_be_shown(command: str) -> None:
+    found = suites_of(f"http {{ {PAIR} server {{ listen 443 ssl; server_name a; ssl_conf_command {command}; }} }}")["a"]
+
+    assert (found.is_clear, usable(found)) == (False, None)
+    assert key_types(found) == set(KeyType)
+
+
+RSA, ECDSA, ED25519 = (frozenset([kind]) for kind in KeyType)
+ALL, NONE = frozenset(KeyType), frozenset[KeyType]()
+
+
+@pytest.mark.parametrize(
+    ("algorithms", "in_1_2", "in_1_3"),
+    [
+        ("", ALL, ALL),
+        ("RSA-PSS+SHA256:RSA+SHA256", RSA, RSA),
+        ("RSA+SHA256:rsa_pkcs1_sha512", RSA, NONE),
+        ("rsa_pss_rsae_sha256:PSS+SHA384", RSA, RSA),
+        ("ECDSA+SHA256:ECDSA+SHA384", ECDSA, ECDSA),
+        ("ecdsa_secp256r1_sha256:ecdsa_secp384r1_sha384:ed25519", ECDSA | ED25519, ECDSA | ED25519),
+        ("ECDSA+SHA256:RSA+SHA256", ECDSA | RSA, None),
+        ("mldsa65:RSA+SHA256", None, None),
+    ],
+)
+def test_which_kinds_of_key_can_sign(
+    algorithms: str, in_1_2: frozenset[KeyType] | None, in_1_3: frozenset[KeyType] | None
+) -> None:
+    assert signatures.kinds(algorithms, "TLSv1.2") == in_1_2
+    assert signatures.kinds(algorithms, "TLSv1.3") == in_1_3
+    assert signatures.kinds(algorithms, "TLSv1.1") == ALL
+
+
+def test_signature_algorithms_limit_the_kinds_of_key_as_suites_do() -> None:
+    found = usable(Suites(signatures="RSA-PSS+SHA256:RSA+SHA256"))
+
+    assert found is not None
+    assert {(version, kind) for version, kind in found if version in ("TLSv1.2", "TLSv1.3")} == {
+        ("TLSv1.2", KeyType.RSA),
+        ("TLSv1.3", KeyType.RSA),
+    }
+    assert key_types(Suites(("TLSv1.2",), signatures="ECDSA+SHA256", are_usual=False)) == ECDSA
 
 
 def test_a_version_of_tls_counts_where_the_server_and_the_default_server_allow_it() -> None:

@@ -1,13 +1,15 @@
 """What must not be loaded: what is worse than what is served, and never what is as it was."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 from exodus_certbot import faults, worse
 from exodus_certbot.chain import Chain, Link, Order
-from exodus_certbot.model import Certificate, CertificateSource, KeyType, Pair, Suites
+from exodus_certbot.decide import judge
+from exodus_certbot.model import Certificate, CertificateSource, KeyType, Observation, Pair, Suites
 from exodus_certbot.worse import Compared
-from tests.unit.test_decide import NAME, NOW, SECOND, certificate, judged, pair_of
+from tests.unit.test_decide import NAME, NOW, SECOND, certificate, expecting, judged, pair_of
 
 GOOD = Link("CN=Good", NOW - timedelta(days=300), NOW + timedelta(days=300))
 OLD = Link("CN=Old", NOW - timedelta(days=300), NOW - SECOND)
@@ -59,6 +61,13 @@ def test_a_name_that_would_be_lost_blocks_and_one_that_neither_covers_does_not()
     assert blocked(compared(other, certificate("old", names=("third.example",)))) == ()
 
 
+def test_nothing_of_a_certificate_that_has_ended_can_be_lost() -> None:
+    ended, other = certificate("old", left=-SECOND), certificate("new", names=("other.example",))
+    assert blocked(compared(other, ended)) == ()
+    for on_disk, lacks in [(chain(GOOD, order=Order.BROKEN), ""), (chain(), "lacks one")]:
+        assert blocked(compared(certificate("new"), ended, on_disk=on_disk, sent=chain(GOOD), lacks=lacks)) == ()
+
+
 def test_what_a_reload_would_not_change_blocks_nothing() -> None:
     expired = certificate(left=-SECOND)
     assert blocked(compared(expired, expired, key_fault="the key is missing")) == ()
@@ -76,7 +85,28 @@ def test_a_key_type_that_no_suite_can_show_is_worse_than_one_that_is_shown() -> 
 
     assert "has an ecdsa key, and an rsa one is served" in fault.what
     assert f"ssl_ciphers of {NAME} leaves no suite for ecdsa keys with TLSv1.2" in fault.what
-    assert blocked(one) == blocked(one, None) == ()
+    assert blocked(one) == ()
+
+
+def test_a_change_of_the_key_type_waits_where_nobody_knows_what_the_listener_allows() -> None:
+    changed_type = compared(certificate("new"), certificate("old", key_type=KeyType.RSA))
+
+    assert f"ssl_ciphers of {NAME} leaves any handshake for ecdsa keys cannot be told" in blocked(changed_type, None)[0]
+    assert blocked(compared(certificate("new"), certificate("old")), None) == ()
+
+
+def test_a_kind_of_key_that_the_server_would_show_to_nobody_any_more_is_a_loss() -> None:
+    pair = pair_of(certificate("new"))
+
+    def lost(served: Certificate, can: frozenset[tuple[str, KeyType]] | None = BOTH) -> tuple[str, ...]:
+        gone = replace(expecting(pair), force_key_type=served.key_type, gone=True)
+        return blocked(Compared(pair, (judge(gone, Observation(served), NOW),)), can)
+
+    rsa = certificate("old", key_type=KeyType.RSA)
+    assert f"no file of {NAME} has an rsa one any more: clients that need rsa" in lost(rsa)[0]
+    assert lost(rsa, None) != ()
+    assert lost(rsa, frozenset({("TLSv1.2", KeyType.ECDSA)})) == (), "it is configured away"
+    assert lost(certificate("old", key_type=KeyType.RSA, left=-SECOND)) == (), "nobody accepts it any more"
 
 
 def test_a_key_type_is_not_worse_where_the_served_one_could_not_be_shown_either() -> None:
