@@ -413,6 +413,19 @@ def test_what_may_be_asked_for_is_bounded_by_the_settings(shared: Shared) -> Non
     assert "admission.most_bytes" in asked[3].stderr
 
 
+def test_of_one_user_so_many_reservations_hold_at_once_and_of_another_as_many(shared: Shared) -> None:
+    shared.write(admission={"socket": str(shared.folder / "guard.sock"), "most_reservations": 2})
+    shared("init")
+    with serving(shared) as service:
+        his = [shared.as_member("admit", "--bytes", "0", "--json") for _ in range(3)]
+        others = [service.reserve(bytes=0).status for _ in range(3)]
+        shared.as_member("release", his[0].json["reservation"])
+        again = shared.as_member("admit", "--bytes", "0")
+
+    assert ([one.exit_code for one in his], others, again.exit_code) == ([0, 0, 75], [201, 201, 503], 0)
+    assert "admission.most_reservations" in his[2].json["reason"]
+
+
 def test_the_guard_ends_what_is_promised(shared: Shared) -> None:
     shared("init")
     with serving(shared) as service:

@@ -19,7 +19,7 @@ from exodus_storage_guard.errors import NotYours, ObjectMissing, StateFailed, St
 
 _SECONDS = 90.0  # making room takes the service a minute at most, and its answer less
 _CHUNK_BYTES = 1024 * 1024
-_MOST_ANSWER_BYTES = 16 * 1024 * 1024
+_MOST_ANSWER_BYTES = 64 * 1024 * 1024  # several users' reservations, as many as each may have
 _NO_CONTENT, _BAD, _FORBIDDEN, _NOT_FOUND, _LATER, _NEVER = 204, 400, 403, 404, 503, 507
 
 
