@@ -325,6 +325,8 @@ def answered(shared: Shared, service: Service) -> float:
 
 ATTACK = """
 import json, socket, sys, time
+from contextlib import suppress
+STATUS = b"GET /v1/status HTTP/1.1\\r\\n\\r\\n"
 def connected():
     s = socket.socket(socket.AF_UNIX)
     s.connect(sys.argv[1])
@@ -346,6 +348,23 @@ try:
         for _ in range(100):
             s = connected(); held.append(s)
             s.sendall(b"POST /v1/reservations HTTP/1.1\\r\\ncontent-length: %d\\r\\n\\r\\n" % len(body) + body)
+    elif kind == "ahead":
+        for _ in range(100):
+            with connected() as s, suppress(OSError):
+                s.sendall(STATUS * 1500); time.sleep(0.005)
+    elif kind == "and away":
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            with suppress(OSError), connected() as s: s.sendall(STATUS)
+    elif kind in ("trailers", "trailer"):
+        s = connected(); held.append(s)
+        s.sendall(b"POST /v1/reservations HTTP/1.1\\r\\ntransfer-encoding: chunked\\r\\n\\r\\n0\\r\\nx: ")
+        more = b"y" * 30000 + (b"\\r\\nx: " if kind == "trailers" else b"")
+        for _ in range(10000): s.sendall(more)
+    elif kind == "readers":
+        for _ in range(199):
+            s = connected(); s.sendall(b"GET /v1/objects/large HTTP/1.1\\r\\n\\r\\n"); held.append(s)
+        time.sleep(2)
 except OSError as error:
     print(error)
 print("ready", flush=True)
@@ -353,12 +372,15 @@ time.sleep(float(sys.argv[3]))
 """
 
 
-@pytest.mark.parametrize("kind", ["idle", "head", "body", "waiting"])
+HOLDING_UP = ["idle", "head", "body", "waiting", "ahead", "and away", "trailers", "trailer", "readers"]
+
+
+@pytest.mark.parametrize("kind", HOLDING_UP)
 @pytest.mark.parametrize("stays", [True, False], ids=["stays", "hangs up"])
 def test_a_member_holds_up_nobody(shared: Shared, kind: str, stays: bool) -> None:
-    shared.put(apk_key(1), size=80 * MIB)
+    shared.put("large", size=80 * MIB)
     shared.nobody_makes_room()
-    os.chown(shared.store / apk_key(1), GUARD, GUARD)
+    os.chown(shared.store / "large", GUARD, GUARD)
     assert shared("init").exit_code == 0
     with serving(shared) as service:
         argv = member(PYTHON, "-c", ATTACK, str(service.socket), kind, "60" if stays else "0")

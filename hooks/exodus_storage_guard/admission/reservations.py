@@ -476,8 +476,12 @@ def grow(control: AdmissionControl, reservation_id: str, size_bytes: int) -> Adm
 
     Raises `ObjectMissing` where there is no such reservation (any more).
     """
+    return Admission(admit(control, larger(control, reservation_id, size_bytes)).reservation)
+
+
+def larger(control: AdmissionControl, reservation_id: str, size_bytes: int) -> Reservation:
+    """Write down what an upload wants that is larger than it was thought; raise as `grow` does."""
     present = control.catalogue.reservation(reservation_id)
     if present is None or present.committed_at is not None:
         raise ObjectMissing(f"there is no reservation {printable(reservation_id)} (any more): it had ended")
-    larger = replace(present, bytes=size_bytes, charged_bytes=_charged(control, size_bytes))
-    return Admission(admit(control, larger).reservation)
+    return replace(present, bytes=size_bytes, charged_bytes=_charged(control, size_bytes))

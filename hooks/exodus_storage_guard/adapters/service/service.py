@@ -14,7 +14,7 @@ from exodus_common.terminal import printable
 from exodus_storage_guard import status
 from exodus_storage_guard.adapters.recent import Recent
 from exodus_storage_guard.admission import opening, promised, reservations
-from exodus_storage_guard.admission.admissions import Direct, Reserved, Wanted, requested
+from exodus_storage_guard.admission.admissions import Direct, Wanted, requested
 from exodus_storage_guard.admission.reservations import AdmissionControl, Asker, Steps
 from exodus_storage_guard.errors import NotYours, StoreFailed
 from exodus_storage_guard.model import ObjectState
@@ -59,10 +59,10 @@ class GuardService:
         self._see_that_it_is_his(reservation_id, uid)
         return self._direct.extend(reservation_id, lease_seconds)
 
-    def grow(self, reservation_id: str, size_bytes: int, uid: int) -> Reserved:
-        """Reserve more for an upload of this user's."""
+    def growing(self, reservation_id: str, size_bytes: int, uid: int) -> Steps:
+        """Begin to reserve more for an upload of this user's; nothing is waited for here."""
         self._see_that_it_is_his(reservation_id, uid)
-        return self._direct.grow(reservation_id, size_bytes)
+        return reservations.steps(self.control, reservations.larger(self.control, reservation_id, size_bytes))
 
     def commit(self, reservation_id: str, key: str | None, size_bytes: int | None, uid: int) -> bool:
         """Say that an upload of this user's is stored."""
