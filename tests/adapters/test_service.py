@@ -441,6 +441,63 @@ def test_a_guard_fetches_by_the_service(archived: tuple[Guarded, str, bytes], at
     assert len(none.getvalue()) < len(content)
 
 
+# --- what is said of a key that is known ---
+
+
+def _commit(service: Service, key: str, size: int) -> int:
+    """Say that so much was uploaded."""
+    reservation = service.reserve(bytes=size, key=key).json["reservation"]
+    return service.ask("POST", f"/v1/reservations/{reservation}/commit", {}).status
+
+
+@pytest.mark.parametrize("said", [0, 1, 3 * MIB], ids=["nothing", "a byte", "as much as it has"])
+def test_who_says_that_a_known_object_was_uploaded_again_and_did_not_changes_nothing_of_it(
+    archived: tuple[Guarded, str, bytes], at: Path, said: int
+) -> None:
+    guarded, key, content = archived
+    before = [guarded("history", "--json").json, guarded.states(), guarded("plan", "--need", "9 MiB", "--json").json]
+    with running_service(guarded, at) as service:
+        used = service.ask("GET", "/v1/status").json["capacity"]["used_bytes"]
+        assert [_commit(service, one, said if one == key else 0) for one in (key, "a", "b")] == [204] * 3
+
+        assert service.ask("GET", object_path(key)).content == content
+        assert service.ask("GET", object_path("a")).status == 200
+        assert service.ask("GET", "/v1/status").json["capacity"]["used_bytes"] == used
+        assert service.reserved() == 0
+
+    after = [guarded("history", "--json").json, guarded.states(), guarded("plan", "--need", "9 MiB", "--json").json]
+    assert after == before
+    restored = guarded("restore", key)
+    assert (restored.exit_code, (guarded.store / key).read_bytes() == content) == (0, True), restored.all_output
+
+
+@pytest.mark.parametrize("which", ["archived", "in the store"])
+def test_what_was_uploaded_again_under_a_known_key_is_as_the_store_has_it(
+    archived: tuple[Guarded, str, bytes], at: Path, which: str
+) -> None:
+    guarded, key = archived[0], archived[1] if which == "archived" else "a"
+    guarded.put(key, content=b"another one", days=0)
+    with running_service(guarded, at) as service:
+        assert _commit(service, key, 5) == 204
+
+        assert service.ask("GET", object_path(key)).content == b"another one"
+        assert service.ask("GET", object_path(key).replace("objects", "states")).json == {"state": "resident"}
+    assert guarded("history", key, "--json").json[-1]["reason"] == "uploaded again"
+    assert guarded("plan", "--need", "9 MiB", "--json").json["kept"]
+
+
+def test_where_the_store_cannot_be_looked_at_nothing_is_written_down_of_a_known_key(
+    archived: tuple[Guarded, str, bytes], at: Path
+) -> None:
+    guarded, key, content = archived
+    guarded.store.rename(guarded.folder / "away")
+    guarded.store.symlink_to(guarded.store)  # too many levels of links
+    with running_service(guarded, at) as service:
+        assert _commit(service, key, 0) == 503
+        assert _commit(service, "new", 0) == 204
+        assert (service.reserved(), service.ask("GET", object_path(key)).content == content) == (1, True)
+
+
 # --- clients that go away ---
 
 

@@ -437,16 +437,15 @@ def commit(
     return control.catalogue.commit(replace(present, bytes=size, committed_at=now, key=key), stored, seen)
 
 
-def count_until_measured(control: AdmissionControl, one: Reservation) -> None:
-    """End a reservation whose bytes we have put into the store ourselves, where the catalogue knows of them.
+def count_until_measured(control: AdmissionControl, one: Reservation) -> bool:
+    """End a reservation whose bytes are in the store where the catalogue knows of them; False where there is none.
 
     A budget counts them there from now on; whoever measured before they came counts them until it is measured again.
     """
     if control.settings.capacity.source == "budget":
-        release(control, one.id)
-        return
+        return release(control, one.id)
     landed_now = replace(one, committed_at=control.clock.now(), key=None)
-    control.catalogue.commit(landed_now, None, _seen_for_good(control, control.measure()))
+    return control.catalogue.commit(landed_now, None, _seen_for_good(control, control.measure()))
 
 
 def _forget_ended(control: AdmissionControl) -> None:
