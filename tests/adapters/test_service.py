@@ -104,6 +104,7 @@ def test_what_is_described_is_exactly_what_is_served(shared: Service) -> None:
         ("POST", "/v1/reservations"),
         ("GET", "/v1/reservations"),
         ("POST", "/v1/reservations/{id}/commit"),
+        ("POST", "/v1/reservations/{id}/extend"),
         ("POST", "/v1/reservations/{id}/grow"),
         ("DELETE", "/v1/reservations/{id}"),
         ("GET", "/v1/accepting"),
@@ -123,7 +124,7 @@ def test_a_field_that_is_not_described_is_not_taken(shared: Service) -> None:
     described = shared.ask("GET", "/openapi.json").json["paths"]["/v1/reservations"]["post"]["requestBody"]
     fields = described["content"]["application/json"]["schema"]["properties"]
 
-    assert set(fields) == {"bytes", "key", "lease_seconds", "wait_seconds", "ends_with_process"}
+    assert set(fields) == {"bytes", "key", "lease_seconds", "wait_seconds", "ends_with_process", "client"}
     refused = shared.ask("POST", "/v1/reservations", {"byte": 1})
     assert (refused.status, "byte" in refused.reason) == (400, True)
 
