@@ -487,6 +487,21 @@ def test_what_was_uploaded_again_under_a_known_key_is_as_the_store_has_it(
     assert guarded("plan", "--need", "9 MiB", "--json").json["kept"]
 
 
+@pytest.mark.parametrize(("stored", "counted"), [(3000, {"count": 1, "bytes": 3000}), (None, {"count": 0, "bytes": 0})])
+def test_an_upload_that_is_larger_than_was_reserved_is_as_large_as_the_store_has_it(
+    guarded: Guarded, service: Service, stored: int | None, counted: dict[str, int]
+) -> None:
+    reservation = service.reserve(bytes=1000).json["reservation"]
+    if stored is not None:
+        guarded.put("a", size=stored)
+
+    committed = service.ask("POST", f"/v1/reservations/{reservation}/commit", {"key": "a", "bytes": 2**53})
+
+    found = service.ask("GET", "/v1/status").json
+    assert (committed.status, found["objects"].get("resident"), found["reservations"]["count"]) == (204, counted, 0)
+    assert service.reserve(bytes=90 * MIB).status == 201
+
+
 def test_where_the_store_cannot_be_looked_at_nothing_is_written_down_of_a_known_key(
     archived: tuple[Guarded, str, bytes], at: Path
 ) -> None:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from exodus_common.errors import UsageError
 from exodus_storage_guard import words
 from exodus_storage_guard.adapters.service.answers import ObjectBytes, as_json, problem
-from exodus_storage_guard.adapters.service.committing import KnownKey
+from exodus_storage_guard.adapters.service.committing import LookFirst
 from exodus_storage_guard.adapters.service.peers import asker, gone, user
 from exodus_storage_guard.adapters.service.schema import Schema, key_of
 from exodus_storage_guard.adapters.service.service import GuardService
@@ -175,12 +175,13 @@ class Endpoints:
         responses:
           204: {description: It is written down.}
           404: {description: The reservation had ended.}
-          503: {description: "The key is known already, and the store cannot be looked at now."}
+          503: {description: "The key is known already, or its object larger than was reserved, and the store cannot be
+            looked at now."}
         """
         fields = await self.schema.fields(request)
         commit = partial(self._service.commit, _id(request), key_of(fields), _size(fields), user(request))
         committed = await self._ask(request, commit)
-        if isinstance(committed, KnownKey):
+        if isinstance(committed, LookFirst):
             with self._readers.place(user(request)):
                 looked = await self._readers.ask(partial(self._service.look, committed.key))
             committed = await self._ask(request, partial(commit, looked=looked))

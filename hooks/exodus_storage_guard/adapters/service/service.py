@@ -14,7 +14,7 @@ from exodus_common.terminal import printable
 from exodus_storage_guard import status
 from exodus_storage_guard.adapters.recent import Recent
 from exodus_storage_guard.adapters.service import committing
-from exodus_storage_guard.adapters.service.committing import KnownKey, Looked
+from exodus_storage_guard.adapters.service.committing import Looked, LookFirst
 from exodus_storage_guard.admission import opening, promised, reservations
 from exodus_storage_guard.admission.admissions import Direct, Wanted, requested
 from exodus_storage_guard.admission.reservations import AdmissionControl, Asker, Steps
@@ -68,8 +68,8 @@ class GuardService:
 
     def commit(
         self, reservation_id: str, key: str | None, size_bytes: int | None, uid: int, looked: Looked | None = None
-    ) -> bool | KnownKey:
-        """Say that an upload of this user's is stored; where its key is known, `looked` is what the store has."""
+    ) -> bool | LookFirst:
+        """Say that an upload of this user's is stored; `looked` is what the store has, where that was to be seen."""
         present = self._see_that_it_is_his(reservation_id, uid)
         return present is not None and committing.commit(self.control, present, key, size_bytes, looked)
 
