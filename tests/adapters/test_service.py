@@ -183,7 +183,7 @@ def test_where_no_sweep_can_help_nobody_is_told_to_come_back(guarded: Guarded, a
         refused, never = service.reserve(bytes=10 * MIB, wait_seconds=30), service.reserve(bytes=200 * MIB)
 
     assert (refused.status, never.status) == (507, 507)
-    assert refused.json == {"refused": True, "reason": refused.reason, "retry_after_seconds": None}
+    assert refused.json == {"refused": True, "reason": refused.reason, "retry_after_seconds": None, "why": "full"}
     assert "nothing old enough" in refused.reason
     assert "retry-after" not in refused.headers
 

@@ -250,6 +250,7 @@ def test_a_member_asks_the_service_by_the_same_commands(shared: Shared) -> None:
         "key": "k",
         "user": str(MEMBER),
         "process": None,
+        "client": None,
         "created_at": 0,
         "expires_at": 0,
     }
