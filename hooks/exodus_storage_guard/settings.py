@@ -24,6 +24,7 @@ from exodus_storage_guard.stores.settings import ArchiveSettings, StoreSettings
 DEFAULT_FILE = Path("/etc/exodus-storage-guard.toml")
 VARIABLE = "EXODUS_STORAGE_GUARD_CONFIG"
 DEFAULT_PATTERN = r"^[a-z]{60}_.+\.apk$"
+_DAY_SECONDS = 86400
 _LONGEST_SOCKET_NAME_BYTES = 108  # unix(7)
 _PERCENT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*", re.ASCII)
 
@@ -86,7 +87,8 @@ class CapacitySettings:
     def __post_init__(self) -> None:
         """Refuse what does not go with the source, and a source without what it needs."""
         least = 60 if self.is_remote else 0  # its figures may be a minute old when they come
-        require(self.max_age_seconds > least, f"max_age_seconds: allowed: more than {least}")
+        allowed = f"max_age_seconds: allowed: more than {least}, at most {_DAY_SECONDS} (a day)"
+        require(least < self.max_age_seconds <= _DAY_SECONDS, allowed)
         for name, sources in _SOURCES_OF.items():
             given, named = getattr(self, name) is not None, " or ".join(f'"{source}"' for source in sources)
             missing = name in _NEEDED and self.source in sources and not given
@@ -172,6 +174,7 @@ class AdmissionSettings:
     lease_seconds: float = 3600
     most_lease_seconds: float = 86400
     most_bytes: str | int = "2 GiB"
+    most_reservations: int = 1000
     client_share: str | int = "50%"
     when_broken: Literal["refuse", "accept"] = "refuse"
     socket: Path = Path("/run/exodus-storage-guard/service.sock")
@@ -183,6 +186,7 @@ class AdmissionSettings:
         for name in ("lease_seconds", "most_lease_seconds"):
             require(0 < getattr(self, name) <= 30 * 86400, f"{name}: allowed: more than 0, at most 30 days")
         require(self.most_upload_bytes > 0, "most_bytes: allowed: more than 0")
+        require(1 <= self.most_reservations <= 10_000, "most_reservations: allowed: 1 to 10000")
         _share("client_share", self.client_share, 10**15)
         fits = len(os.fsencode(self.socket)) < _LONGEST_SOCKET_NAME_BYTES
         require(self.socket.is_absolute() and fits, "socket: allowed: an absolute path of at most 107 bytes")

@@ -13,7 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,13 @@ from exodus_storage_guard import StorageGuard, settings
 from exodus_storage_guard.adapters.service import answers, schema
 from exodus_storage_guard.adapters.service.application import application
 from exodus_storage_guard.adapters.service.service import GuardService, whole
+from exodus_storage_guard.adapters.service.turns import Turns
 from exodus_storage_guard.admission.service_client import Service as Client
 from exodus_storage_guard.admission.service_client import UnixConnection
-from exodus_storage_guard.errors import ObjectMissing, StateFailed, StoreFailed
+from exodus_storage_guard.errors import ObjectMissing, StateFailed, StoreFailed, UploadRefused
 from tests.parts.command import ROOT
 from tests.parts.guard import MIB, Guarded, apk_key
-from tests.parts.service import Service, object_path, opened, running_service, short_folder
+from tests.parts.service import Reply, Service, object_path, opened, running_service, short_folder
 from tests.parts.waiting import wait_until
 
 UNITS = ROOT / "packaging/systemd"
@@ -102,6 +104,7 @@ def test_what_is_described_is_exactly_what_is_served(shared: Service) -> None:
         ("POST", "/v1/reservations"),
         ("GET", "/v1/reservations"),
         ("POST", "/v1/reservations/{id}/commit"),
+        ("POST", "/v1/reservations/{id}/extend"),
         ("POST", "/v1/reservations/{id}/grow"),
         ("DELETE", "/v1/reservations/{id}"),
         ("GET", "/v1/accepting"),
@@ -121,7 +124,7 @@ def test_a_field_that_is_not_described_is_not_taken(shared: Service) -> None:
     described = shared.ask("GET", "/openapi.json").json["paths"]["/v1/reservations"]["post"]["requestBody"]
     fields = described["content"]["application/json"]["schema"]["properties"]
 
-    assert set(fields) == {"bytes", "key", "lease_seconds", "wait_seconds", "ends_with_process"}
+    assert set(fields) == {"bytes", "key", "lease_seconds", "wait_seconds", "ends_with_process", "client"}
     refused = shared.ask("POST", "/v1/reservations", {"byte": 1})
     assert (refused.status, "byte" in refused.reason) == (400, True)
 
@@ -180,7 +183,7 @@ def test_where_no_sweep_can_help_nobody_is_told_to_come_back(guarded: Guarded, a
         refused, never = service.reserve(bytes=10 * MIB, wait_seconds=30), service.reserve(bytes=200 * MIB)
 
     assert (refused.status, never.status) == (507, 507)
-    assert refused.json == {"refused": True, "reason": refused.reason, "retry_after_seconds": None}
+    assert refused.json == {"refused": True, "reason": refused.reason, "retry_after_seconds": None, "why": "full"}
     assert "nothing old enough" in refused.reason
     assert "retry-after" not in refused.headers
 
@@ -229,6 +232,7 @@ NO_REQUESTS: list[object] = [
     *({"bytes": size} for size in ("10", True, -1, 1.5, 2**53 + 1, [1])),
     *({"bytes": 1, "key": key} for key in (1, "", "\ud800", "a\0")),
     *({"bytes": 1, "lease_seconds": 1e18}, {"bytes": 1, "wait_seconds": 601}, {"size": 10}),
+    *({"bytes": 1, name: float(odd)} for name in ("lease_seconds", "wait_seconds") for odd in ("nan", "inf")),
 ]
 
 
@@ -269,9 +273,9 @@ def test_a_body_beyond_64_kib_is_none(service: Service, size: int, status: int) 
     assert status == 201 or "too large" in answer.reason
 
 
-@pytest.mark.parametrize("path", ["/v1", "/v1/reservations/", "/v2/status"])
+@pytest.mark.parametrize("path", ["/v1", "/v1/reservations/", "/v2/status", "/v1%2Fobjects/x", "/v1%2Fstates/a/b"])
 def test_an_unknown_path_says_where_the_known_ones_are(shared: Service, path: str) -> None:
-    answer = shared.ask("DELETE", path)
+    answer = shared.ask("GET" if "%2F" in path else "DELETE", path)
 
     assert (answer.status, "/openapi.json" in answer.reason) == (404, True)
 
@@ -438,6 +442,78 @@ def test_a_guard_fetches_by_the_service(archived: tuple[Guarded, str, bytes], at
     assert len(none.getvalue()) < len(content)
 
 
+# --- what is said of a key that is known ---
+
+
+def _commit(service: Service, key: str, size: int) -> int:
+    """Say that so much was uploaded."""
+    reservation = service.reserve(bytes=size, key=key).json["reservation"]
+    return service.ask("POST", f"/v1/reservations/{reservation}/commit", {}).status
+
+
+@pytest.mark.parametrize("said", [0, 1, 3 * MIB], ids=["nothing", "a byte", "as much as it has"])
+def test_who_says_that_a_known_object_was_uploaded_again_and_did_not_changes_nothing_of_it(
+    archived: tuple[Guarded, str, bytes], at: Path, said: int
+) -> None:
+    guarded, key, content = archived
+    before = [guarded("history", "--json").json, guarded.states(), guarded("plan", "--need", "9 MiB", "--json").json]
+    with running_service(guarded, at) as service:
+        used = service.ask("GET", "/v1/status").json["capacity"]["used_bytes"]
+        assert [_commit(service, one, said if one == key else 0) for one in (key, "a", "b")] == [204] * 3
+
+        assert service.ask("GET", object_path(key)).content == content
+        assert service.ask("GET", object_path("a")).status == 200
+        assert service.ask("GET", "/v1/status").json["capacity"]["used_bytes"] == used
+        assert service.reserved() == 0
+
+    after = [guarded("history", "--json").json, guarded.states(), guarded("plan", "--need", "9 MiB", "--json").json]
+    assert after == before
+    restored = guarded("restore", key)
+    assert (restored.exit_code, (guarded.store / key).read_bytes() == content) == (0, True), restored.all_output
+
+
+@pytest.mark.parametrize("which", ["archived", "in the store"])
+def test_what_was_uploaded_again_under_a_known_key_is_as_the_store_has_it(
+    archived: tuple[Guarded, str, bytes], at: Path, which: str
+) -> None:
+    guarded, key = archived[0], archived[1] if which == "archived" else "a"
+    guarded.put(key, content=b"another one", days=0)
+    with running_service(guarded, at) as service:
+        assert _commit(service, key, 5) == 204
+
+        assert service.ask("GET", object_path(key)).content == b"another one"
+        assert service.ask("GET", object_path(key).replace("objects", "states")).json == {"state": "resident"}
+    assert guarded("history", key, "--json").json[-1]["reason"] == "uploaded again"
+    assert guarded("plan", "--need", "9 MiB", "--json").json["kept"]
+
+
+@pytest.mark.parametrize(("stored", "counted"), [(3000, {"count": 1, "bytes": 3000}), (None, {"count": 0, "bytes": 0})])
+def test_an_upload_that_is_larger_than_was_reserved_is_as_large_as_the_store_has_it(
+    guarded: Guarded, service: Service, stored: int | None, counted: dict[str, int]
+) -> None:
+    reservation = service.reserve(bytes=1000).json["reservation"]
+    if stored is not None:
+        guarded.put("a", size=stored)
+
+    committed = service.ask("POST", f"/v1/reservations/{reservation}/commit", {"key": "a", "bytes": 2**53})
+
+    found = service.ask("GET", "/v1/status").json
+    assert (committed.status, found["objects"].get("resident"), found["reservations"]["count"]) == (204, counted, 0)
+    assert service.reserve(bytes=90 * MIB).status == 201
+
+
+def test_where_the_store_cannot_be_looked_at_nothing_is_written_down_of_a_known_key(
+    archived: tuple[Guarded, str, bytes], at: Path
+) -> None:
+    guarded, key, content = archived
+    guarded.store.rename(guarded.folder / "away")
+    guarded.store.symlink_to(guarded.store)  # too many levels of links
+    with running_service(guarded, at) as service:
+        assert _commit(service, key, 0) == 503
+        assert _commit(service, "new", 0) == 204
+        assert (service.reserved(), service.ask("GET", object_path(key)).content == content) == (1, True)
+
+
 # --- clients that go away ---
 
 
@@ -452,8 +528,14 @@ def test_a_client_that_goes_away_leaves_no_file_open_and_no_thread_at_work(servi
     with guarded.put("large", content=b"").open("wb") as file:
         file.truncate(64 * 1024 * MIB)
     guarded("sync")
-    clients = [_begin(service.socket, object_path("large")) for _ in range(40)]
-    assert len(service.opened(guarded.store)) == 40
+    clients = [_begin(service.socket, object_path("large")) for _ in range(32)]
+    too_many = service.ask("GET", object_path("large"))
+    assert (too_many.status, "too many objects" in too_many.reason, "retry-after" in too_many.headers) == (
+        503,
+        True,
+        True,
+    )
+    assert len(service.opened(guarded.store)) == 32
     for client in clients:
         client.close()
 
@@ -497,12 +579,13 @@ def test_a_client_that_goes_away_before_it_has_asked_commits_nothing(
 def test_a_client_that_does_not_wait_for_its_reservation_keeps_none(
     guarded: Guarded, at: Path, stays: bool, count: int
 ) -> None:
-    done = guarded.folder / "done"
-    guarded.command(f'#!/bin/sh\nsleep 1\n{" ".join(guarded.argv())} "$@"\ntouch {done}\n')
+    begun, done = guarded.folder / "begun", guarded.folder / "done"
+    guarded.command(f'#!/bin/sh\ntouch {begun}\nsleep 1\n{" ".join(guarded.argv())} "$@"\ntouch {done}\n')
     premigrated(guarded, at)
     with running_service(guarded, at) as service:
         client = UnixConnection(at)
         client.request("POST", "/v1/reservations", json.dumps({"bytes": 10 * MIB}))
+        wait_until(begun.exists)
         if stays:
             assert client.getresponse().status == 201
         client.close()
@@ -535,7 +618,11 @@ def in_this_process(
     }
     scope |= {"client": ("0", os.getpid()), "root_path": "", "http_version": "1.1", "scheme": "http"}
     served = application(GuardService(settings.load(guarded.config, {}), guarded.config))
-    asyncio.run(served(scope, receive, send))
+
+    async def connected() -> None:
+        await served(scope | {"gone": asyncio.get_running_loop().create_future()}, receive, send)
+
+    asyncio.run(connected())
 
 
 def test_a_client_that_hangs_is_not_waited_for(
@@ -583,6 +670,107 @@ def test_a_guard_has_its_room_made_by_the_service(guarded: Guarded, at: Path) ->
 def test_a_guard_whose_service_does_not_run_is_broken_and_says_why(at: Path) -> None:
     with pytest.raises(StateFailed, match=r"does exodus-storage-guard serve run\?"):
         StorageGuard(Client(at)).admit(10 * MIB)
+
+
+def test_growing_uploads_that_wait_for_room_hold_up_no_other_of_their_user(guarded: Guarded, at: Path) -> None:
+    begun, go_on = guarded.folder / "begun", guarded.folder / "go-on"
+    premigrated(guarded, at)
+    guarded.command(f"#!/bin/sh\ntouch {begun}\nwhile [ ! -e {go_on} ]; do sleep 0.1; done\n")
+    with running_service(guarded, at) as service:
+        growing = [_growing(service, size=10 * MIB) for _ in range(3)]
+        wait_until(begun.exists)
+
+        others = [service.reserve(bytes=1).status, service.ask("GET", "/v1/status").status]
+        go_on.touch()
+
+        assert others == [201, 200]
+        assert [Reply.to(one).status for one in growing] == [503] * 3
+
+
+def _growing(service: Service, *, size: int) -> UnixConnection:
+    """Ask for more for an upload, and do not wait for the answer."""
+    connection = UnixConnection(service.socket)
+    reservation = service.reserve(bytes=0).json["reservation"]
+    connection.request("POST", f"/v1/reservations/{reservation}/grow", json.dumps({"bytes": size}))
+    return connection
+
+
+# --- many at once ---
+
+
+def test_a_client_that_finds_many_before_it_waits_for_its_turn(at: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, ExitStack() as before:
+        listener.bind(str(at))
+        listener.listen(0)
+        before.enter_context(socket.socket(socket.AF_UNIX)).connect(str(at))
+        refused = pytest.raises(StateFailed, match=r"has much to do: it did not answer within 0\.2 s")
+        with refused, Client(at)._answered("GET", "/v1/status", seconds=0.2):
+            pass
+        answering = threading.Timer(0.5, _answer_the_second, [listener])
+        answering.start()
+
+        assert not Client(at).release("unknown")
+        answering.join()
+
+
+def _answer_the_second(listener: socket.socket) -> None:
+    listener.accept()[0].close()
+    with listener.accept()[0] as connection:
+        connection.recv(1000)
+        connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}")
+
+
+def test_one_question_may_be_asked_ahead_of_an_answer_for_as_long_as_it_takes_and_no_more(
+    guarded: Guarded, at: Path
+) -> None:
+    ask = b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n"
+    wait = json.dumps({"bytes": 90 * MIB, "wait_seconds": 11}).encode()
+    waiting = b"POST /v1/reservations HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (len(wait), wait)
+
+    guarded.put(apk_key(1), size=80 * MIB)
+    guarded.nobody_makes_room()
+    guarded("init")
+
+    with running_service(guarded, at) as service:
+        two = _sent_at_once(service, ask + waiting)
+        three = _sent_at_once(service, ask * 3)
+
+    assert (two.count(b"HTTP/1.1 200"), two.count(b"HTTP/1.1 503"), three) == (1, 1, b"")
+
+
+def _sent_at_once(service: Service, asked: bytes) -> bytes:
+    """Give all that is answered until two answers came, or the connection ends."""
+    answered = b""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(30)
+        client.connect(str(service.socket))
+        client.sendall(asked)
+        with suppress(ConnectionResetError):
+            while answered.count(b"HTTP/1.1") < 2 and (more := client.recv(65536)):
+                answered += more
+    return answered
+
+
+def test_questions_whose_client_has_gone_are_not_worked_on() -> None:
+    asyncio.run(_asked_and_away())
+
+
+async def _asked_and_away() -> None:
+    turns, done, gate = Turns(), list[str](), threading.Event()
+    loop = asyncio.get_running_loop()
+    stays, goes = loop.create_future(), loop.create_future()
+    working = [asyncio.ensure_future(turns.ask(1, gate.wait, stays)) for _ in range(2)]
+    asked = [asyncio.ensure_future(turns.ask(1, partial(done.append, name), goes)) for name in "abc"]
+    last = asyncio.ensure_future(turns.ask(1, partial(done.append, "last"), stays))
+    await asyncio.sleep(0)
+    goes.set_result(None)
+    found = await asyncio.gather(*asked, return_exceptions=True)  # while those before them are still at work
+    gate.set()
+    await asyncio.gather(*working, last)
+
+    assert [type(one) for one in found] == [UploadRefused] * 3
+    assert done == ["last"]
+    assert await turns.ask(1, lambda: "again", stays) == "again"
 
 
 # --- the socket ---

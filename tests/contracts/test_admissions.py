@@ -67,6 +67,29 @@ def test_a_lease_beyond_the_longest_is_no_request(deciding: tuple[Admissions, Gu
         deciding[0].admit(Wanted(1, lease_seconds=86401))
 
 
+def test_a_key_is_as_long_as_s3_has_it_at_most(deciding: tuple[Admissions, Guarded]) -> None:
+    admissions, guarded = deciding
+    longest = "\x01" * 1022 + "é"
+    found = admissions.admit(Wanted(1, longest))
+
+    for refused in (
+        lambda: admissions.admit(Wanted(1, longest + "x")),
+        lambda: admissions.commit(found.id, longest + "x", 1),
+    ):
+        with pytest.raises(UsageError, match="key: found one of 1025 bytes; allowed: at most 1024"):
+            refused()
+    assert [one["key"] for one in guarded("reservations", "--json").json] == [longest]
+
+
+def test_what_ended_without_a_word_is_forgotten_by_and_by(deciding: tuple[Admissions, Guarded]) -> None:
+    admissions, guarded = deciding
+    for _ in range(105):
+        admissions.admit(Wanted(0, lease_seconds=1e-6))
+
+    control = opening.control(settings.load(guarded.config, {}), guarded.config)
+    assert len(control.catalogue.reservations()) < 10
+
+
 def test_a_reservation_grows_as_far_as_there_is_room(deciding: tuple[Admissions, Guarded]) -> None:
     admissions, guarded = deciding
     found = admissions.admit(Wanted(MIB))

@@ -118,6 +118,36 @@ def test_an_object_in_the_store_is_not_forgotten(guarded: Guarded) -> None:
     assert key in guarded.stored()
 
 
+def test_what_others_deleted_from_the_store_is_fetched_from_its_copy_and_not_said_to_be_there(
+    archived: tuple[Guarded, str, str, float], tmp_path: Path
+) -> None:
+    guarded, key, sha256, _ = archived
+    assert "restored" in guarded("restore", key).stdout
+    there = guarded("restore", key)
+    (guarded.store / key).unlink()
+
+    fetched = guarded("fetch", key, str(tmp_path / "fetched"))
+    untrue = guarded("restore", key)
+    guarded("sync")
+    restored = guarded("restore", key)
+
+    assert (there.exit_code, "is in the store already" in there.stdout) == (0, True)
+    assert (fetched.exit_code, sha256_of(tmp_path / "fetched")) == (0, sha256)
+    assert (untrue.exit_code, "exodus-storage-guard sync" in untrue.all_output) == (1, True)
+    assert (restored.exit_code, sha256_of(guarded.store / key)) == (0, sha256)
+
+
+def test_what_others_deleted_and_no_archive_has_is_nowhere(
+    archived: tuple[Guarded, str, str, float], tmp_path: Path
+) -> None:
+    guarded, key = archived[0], apk_key(5)
+    (guarded.store / key).unlink()
+
+    assert guarded("fetch", key, str(tmp_path / "fetched")).exit_code == 1
+    assert guarded("restore", key).exit_code == 1
+    assert list(tmp_path.glob("fetched*")) == []
+
+
 def test_restore_never_replaces_what_others_put_there(archived: tuple[Guarded, str, str, float]) -> None:
     guarded, key, _, _ = archived
     guarded.put(key, content=b"another one")

@@ -32,6 +32,8 @@ def without_table(guarded: Guarded, name: str) -> None:
         ({"capacity": {"source": "budget", "total_bytes": None}}, "total_bytes: found nothing"),
         ({"capacity": {"source": "filesystem"}}, "total_bytes: allowed with"),
         ({"capacity": {"max_age_seconds": 0}}, "max_age_seconds: allowed: more than 0"),
+        ({"capacity": {"max_age_seconds": 86401}}, "max_age_seconds: allowed: more than 0, at most 86400 (a day)"),
+        ({"admission": {"most_reservations": 0}}, "most_reservations: allowed: 1 to 10000"),
         ({"admission": {"size_factor": 0.5}}, "size_factor: allowed: 1 to 10"),
         ({"admission": {"emergency_reserve": "1 GiBi"}}, "emergency_reserve: found '1 GiBi'"),
         ({"admission": {"socket": "relative"}}, "socket: allowed: an absolute path"),

@@ -250,6 +250,7 @@ def test_a_member_asks_the_service_by_the_same_commands(shared: Shared) -> None:
         "key": "k",
         "user": str(MEMBER),
         "process": None,
+        "client": None,
         "created_at": 0,
         "expires_at": 0,
     }
@@ -325,6 +326,8 @@ def answered(shared: Shared, service: Service) -> float:
 
 ATTACK = """
 import json, socket, sys, time
+from contextlib import suppress
+STATUS = b"GET /v1/status HTTP/1.1\\r\\n\\r\\n"
 def connected():
     s = socket.socket(socket.AF_UNIX)
     s.connect(sys.argv[1])
@@ -346,6 +349,23 @@ try:
         for _ in range(100):
             s = connected(); held.append(s)
             s.sendall(b"POST /v1/reservations HTTP/1.1\\r\\ncontent-length: %d\\r\\n\\r\\n" % len(body) + body)
+    elif kind == "ahead":
+        for _ in range(100):
+            with connected() as s, suppress(OSError):
+                s.sendall(STATUS * 1500); time.sleep(0.005)
+    elif kind == "and away":
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            with suppress(OSError), connected() as s: s.sendall(STATUS)
+    elif kind in ("trailers", "trailer"):
+        s = connected(); held.append(s)
+        s.sendall(b"POST /v1/reservations HTTP/1.1\\r\\ntransfer-encoding: chunked\\r\\n\\r\\n0\\r\\nx: ")
+        more = b"y" * 30000 + (b"\\r\\nx: " if kind == "trailers" else b"")
+        for _ in range(10000): s.sendall(more)
+    elif kind == "readers":
+        for _ in range(199):
+            s = connected(); s.sendall(b"GET /v1/objects/large HTTP/1.1\\r\\n\\r\\n"); held.append(s)
+        time.sleep(2)
 except OSError as error:
     print(error)
 print("ready", flush=True)
@@ -353,12 +373,15 @@ time.sleep(float(sys.argv[3]))
 """
 
 
-@pytest.mark.parametrize("kind", ["idle", "head", "body", "waiting"])
+HOLDING_UP = ["idle", "head", "body", "waiting", "ahead", "and away", "trailers", "trailer", "readers"]
+
+
+@pytest.mark.parametrize("kind", HOLDING_UP)
 @pytest.mark.parametrize("stays", [True, False], ids=["stays", "hangs up"])
 def test_a_member_holds_up_nobody(shared: Shared, kind: str, stays: bool) -> None:
-    shared.put(apk_key(1), size=80 * MIB)
+    shared.put("large", size=80 * MIB)
     shared.nobody_makes_room()
-    os.chown(shared.store / apk_key(1), GUARD, GUARD)
+    os.chown(shared.store / "large", GUARD, GUARD)
     assert shared("init").exit_code == 0
     with serving(shared) as service:
         argv = member(PYTHON, "-c", ATTACK, str(service.socket), kind, "60" if stays else "0")
@@ -411,6 +434,19 @@ def test_what_may_be_asked_for_is_bounded_by_the_settings(shared: Shared) -> Non
     assert [one.exit_code for one in asked] == [0, 2, 0, 75]
     assert "admission.most_lease_seconds" in asked[1].stderr
     assert "admission.most_bytes" in asked[3].stderr
+
+
+def test_of_one_user_so_many_reservations_hold_at_once_and_of_another_as_many(shared: Shared) -> None:
+    shared.write(admission={"socket": str(shared.folder / "guard.sock"), "most_reservations": 2})
+    shared("init")
+    with serving(shared) as service:
+        his = [shared.as_member("admit", "--bytes", "0", "--json") for _ in range(3)]
+        others = [service.reserve(bytes=0).status for _ in range(3)]
+        shared.as_member("release", his[0].json["reservation"])
+        again = shared.as_member("admit", "--bytes", "0")
+
+    assert ([one.exit_code for one in his], others, again.exit_code) == ([0, 0, 75], [201, 201, 503], 0)
+    assert "admission.most_reservations" in his[2].json["reason"]
 
 
 def test_the_guard_ends_what_is_promised(shared: Shared) -> None:

@@ -28,6 +28,8 @@ from exodus_storage_guard.state.contract import Catalogue
 
 _log = logging.getLogger(__name__)
 _ASK_AGAIN_SECONDS = 60
+_LONGEST_KEY_BYTES = 1024
+_MOST_ENDED = 100
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _LOOKS_EVERY = 5  # turns of about a second: MinIO renews its figures once a minute
 _SMALLEST_ESTIMATE_BYTES = 64 * 1024 * 1024
@@ -116,13 +118,14 @@ def request(
 
     `client` is named for an upload that anybody can send: all of his together may have a share of the room.
 
-    Raises `UsageError` for a longer lease than the settings allow.
+    Raises `UsageError` for a longer lease than the settings allow, and for a longer key than any store has.
     """
     admission = control.settings.admission
     if size_bytes is None:
         size_bytes = min(_estimate(control.catalogue.totals()), admission.most_upload_bytes)
     seconds = lease_seconds or admission.lease_seconds
     _refuse_longer(control, seconds)
+    _refuse_longer_key(key)
     now, asker = control.clock.now(), asker or Asker.myself(ends_with_process=False)
     ends_at, charged = now + timedelta(seconds=seconds), _charged(control, size_bytes)
     return Reservation(
@@ -136,6 +139,12 @@ def _refuse_longer(control: AdmissionControl, lease_seconds: float) -> None:
         raise UsageError(
             f"a lease of {lease_seconds:g} s: allowed: at most {longest:g} s (admission.most_lease_seconds)"
         )
+
+
+def _refuse_longer_key(key: str | None) -> None:
+    found = 0 if key is None else len(os.fsencode(key))
+    if found > _LONGEST_KEY_BYTES:
+        raise UsageError(f"key: found one of {found} bytes; allowed: at most {_LONGEST_KEY_BYTES}, as S3 has it")
 
 
 def _charged(control: AdmissionControl, size_bytes: int) -> int:
@@ -266,6 +275,8 @@ def _try(control: AdmissionControl, wanted: Reservation) -> Fit:
         raise UploadRefused(f"{more} that one upload may have (admission.most_bytes)", None, Why.TOO_LARGE)
     # Looked at before it is measured: whoever dies later may have stored what the measurement has not in it.
     ended, measured = frozenset(_ended(control)), control.measure()
+    if len(ended) > _MOST_ENDED:  # each is looked at by every admission
+        control.catalogue.end_reservations(ended)
     if measured is None:
         return _without_measurement(control, wanted)
     limits, reserve = marks(control.settings, measured.total_bytes), control.settings.admission.reserve_bytes
@@ -280,6 +291,7 @@ def _try(control: AdmissionControl, wanted: Reservation) -> Fit:
             return False  # it has taken that long to get here: what landed meanwhile may be forgotten
         # What was committed since it was measured is a reservation no more: the two are counted together.
         beside = [one for one in others if one.id not in ended]
+        _refuse_more_than_enough(control, beside, wanted)
         counted = measurement.counted(measured, totals)
         answer = fit_beside(control, beside, counted, limits, wanted.charged_bytes)
         if answer.missing_bytes == 0 and wanted.client is not None:
@@ -288,6 +300,14 @@ def _try(control: AdmissionControl, wanted: Reservation) -> Fit:
 
     control.catalogue.reserve(wanted, decide)
     return _try(control, wanted) if answer is None else answer
+
+
+def _refuse_more_than_enough(control: AdmissionControl, others: Iterable[Reservation], wanted: Reservation) -> None:
+    """Raise `UploadRefused` where a user has so many reservations that all others would have to wait for them."""
+    most = control.settings.admission.most_reservations
+    if sum(one.uid == wanted.uid for one in others) >= most:
+        reason = f"{most} reservations of one user are enough (admission.most_reservations)"
+        raise UploadRefused(reason, _ASK_AGAIN_SECONDS, Why.TOO_MUCH_AT_ONCE)
 
 
 def _within_share(
@@ -364,7 +384,12 @@ def _without_measurement(control: AdmissionControl, wanted: Reservation) -> Fit:
     if control.settings.admission.when_unknown == "refuse":
         raise UploadRefused(unknown, _ASK_AGAIN_SECONDS)
     _log.warning('%s; accepted all the same, as admission.when_unknown = "accept" says', unknown)
-    control.catalogue.reserve(wanted, lambda others, totals: True)
+
+    def decide(others: Sequence[Reservation], totals: Mapping[ObjectState, Total]) -> bool:
+        _refuse_more_than_enough(control, (one for one in others if _counts(control, one)), wanted)
+        return True
+
+    control.catalogue.reserve(wanted, decide)
     return Fit(0, False, unknown)
 
 
@@ -404,6 +429,7 @@ def commit(
     if present is None or present.committed_at is not None:
         return present is not None
     now, key = control.clock.now(), key or present.key
+    _refuse_longer_key(key)
     size = present.bytes if size_bytes is None else size_bytes
     stored = StoredObject(key, size, "", now) if key else None
     _forget_ended(control)
@@ -411,16 +437,15 @@ def commit(
     return control.catalogue.commit(replace(present, bytes=size, committed_at=now, key=key), stored, seen)
 
 
-def count_until_measured(control: AdmissionControl, one: Reservation) -> None:
-    """End a reservation whose bytes we have put into the store ourselves, where the catalogue knows of them.
+def count_until_measured(control: AdmissionControl, one: Reservation) -> bool:
+    """End a reservation whose bytes are in the store where the catalogue knows of them; False where there is none.
 
     A budget counts them there from now on; whoever measured before they came counts them until it is measured again.
     """
     if control.settings.capacity.source == "budget":
-        release(control, one.id)
-        return
+        return release(control, one.id)
     landed_now = replace(one, committed_at=control.clock.now(), key=None)
-    control.catalogue.commit(landed_now, None, _seen_for_good(control, control.measure()))
+    return control.catalogue.commit(landed_now, None, _seen_for_good(control, control.measure()))
 
 
 def _forget_ended(control: AdmissionControl) -> None:
@@ -450,8 +475,12 @@ def grow(control: AdmissionControl, reservation_id: str, size_bytes: int) -> Adm
 
     Raises `ObjectMissing` where there is no such reservation (any more).
     """
+    return Admission(admit(control, larger(control, reservation_id, size_bytes)).reservation)
+
+
+def larger(control: AdmissionControl, reservation_id: str, size_bytes: int) -> Reservation:
+    """Write down what an upload wants that is larger than it was thought; raise as `grow` does."""
     present = control.catalogue.reservation(reservation_id)
     if present is None or present.committed_at is not None:
         raise ObjectMissing(f"there is no reservation {printable(reservation_id)} (any more): it had ended")
-    larger = replace(present, bytes=size_bytes, charged_bytes=_charged(control, size_bytes))
-    return Admission(admit(control, larger).reservation)
+    return replace(present, bytes=size_bytes, charged_bytes=_charged(control, size_bytes))

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import socket
+import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from exodus_storage_guard.errors import NotYours, ObjectMissing, StateFailed, St
 
 _SECONDS = 90.0  # making room takes the service a minute at most, and its answer less
 _CHUNK_BYTES = 1024 * 1024
-_MOST_ANSWER_BYTES = 16 * 1024 * 1024
+_MOST_ANSWER_BYTES = 64 * 1024 * 1024  # several users' reservations, as many as each may have
 _NO_CONTENT, _BAD, _FORBIDDEN, _NOT_FOUND, _LATER, _NEVER = 204, 400, 403, 404, 503, 507
 
 
@@ -151,6 +152,8 @@ class Service:
             yield connection.getresponse()
         except PermissionError as error:
             raise StateFailed(f"{self._where}: {error.strerror}: is our user a member of its group?") from error
+        except (BlockingIOError, TimeoutError) as error:
+            raise StateFailed(f"{self._where} has much to do: it did not answer within {seconds:g} s") from error
         except (OSError, http.client.HTTPException) as error:
             what = str(error) or type(error).__name__
             raise StateFailed(f"{self._where}: {what}; does exodus-storage-guard serve run?") from error
@@ -167,13 +170,20 @@ class UnixConnection(http.client.HTTPConnection):
 
     def __init__(self, path: Path, seconds: float = _SECONDS) -> None:
         super().__init__("localhost", timeout=seconds)
-        self._path = path
+        self._path, self._seconds = path, seconds
 
     def connect(self) -> None:
-        """Connect to the socket."""
+        """Connect to the socket, where need be after all who came before."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
+        # A socket with a timeout of Python's is turned away where many wait already; by the kernel's own it waits, too.
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(self._seconds))
         self.sock.connect(str(self._path))
+        self.sock.settimeout(self._seconds)
+
+
+def _timeval(seconds: float) -> bytes:
+    whole = int(seconds)
+    return struct.pack("@ll", whole, int((seconds - whole) * 1_000_000))
 
 
 def _said_of(fields: Mapping[str, object]) -> Mapping[str, object]:

@@ -3,7 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,6 +65,11 @@ def restore(run: Run, control: AdmissionControl, key: str) -> Recalled:
     if entry.state is ObjectState.LOST:
         entry = looked_for_again(run, entry)
     if entry.state in IN_STORE:
+        if run.store.stat(key) is None:
+            raise ObjectMissing(
+                f"{printable(key)} is known as {entry.state}, and is not in {run.store.name} any more: run "
+                "exodus-storage-guard sync, and then restore it"
+            )
         run.catalogue.hold([key], run.clock.now(), held=True)
         return _told(entry, "is in the store already; held from now on")
     if entry.state not in _RETURNABLE:
@@ -137,10 +142,16 @@ def _as_listed(run: Run, stored: StoredObject) -> StoredObject:
 @contextmanager
 def _proven_chunks(run: Run, entry: Entry) -> Iterator[Chunks]:
     """Stream an object from wherever it is; from the archive only as what was proven there."""
-    if entry.state in IN_STORE and entry.state is not ObjectState.RECALLING:
-        with run.store.open(entry.key) as (_, chunks):
-            yield chunks
-        return
+    if entry.state in IN_STORE:
+        with ExitStack() as opened:
+            try:
+                _, chunks = opened.enter_context(run.store.open(entry.key))
+            except ObjectMissing:
+                if entry.copy is None:
+                    raise
+            else:
+                yield chunks
+                return
     if entry.copy is None or entry.sha256 is None:
         raise ObjectMissing(f"{printable(entry.key)} is {entry.state}: {_NO_COPY}{_older(run, entry)}")
     archive = run.archive_of(entry)

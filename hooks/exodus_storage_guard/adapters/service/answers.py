@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -38,17 +38,24 @@ def refused(refusal: UploadRefused) -> Response:
 
 
 class ObjectBytes(Response):
-    """Send an object; where that cannot be done to its end it is cut short, and nothing of it stays open."""
+    """Send an object; where that cannot be done to its end it is cut short, and nothing of it stays open.
+
+    `place` is given back when that is so.
+    """
 
     media_type = "application/octet-stream"
 
-    def __init__(self, size_bytes: int, chunks: Chunks, ask: Ask) -> None:
+    def __init__(self, size_bytes: int, chunks: Chunks, ask: Ask, place: ExitStack) -> None:
         """Take the bytes, and how to have them read beside the loop."""
         super().__init__(headers={"content-length": str(size_bytes)})
-        self._chunks, self._ask = chunks, ask
+        self._chunks, self._ask, self._place = chunks, ask, place
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it as its client takes it; one that went away is not read for."""
+        with self._place:
+            await self._sent(receive, send)
+
+    async def _sent(self, receive: Receive, send: Send) -> None:
         gone = asyncio.ensure_future(until_gone(receive))
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})

@@ -1,32 +1,35 @@
 """The service's endpoints. The YAML below each docstring is the description that clients read, and that checks them."""
 
-import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from exodus_common.errors import UsageError
 from exodus_storage_guard import words
-from exodus_storage_guard.adapters.service.answers import ObjectBytes, as_json, problem, until_gone
-from exodus_storage_guard.adapters.service.peers import asker, user
+from exodus_storage_guard.adapters.service.answers import ObjectBytes, as_json, problem
+from exodus_storage_guard.adapters.service.committing import LookFirst
+from exodus_storage_guard.adapters.service.peers import asker, gone, user
 from exodus_storage_guard.adapters.service.schema import Schema, key_of
 from exodus_storage_guard.adapters.service.service import GuardService
-from exodus_storage_guard.adapters.service.turns import Turns
+from exodus_storage_guard.adapters.service.turns import Readers, Turns
 from exodus_storage_guard.adapters.service.waiting import Waiting
 from exodus_storage_guard.admission.admissions import Wanted, reserved
+from exodus_storage_guard.admission.reservations import Admission
 from exodus_storage_guard.errors import ObjectMissing, UploadRefused, Why
 
 T = TypeVar("T")
 _MOST_UPLOAD_BYTES = 2**53  # the last whole number that every language's JSON has
 _LONGEST_SIZE = 100  # digits
 _ASK_AGAIN_SECONDS = 60
+_KEY = re.compile(rb"/v1/(?:states|objects)/(.*)\Z", re.DOTALL)
 _ENDED = "there is no such reservation (any more): it had ended"
 
 
@@ -39,7 +42,7 @@ class Endpoints:
         """Take what is served."""
         self._service = service
         self._turns = Turns()
-        self._reading = ThreadPoolExecutor(32, thread_name_prefix="reading")
+        self._readers = Readers()
         self._waiting = Waiting(self._turns)
 
     async def reserve(self, request: Request) -> Response:
@@ -96,16 +99,10 @@ class Endpoints:
             client=fields.get("client"),
         )
         steps = await self._ask(request, partial(self._service.admission, wanted, who))
-        gone = asyncio.ensure_future(until_gone(request.receive))
-        try:
-            admitted = await self._waiting.admitted(user(request), steps, gone)
-            if admitted is not None and gone.done():
-                await self._ask(request, partial(self._service.release, admitted.reservation.id, who.uid))
-        finally:
-            gone.cancel()
-        if admitted is None:
-            return Response(status_code=503)  # nobody is there to read it
-        return as_json(201, reserved(admitted).fields())
+        admitted = await self._waiting.admitted(who.uid, steps, gone(request))
+        if admitted is not None and gone(request).done():
+            await self._turns.ask(who.uid, partial(self._service.release, admitted.reservation.id, who.uid))
+        return _admitted(admitted)
 
     async def extend(self, request: Request) -> Response:
         """Have a reservation end later.
@@ -152,8 +149,9 @@ class Endpoints:
           201: {description: "As of the reservation that was made first."}
         """
         fields = await self.schema.fields(request)
-        grown = await self._ask(request, partial(self._service.grow, _id(request), _size(fields) or 0, user(request)))
-        return as_json(201, grown.fields())
+        growing = partial(self._service.growing, _id(request), _size(fields) or 0, user(request))
+        steps = await self._ask(request, growing)
+        return _admitted(await self._waiting.admitted(user(request), steps, gone(request)))
 
     async def commit(self, request: Request) -> Response:
         """Say that an upload is stored.
@@ -177,10 +175,17 @@ class Endpoints:
         responses:
           204: {description: It is written down.}
           404: {description: The reservation had ended.}
+          503: {description: "The key is known already, or its object larger than was reserved, and the store cannot be
+            looked at now."}
         """
         fields = await self.schema.fields(request)
-        committed = partial(self._service.commit, _id(request), key_of(fields), _size(fields), user(request))
-        return Response(status_code=204) if await self._ask(request, committed) else problem(404, _ENDED)
+        commit = partial(self._service.commit, _id(request), key_of(fields), _size(fields), user(request))
+        committed = await self._ask(request, commit)
+        if isinstance(committed, LookFirst):
+            with self._readers.place(user(request)):
+                looked = await self._readers.ask(partial(self._service.look, committed.key))
+            committed = await self._ask(request, partial(commit, looked=looked))
+        return Response(status_code=204) if committed else problem(404, _ENDED)
 
     async def release(self, request: Request) -> Response:
         """Say that an upload did not happen.
@@ -276,9 +281,14 @@ class Endpoints:
         responses:
           200: {description: Its bytes.}
           404: {description: "It is nowhere."}
+          503: {description: "Too many are read at once; Retry-After says when to come back."}
         """
-        size, chunks = await self._read(partial(self._service.read, _key_in_path(request)))
-        return ObjectBytes(size, chunks, lambda work, *arguments: self._read(partial(work, *arguments)))
+        key = _key_in_path(request)
+        with ExitStack() as place:
+            place.enter_context(self._readers.place(user(request)))
+            size, chunks = await self._readers.ask(partial(self._service.read, key))
+            kept = place.pop_all()
+        return ObjectBytes(size, chunks, lambda work, *arguments: self._readers.ask(partial(work, *arguments)), kept)
 
     async def description(self, request: Request) -> Response:
         """Describe all this.
@@ -291,10 +301,13 @@ class Endpoints:
         return as_json(200, self.schema.description)
 
     def _ask(self, request: Request, work: Callable[[], T]) -> Awaitable[T]:
-        return self._turns.ask(user(request), work)
+        return self._turns.ask(user(request), work, gone(request))
 
-    def _read(self, work: Callable[[], Any]) -> Awaitable[Any]:
-        return asyncio.get_running_loop().run_in_executor(self._reading, work)
+
+def _admitted(found: Admission | None) -> Response:
+    if found is None:
+        return Response(status_code=503)  # nobody is there to read it
+    return as_json(201, reserved(found).fields())
 
 
 def _size(fields: Any) -> int | None:
@@ -317,5 +330,7 @@ def _id(request: Request) -> str:
 
 def _key_in_path(request: Request) -> str:
     """Read a key as the bytes that it is: a decoded path has lost what was not UTF-8."""
-    raw: bytes = request.scope["raw_path"].partition(b"?")[0]
-    return os.fsdecode(unquote_to_bytes(raw.split(b"/", 3)[3]))
+    found = _KEY.match(request.scope["raw_path"].partition(b"?")[0])
+    if found is None:  # some of what stands before the key is written in another way
+        raise HTTPException(404)
+    return os.fsdecode(unquote_to_bytes(found[1]))

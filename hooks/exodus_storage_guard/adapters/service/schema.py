@@ -91,12 +91,16 @@ async def _body(request: Request) -> bytes:
 
 def _object(body: bytes) -> Mapping[str, Any]:
     try:
-        found = json.loads(body) if body else {}
+        found = json.loads(body, parse_constant=_no_number) if body else {}
     except (ValueError, RecursionError) as error:
         raise UsageError(f"the body is no JSON: {error}") from None
     if not isinstance(found, dict):
         raise UsageError("the body is no JSON object")
     return found
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
 
 
 def _shortened(text: str) -> str:

@@ -13,11 +13,13 @@ from exodus_common.render import json_text
 from exodus_common.terminal import printable
 from exodus_storage_guard import status
 from exodus_storage_guard.adapters.recent import Recent
+from exodus_storage_guard.adapters.service import committing
+from exodus_storage_guard.adapters.service.committing import Looked, LookFirst
 from exodus_storage_guard.admission import opening, promised, reservations
-from exodus_storage_guard.admission.admissions import Direct, Reserved, Wanted, requested
+from exodus_storage_guard.admission.admissions import Direct, Wanted, requested
 from exodus_storage_guard.admission.reservations import AdmissionControl, Asker, Steps
 from exodus_storage_guard.errors import NotYours, StoreFailed
-from exodus_storage_guard.model import ObjectState
+from exodus_storage_guard.model import ObjectState, Reservation
 from exodus_storage_guard.settings import Settings
 from exodus_storage_guard.tiering import recall
 from exodus_storage_guard.tiering.run import Run
@@ -59,25 +61,32 @@ class GuardService:
         self._see_that_it_is_his(reservation_id, uid)
         return self._direct.extend(reservation_id, lease_seconds)
 
-    def grow(self, reservation_id: str, size_bytes: int, uid: int) -> Reserved:
-        """Reserve more for an upload of this user's."""
+    def growing(self, reservation_id: str, size_bytes: int, uid: int) -> Steps:
+        """Begin to reserve more for an upload of this user's; nothing is waited for here."""
         self._see_that_it_is_his(reservation_id, uid)
-        return self._direct.grow(reservation_id, size_bytes)
+        return reservations.steps(self.control, reservations.larger(self.control, reservation_id, size_bytes))
 
-    def commit(self, reservation_id: str, key: str | None, size_bytes: int | None, uid: int) -> bool:
-        """Say that an upload of this user's is stored."""
-        self._see_that_it_is_his(reservation_id, uid)
-        return self._direct.commit(reservation_id, key, size_bytes)
+    def commit(
+        self, reservation_id: str, key: str | None, size_bytes: int | None, uid: int, looked: Looked | None = None
+    ) -> bool | LookFirst:
+        """Say that an upload of this user's is stored; `looked` is what the store has, where that was to be seen."""
+        present = self._see_that_it_is_his(reservation_id, uid)
+        return present is not None and committing.commit(self.control, present, key, size_bytes, looked)
+
+    def look(self, key: str) -> Looked:
+        """Look at what the store has under a key."""
+        return committing.look(self.run.store, key)
 
     def release(self, reservation_id: str, uid: int) -> bool:
         """Say that an upload of this user's did not happen."""
         self._see_that_it_is_his(reservation_id, uid)
         return self._direct.release(reservation_id)
 
-    def _see_that_it_is_his(self, reservation_id: str, uid: int) -> None:
+    def _see_that_it_is_his(self, reservation_id: str, uid: int) -> Reservation | None:
         found = self.control.catalogue.reservation(reservation_id)
         if found is not None and not promised.may_end(found, uid, os.geteuid()):
             raise NotYours(f"the reservation {printable(reservation_id)} is another user's")
+        return found
 
     def reservations(self) -> Sequence[dict[str, object]]:
         """Give what is promised to whom."""

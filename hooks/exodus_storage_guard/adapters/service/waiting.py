@@ -33,12 +33,12 @@ class Waiting:
             return await self._driven(user, steps, gone)
         finally:
             self._users[user] -= 1
-            await self.turns.ask(user, steps.close)
+            steps.close()
 
     async def _driven(self, user: int, steps: Steps, gone: "asyncio.Future[None]") -> Admission | None:
         told: bool | None = None
         while True:
-            awaited = await self.turns.ask(user, partial(_next, steps, told))
+            awaited = await self.turns.ask(user, partial(_next, steps, told), gone)
             if isinstance(awaited, Admission):
                 return awaited
             doing = self._work(awaited) if callable(awaited) else _slept(awaited)
