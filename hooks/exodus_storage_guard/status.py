@@ -9,7 +9,7 @@ from exodus_storage_guard import findings, policy
 from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.admission.reservations import AdmissionControl
 from exodus_storage_guard.admission.standing import outlook, standing
-from exodus_storage_guard.capacity import measurement, pending
+from exodus_storage_guard.capacity import disks, measurement, pending
 from exodus_storage_guard.capacity.usefulness import frees_nothing
 from exodus_storage_guard.dues import Outlook, Standing
 from exodus_storage_guard.errors import StateFailed
@@ -103,9 +103,11 @@ def _judged(
     found = [*findings.found(settled), *_objects(totals)]
     if useless := frees_nothing(control.settings):
         found.append((Verdict.WARNING, useless))
+    if away := disks.archive_away(control.settings, settled):
+        found.append((Verdict.CRITICAL, away))
     if capacity is None or limits is None:
         return Verdict.CRITICAL, "; ".join([_unmeasured(control), *(text for _, text in found)])
-    makes_room = not findings.has_failed(settled)
+    makes_room = not reservations.why_no_sweep(control)
     wrong = [*_room(control, capacity, limits, reserved_bytes, makes_room=makes_room), *_set(control, capacity), *found]
     share = "{} of {} used".format(*shown_apart(capacity.used_bytes, capacity.total_bytes))
     share += f", {shown(reserved_bytes)} reserved for uploads" if reserved_bytes else ""

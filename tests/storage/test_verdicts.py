@@ -491,7 +491,79 @@ def test_a_disk_that_cannot_be_measured_is_told_of_in_the_systems_own_words(guar
 
     assert verdict == "critical"
     assert "Permission denied" in reason
-    assert "mounted" not in reason
+    assert "is its disk mounted?" not in reason
+
+
+@pytest.mark.parametrize("source", ["filesystem", "budget"])
+@pytest.mark.parametrize(("what", "word"), [("closed", "Permission denied"), ("gone", "No such file or directory")])
+def test_a_store_that_cannot_be_entered_or_is_gone_is_critical_and_admits_nothing(
+    what: str, word: str, source: str, guarded: Guarded
+) -> None:
+    if source == "filesystem":
+        guarded.write(capacity={"source": "filesystem", "total_bytes": None}, archive=None, select={"action": "prune"})
+    guarded.put(apk_key(1))
+    assert guarded("init").exit_code == 0
+    assert guarded.powerless("check").exit_code == 0
+
+    if what == "closed":
+        guarded.store.chmod(0)
+    else:
+        guarded.store.rename(guarded.folder / "away")
+    checked, refused = guarded.powerless("check"), guarded.powerless("admit", "--bytes", "1")
+    swept_away = guarded.powerless("sweep")
+    if what == "closed":
+        guarded.store.chmod(0o755)
+    else:
+        (guarded.folder / "away").rename(guarded.store)
+
+    assert (checked.exit_code, refused.exit_code, swept_away.exit_code) == (1, 75, 1)
+    for text in (checked.stdout, refused.stderr, swept_away.stderr):
+        assert f"the store cannot be reached ({guarded.store}): {word}" in text
+    assert ("is its disk mounted?" in checked.stdout) == (what == "gone")
+    assert guarded.powerless("admit", "--bytes", "1").exit_code == 0
+    guarded("sweep")
+    assert guarded.powerless("check").exit_code == 0
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_an_archive_that_cannot_be_reached_is_critical_and_uploads_that_fit_come_in(
+    closed: bool, guarded: Guarded
+) -> None:
+    full(guarded, 80)
+    guarded.nobody_makes_room()
+
+    if closed:
+        guarded.archive.chmod(0)
+    else:
+        guarded.archive.rename(guarded.folder / "away")
+    checked, admitted = guarded.powerless("check"), guarded.powerless("admit", "--bytes", "1 MiB")
+    refused = guarded.powerless("admit", "--bytes", "20 MiB")
+    if closed:
+        guarded.archive.chmod(0o755)
+    else:
+        (guarded.folder / "away").rename(guarded.archive)
+
+    assert (checked.exit_code, admitted.exit_code, refused.exit_code) == (1, 0, 75)
+    assert f"the archive cannot be reached ({guarded.archive})" in checked.stdout
+    assert "the archive is away: exodus-storage-guard check says why" in refused.stderr
+    assert "a sweep is making room" in guarded("admit", "--bytes", "20 MiB").stderr
+    assert told(guarded)[0] == "ok"
+
+
+def test_an_archive_whose_disk_is_not_mounted_is_critical_before_any_sweep_and_no_sweep_is_due(
+    guarded: Guarded,
+) -> None:
+    guarded.fill(90, oldest=400, newest=200)
+    with mounted(f"mount -t tmpfs -o size=300m tmpfs {guarded.archive}") as own:
+        guarded.inside(own, "init")
+        due = guarded.inside(own, "check")
+        own.sh(f"umount {guarded.archive}")
+        checked = guarded.inside(own, "check")
+
+    assert "a sweep is due" in due.stdout
+    assert checked.exit_code == 1
+    assert f"{guarded.archive} is not mounted" in checked.stdout
+    assert "a sweep is due" not in checked.stdout
 
 
 # --- a lost catalogue ---

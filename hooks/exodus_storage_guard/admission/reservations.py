@@ -260,11 +260,19 @@ def _wait_for_sweep(control: AdmissionControl, wanted: Reservation, found: Fit, 
 
 
 def _how_room_is_made(control: AdmissionControl, *, sweeps: bool) -> tuple[str, Why]:
-    if findings.has_failed(control.catalogue.settled()):
-        return "the last sweep failed: exodus-storage-guard check says why", Why.NO_ROOM
+    if why := why_no_sweep(control):
+        return f"{why}: exodus-storage-guard check says why", Why.NO_ROOM
     if sweeps:
         return "a sweep is making room", Why.MAKING_ROOM
     return "no sweep could be started, the log says why; the timer's will come", Why.NO_ROOM
+
+
+def why_no_sweep(control: AdmissionControl) -> str:
+    """Say why no sweep makes room before something is mended; nothing where one would."""
+    settled = control.catalogue.settled()
+    if findings.has_failed(settled):
+        return "the last sweep failed"
+    return "the archive is away" if disks.archive_away(control.settings, settled) else ""
 
 
 def _try(control: AdmissionControl, wanted: Reservation) -> Fit:
@@ -367,7 +375,7 @@ def _seen_for_good(control: AdmissionControl, measured: Capacity | None) -> Seen
 def _without_measurement(control: AdmissionControl, wanted: Reservation) -> Fit:
     """Do what the settings chose for a store whose fill is not known; one that is not there takes nothing."""
     if away := disks.away(control.settings, control.catalogue.settled()):
-        raise UploadRefused(f"the store is not there: {away}", _ASK_AGAIN_SECONDS)
+        raise UploadRefused(f"nothing can be stored: {away}", _ASK_AGAIN_SECONDS)
     seconds = control.settings.capacity.max_age_seconds
     unknown = f"how full the store is cannot be known: there is no measurement of the last {seconds:g} s"
     if control.settings.admission.when_unknown == "refuse":

@@ -1,6 +1,6 @@
 """See how things stand: all that decides whether an upload comes in and whether a sweep is due, at one moment."""
 
-from exodus_storage_guard import dues, findings, policy
+from exodus_storage_guard import dues, policy
 from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.admission.reservations import AdmissionControl
 from exodus_storage_guard.capacity import measurement, pending
@@ -10,12 +10,12 @@ from exodus_storage_guard.settings import marks
 
 
 def standing(control: AdmissionControl, capacity: Capacity) -> dues.Standing:
-    """Put together what decides; what is premigrated makes way, unless the last sweep failed."""
-    totals, settled = control.catalogue.totals(), control.catalogue.settled()
+    """Put together what decides; what is premigrated makes way, unless no sweep would have it do so."""
+    totals = control.catalogue.totals()
     present, now = measurement.pending(control.settings, control.catalogue), control.clock.now()
     estimated = reservations.request(control, None, None).bytes
     usual = policy.usual_bytes(estimated, sum(totals.values(), Total()), capacity.total_bytes)
-    makes_way = Total() if findings.has_failed(settled) else totals.get(ObjectState.PREMIGRATED, Total())
+    makes_way = Total() if reservations.why_no_sweep(control) else totals.get(ObjectState.PREMIGRATED, Total())
     reserved = policy.reserved_bytes(reservations.held(control)) + reservations.landed(control, capacity).bytes
     return dues.Standing(
         capacity,

@@ -67,6 +67,7 @@ def _settle_archive(run: Run, *, new_archive: bool) -> str:
         was_used = run.archive.marked() is not None
     with rights.named(place, rights.Right.WRITE):
         told = mark(run, new_archive=new_archive)
+    disks.remember_archive(run.settings, run.catalogue, anew=True)
     if was_used and not knows_one:
         _look_for_archived(run, run.archive)
     return told

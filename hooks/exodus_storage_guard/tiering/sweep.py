@@ -11,7 +11,7 @@ from exodus_common.stopping import Stopped, go_on, in_order
 from exodus_storage_guard import policy
 from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.admission.standing import standing
-from exodus_storage_guard.capacity import measurement
+from exodus_storage_guard.capacity import disks, measurement
 from exodus_storage_guard.dues import Standing
 from exodus_storage_guard.errors import StoreFailed
 from exodus_storage_guard.model import Capacity, Entry, Need, ObjectState, Total, Verdict, worst
@@ -190,6 +190,7 @@ def _mover(run: Run, progress: Progress) -> tuple[Mover, _Total]:
     if run.archive is None:
         return Mover(run, None, pulse), total
     archive = run.proving_archive
+    disks.remember_archive(run.settings, run.catalogue, anew=False)
     now = policy.believed(run.clock.now(), archive.store.now()).now
     archive.store.discard_unfinished(now - _UNFINISHED_FOR)
     if isinstance(run.settings.store.location, Folder):  # in a bucket of the platform's, others have uploads as well
