@@ -192,6 +192,46 @@ def test_root_fetches_and_reports_to_where_the_guard_may_not_write(shared: Share
     assert (unknown.exit_code, "unknown" in unknown.stderr, (roots / "kept").read_text()) == (1, True, "before")
 
 
+@pytest.mark.parametrize("verb", ["fetch", "report"])
+@pytest.mark.parametrize("plants", ["link", "folder", "pipe"])
+def test_what_a_member_plants_where_root_writes_leads_root_nowhere(
+    shared: Shared, tmp_path: Path, plants: str, verb: str
+) -> None:
+    key, roots, out = apk_key(1), tmp_path / "roots", shared.folder / "out"
+    roots.mkdir(mode=0o700)
+    (roots / "file").write_text("a secret")
+    out.mkdir()
+    os.chown(out, MEMBER, MEMBER)
+    shared.put(key)
+    os.chown(shared.store / key, GUARD, GUARD)
+    assert shared("init").exit_code == 0
+    planted = {"link": ["ln", "-s", str(roots / "file")], "folder": ["ln", "-s", str(roots)], "pipe": ["mkfifo"]}[
+        plants
+    ]
+    subprocess.run(member(*planted, str(out / "planted")), timeout=30, check=True)
+    target = str(out / "planted/file" if plants == "folder" else out / "planted")
+
+    refused = shared(*(["fetch", key, target] if verb == "fetch" else ["report", "--html", target]), timeout=20)
+
+    assert refused.exit_code == 1
+    assert f"planted is a {'pipe' if plants == 'pipe' else 'link'} of the user {MEMBER}'s" in refused.stderr
+    assert [(path.name, path.read_text()) for path in roots.iterdir()] == [("file", "a secret")]
+    assert [path.name for path in out.iterdir()] == ["planted"]
+
+
+def test_root_fetches_into_a_members_folder_what_nobody_planted(shared: Shared) -> None:
+    key, out = apk_key(1), shared.folder / "out"
+    out.mkdir()
+    os.chown(out, MEMBER, MEMBER)
+    shared.put(key)
+    os.chown(shared.store / key, GUARD, GUARD)
+    assert shared("init").exit_code == 0
+
+    assert shared("fetch", key, str(out / "new.apk")).exit_code == 0
+    assert (out / "new.apk").read_bytes() == (shared.store / key).read_bytes()
+    assert ((out / "new.apk").stat().st_uid, (out / "new.apk").stat().st_mode & 0o777) == (0, 0o600)
+
+
 def test_where_root_stood_may_be_gone(shared: Shared, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
