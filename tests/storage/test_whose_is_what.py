@@ -138,6 +138,53 @@ def test_what_a_member_of_old_planted_leads_root_nowhere(shared: Shared, name: s
         assert (target.read_text(), target.stat().st_mode & 0o777, target.stat().st_uid) == ("a secret", 0o600, 0)
 
 
+PLANTED = {
+    "state.db.new": (["mkdir"], "is a folder"),
+    "state.db.ballast": (["mkdir"], "is a folder"),
+    "state.db-wal": (["ln", "-s", "/nowhere"], "is a link"),
+    "state.db-shm": (["mkfifo"], "is no file"),
+    "state.db-journal": (["mkdir"], "is a folder"),
+    "state.db-wal ": (["touch"], f"belongs to the user {MEMBER}, and we may not write to it"),
+}
+
+
+@pytest.mark.parametrize("case", PLANTED)
+def test_what_blocks_an_upgrade_is_named_with_what_to_do_and_then_it_works(shared: Shared, case: str) -> None:
+    """The layout before had a folder of mode 2770, in which uploaders wrote."""
+    assert shared("init").exit_code == 0
+    shared.state.parent.chmod(0o2770)
+    name, (how, what) = case.strip(), PLANTED[case]
+    planted = shared.state.parent / name
+    planted.unlink(missing_ok=True)
+    subprocess.run(member(*how, str(planted)), timeout=30, check=True)
+
+    tries = [shared("init", timeout=20), shared("init", timeout=20)]
+    if not name.startswith("state.db."):  # those two are opened by `init` alone
+        tries.append(shared("status", timeout=20))
+
+    for ran in tries:
+        assert ran.exit_code == 1
+        assert f"{planted} {what}" in ran.stderr
+        assert "look what it is, remove it, and run: exodus-storage-guard init" in ran.stderr
+    if planted.is_dir():
+        planted.rmdir()
+    else:
+        planted.unlink()
+    assert shared("init").exit_code == 0
+    assert shared("status").exit_code == 0
+
+
+def test_a_plain_file_that_a_member_put_beside_the_catalogue_blocks_no_upgrade(shared: Shared) -> None:
+    assert shared("init").exit_code == 0
+    shared.state.parent.chmod(0o2770)
+    for name in ("state.db-wal", "state.db.new"):
+        subprocess.run(member("touch", str(shared.state.parent / name)), timeout=30, check=True)
+    (shared.state.parent / "state.db-wal").chmod(0o660)  # as those were that uploaders made
+
+    assert shared("init").exit_code == 0
+    assert shared("status").exit_code == 0
+
+
 def test_the_layout_of_before_is_brought_up_by_one_command_that_may_be_run_twice(shared: Shared) -> None:
     assert shared("init").exit_code == 0
     shared.put(apk_key(1))
