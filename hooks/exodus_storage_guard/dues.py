@@ -24,9 +24,9 @@ class Outlook(StrEnum):
 class Standing:
     """Hold all that decides: what is used, promised and allowed, and what an upload of usual size is charged.
 
-    `size_bytes` is that size itself, of which `usual_bytes` are taken on its way;
-    `premigrated_bytes` make way for an upload at once; `late_bytes` are those of what is `on_its_way_bytes` that
-    should have come back long ago; `mean_bytes` has one object of those that are catalogued.
+    `size_bytes` is that size, and `usual_bytes` what it is charged; `premigrated_bytes` make way for an upload at once;
+    `late_bytes` are those of `on_its_way_bytes` that should have come back long ago; `mean_bytes` has one object of
+    those that are catalogued.
     """
 
     capacity: Capacity
