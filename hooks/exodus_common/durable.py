@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from exodus_common.led_by_nobody import Reached, reached_by_root
 from exodus_common.terminal import printable
 
 TEMPORARY_PREFIX = ".exodus-"
@@ -50,33 +51,48 @@ def writing_to(path: Path, *, mode: int) -> Iterator[BinaryIO]:
     """Give a stream to what a person named: a file there is replaced once the block ends well, all else is written to.
 
     A device, a pipe, or an open descriptor (/dev/stdout) takes the bytes as they come; a link stays, and what it leads
-    to is written. A file keeps its mode and, as far as we may, its owner; a new one gets `mode`. Raises OSError.
+    to is written; root follows no other user's. A file keeps its mode and, as far as we may, its owner; a new one gets
+    `mode`. Raises OSError.
     """
-    descriptor = _opened(path)
-    if descriptor is None:
-        with replacing(path.resolve(), mode=mode) as stream:
-            yield stream
-        return
-    with os.fdopen(descriptor, "wb") as there:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or inherited_descriptor(path) is not None:
+    inherited = inherited_descriptor(path)
+    if inherited is not None:
+        with os.fdopen(os.dup(inherited), "wb") as there:  # opened anew, a file would be written from its beginning
             yield there
-            return
-    with replacing(path.resolve(), mode=stat.S_IMODE(status.st_mode) & 0o777) as stream:
-        with suppress(PermissionError):  # only root gives files away
-            os.fchown(stream.fileno(), status.st_uid, status.st_gid)
+        return
+    reaching = reached_by_root(path) if os.geteuid() == 0 else _reached(path)
+    with reaching as reached, _written(reached, mode) as stream:
         yield stream
 
 
-def _opened(path: Path) -> int | None:
-    """Open what is there, without changing it, which also asks whether we may write it; None where nothing is."""
-    inherited = inherited_descriptor(path)
-    if inherited is not None:
-        return os.dup(inherited)  # opened anew, a file would be written from its beginning
+@contextmanager
+def _reached(path: Path) -> Iterator[Reached]:
+    """Open what is there, without changing it, which also asks whether we may write it."""
     try:
-        return os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return None
+        yield Reached(None, path.resolve())
+        return
+    try:
+        yield Reached(descriptor, path.resolve())
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _written(reached: Reached, mode: int) -> Iterator[BinaryIO]:
+    if reached.opened is None:
+        with replacing(reached.beside, mode=mode) as stream:
+            yield stream
+        return
+    status = os.fstat(reached.opened)
+    if not stat.S_ISREG(status.st_mode):
+        with os.fdopen(reached.opened, "wb", closefd=False) as there:
+            yield there
+        return
+    with replacing(reached.beside, mode=stat.S_IMODE(status.st_mode) & 0o777) as stream:
+        with suppress(PermissionError):  # only root gives files away
+            os.fchown(stream.fileno(), status.st_uid, status.st_gid)
+        yield stream
 
 
 def inherited_descriptor(path: Path) -> int | None:

@@ -97,19 +97,62 @@ class Fit:
     need_bytes: int = 0
 
 
-def fit(capacity: Capacity, reserved: int, charged_bytes: int, marks: Watermarks, reserve_bytes: int) -> Fit:
-    """Decide whether so many more bytes fit below the flood mark with the emergency reserve staying free."""
+def within(marks: Watermarks, most_bytes: int) -> Watermarks:
+    """Lower marks to what may be used at all: above that nothing comes in, and no sweep would ever begin.
+
+    The low mark keeps its proportion to the high one, so that a sweep has something to do.
+    """
+    most = max(0, most_bytes)
+    high = min(marks.high_bytes, most)
+    return Watermarks(marks.low_bytes * high // marks.high_bytes, high, min(marks.flood_bytes, most))
+
+
+def why_lowered(marks: Watermarks, total_bytes: int, reserve_bytes: int) -> str:
+    """Say that sweeps begin below the high mark that is set, and what to set; nothing where they begin there."""
+    most = max(0, total_bytes - reserve_bytes)
+    if marks.high_bytes <= most:
+        return ""
+    lowered = within(marks, most)
+    high, may = shown_apart(marks.high_bytes, most)
+    less = f" less the {shown(reserve_bytes)} of admission.emergency_reserve" if reserve_bytes else ""
+    remedy = "set a lower watermarks.high and watermarks.low" + (", or a smaller reserve" if reserve_bytes else "")
+    return (
+        f"watermarks.high is {high}, and {may} may be used at all (the store's {shown(total_bytes)}{less}): sweeps "
+        f"begin at {shown(lowered.high_bytes)} and end at {shown(lowered.low_bytes)}; {remedy}"
+    )
+
+
+def fit(
+    capacity: Capacity,
+    reserved: int,
+    charged_bytes: int,
+    marks: Watermarks,
+    reserve_bytes: int,
+    *,
+    mean_bytes: int = 0,
+) -> Fit:
+    """Decide whether so many more bytes fit below the flood mark with the emergency reserve staying free.
+
+    Where it is files that lack, as many of `mean_bytes` are missing.
+    """
     wanted = capacity.used_bytes + reserved + charged_bytes
     over_flood = wanted - marks.flood_bytes
     over_reserve = reserved + charged_bytes + reserve_bytes - capacity.free_bytes
     missing = max(over_flood, over_reserve, 0)
     if is_out_of_files(capacity):
-        return Fit(max(missing, 1), True, f"the store has only {capacity.free_files} free inodes")
+        files = (_FEWEST_FILES - (capacity.free_files or 0)) * mean_bytes
+        return Fit(max(missing, files, 1), True, f"the store has only {capacity.free_files} free inodes")
     if missing == 0:
         return Fit(0, wanted > marks.high_bytes, "there is room")
-    why = "above the flood watermark" if over_flood >= over_reserve else "into the emergency reserve"
+    is_reserve = reserve_bytes > 0 and over_reserve >= over_flood  # which lowers the flood mark, where it is above it
+    why = "into the emergency reserve" if is_reserve else "above the flood watermark"
     more, over = shown_apart(charged_bytes, missing)
     return Fit(missing, True, f"{more} more would go {over} {why}")
+
+
+def is_made_way_for(found: Fit, capacity: Capacity, premigrated_bytes: int) -> bool:
+    """Tell whether an upload comes in, if need be in place of what is premigrated, which is released at once."""
+    return found.missing_bytes == 0 or (found.missing_bytes <= premigrated_bytes and not is_out_of_files(capacity))
 
 
 def room_bytes(capacity: Capacity, marks: Watermarks, reserve_bytes: int) -> int:
@@ -138,6 +181,18 @@ def usual_bytes(estimated_bytes: int, everything: Total, total_bytes: int) -> in
     """
     twice_the_mean = 2 * everything.bytes // max(1, everything.count)
     return max(1, min(estimated_bytes, max(twice_the_mean, total_bytes // 100)))
+
+
+def more_than_allowed(everything: Total, most_bytes: int) -> str:
+    """Say that an upload as large as those that are catalogued is refused by a setting; nothing where it is not."""
+    mean = everything.bytes // max(1, everything.count)
+    if mean <= most_bytes:
+        return ""
+    usual, most = shown_apart(mean, most_bytes)
+    return (
+        f"an upload of usual size ({usual}, the mean of what is catalogued) is refused: one upload may have {most} "
+        "(admission.most_bytes); set more"
+    )
 
 
 def fits_never(capacity: Capacity, charged_bytes: int, marks: Watermarks, reserve_bytes: int) -> bool:
@@ -262,11 +317,6 @@ class Chooser:
 def _age(entry: Entry, now: datetime) -> str:
     days = (now - entry.aged_from).total_seconds() / 86400
     return f"{days:.1f} days old, the oldest that is left"
-
-
-def down_to_low(capacity: Capacity, marks: Watermarks) -> int:
-    """Say how many bytes a sweep has to free without anybody waiting for it."""
-    return max(0, capacity.used_bytes - marks.low_bytes)
 
 
 def explain(chosen_bytes: int, need_bytes: int, kept: Mapping[Kept, Total]) -> str:

@@ -14,7 +14,7 @@ from exodus_common import settings as common
 from exodus_common.errors import SettingsInvalid
 from exodus_storage_guard.metrics import Selector
 from exodus_storage_guard.model import Watermarks
-from exodus_storage_guard.policy import Selection
+from exodus_storage_guard.policy import Selection, why_lowered, within
 from exodus_storage_guard.records.settings import RecordsSettings
 from exodus_storage_guard.sizes import ALLOWED, parse_bytes, require
 from exodus_storage_guard.state.settings import StateSettings
@@ -296,7 +296,19 @@ def named(option: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 
 def marks(settings: Settings, total_bytes: int) -> Watermarks:
-    """Give the watermarks for a measured size; raise `SettingsInvalid` where sizes and shares contradict each other."""
+    """Give the watermarks for a measured size, none above what may be used with the emergency reserve staying free.
+
+    Raises `SettingsInvalid` where sizes and shares contradict each other.
+    """
+    return within(_marks_as_set(settings, total_bytes), total_bytes - settings.admission.reserve_bytes)
+
+
+def marks_lowered(settings: Settings, total_bytes: int) -> str:
+    """Say that the marks are above what may be used of a store of this size, and what to set; nothing where not."""
+    return why_lowered(_marks_as_set(settings, total_bytes), total_bytes, settings.admission.reserve_bytes)
+
+
+def _marks_as_set(settings: Settings, total_bytes: int) -> Watermarks:
     try:
         return settings.watermarks.of(total_bytes)
     except ValueError as error:

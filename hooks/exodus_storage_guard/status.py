@@ -1,21 +1,22 @@
 """The story of `status`: how full the store is, what is promised, what is archived, and when it will be full."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from exodus_storage_guard import findings, policy
 from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.admission.reservations import AdmissionControl
-from exodus_storage_guard.capacity import measurement, pending
+from exodus_storage_guard.admission.standing import outlook, standing
+from exodus_storage_guard.capacity import disks, measurement, pending
 from exodus_storage_guard.capacity.usefulness import frees_nothing
+from exodus_storage_guard.dues import Outlook, Standing
 from exodus_storage_guard.errors import StateFailed
 from exodus_storage_guard.findings import Finding
 from exodus_storage_guard.forecast import forecast
 from exodus_storage_guard.model import Capacity, ObjectState, Total, Verdict, Watermarks, worst
-from exodus_storage_guard.policy import Fit
-from exodus_storage_guard.settings import marks
+from exodus_storage_guard.settings import marks, marks_lowered
 from exodus_storage_guard.sizes import shown, shown_apart
 from exodus_storage_guard.state.contract import REBUILDING
 
@@ -102,10 +103,12 @@ def _judged(
     found = [*findings.found(settled), *_objects(totals)]
     if useless := frees_nothing(control.settings):
         found.append((Verdict.WARNING, useless))
+    if away := disks.archive_away(control.settings, settled):
+        found.append((Verdict.CRITICAL, away))
     if capacity is None or limits is None:
         return Verdict.CRITICAL, "; ".join([_unmeasured(control), *(text for _, text in found)])
-    makes_room = not findings.has_failed(settled)
-    wrong = [*_room(control, capacity, limits, reserved_bytes, makes_room=makes_room), *found]
+    makes_room = not reservations.why_no_sweep(control)
+    wrong = [*_room(control, capacity, limits, reserved_bytes, makes_room=makes_room), *_set(control, capacity), *found]
     share = "{} of {} used".format(*shown_apart(capacity.used_bytes, capacity.total_bytes))
     share += f", {shown(reserved_bytes)} reserved for uploads" if reserved_bytes else ""
     share += _begun(control)
@@ -131,38 +134,34 @@ def _room(
         return [(Verdict.CRITICAL, never)]
     promised, wrong = capacity.used_bytes + reserved_bytes, list[Finding]()
     together = "" if capacity.used_bytes > limits.high_bytes else "together "
-    refused = _refused(control, capacity, limits, makes_room=makes_room)
+    found = standing(control, capacity)
     if promised > limits.flood_bytes:
         wrong.append((Verdict.CRITICAL, f"{together}above the flood watermark"))
     elif promised > limits.high_bytes:
         wrong.append((Verdict.WARNING, f"{together}above the high watermark"))
-    if refused is not None:
-        wrong.append((Verdict.CRITICAL, refused.reason))
-    is_needed = refused is not None or capacity.used_bytes > limits.high_bytes
-    if is_needed and makes_room:
-        missing_bytes = refused.missing_bytes if refused else 1
-        suffices = reservations.freeable_bytes(control, missing_bytes) >= missing_bytes
-        wrong.append((wrong[-1][0], _HELPS if suffices else _HELPS_NOT))
+    wrong += _refused(found)
+    sweeps = outlook(control, found) if makes_room else Outlook.NOTHING
+    if sweeps is not Outlook.NOTHING:
+        wrong.append((wrong[-1][0], sweeps.value))
     return wrong
 
 
-_HELPS, _HELPS_NOT = "a sweep is due", "no sweep can help: exodus-storage-guard plan says why"
+def _refused(found: Standing) -> list[Finding]:
+    """Say why an upload of usual size would be refused at this moment."""
+    if found.refused is None:
+        return []
+    why = found.refused.reason
+    if found.fits_never:
+        why = f"{why}, and it would not even fit into an empty store"
+    return [(Verdict.CRITICAL, f"an upload of usual size ({shown(found.size_bytes)}) is refused: {why}")]
 
 
-def _refused(control: AdmissionControl, capacity: Capacity, limits: Watermarks, *, makes_room: bool) -> Fit | None:
-    """Say why an upload of usual size would be refused at this moment; None where it would not be.
-
-    What is premigrated makes way, as for an admission.
-    """
-    totals = control.catalogue.totals()
-    estimated = reservations.request(control, None, None).bytes
-    size = policy.usual_bytes(estimated, sum(totals.values(), Total()), capacity.total_bytes)
-    charged = reservations.request(control, size, None).charged_bytes
-    found = reservations.fit_beside(control, reservations.held(control), capacity, limits, charged)
-    premigrated = totals.get(ObjectState.PREMIGRATED, Total()).bytes if makes_room else 0
-    if not found.missing_bytes or (found.missing_bytes <= premigrated and not policy.is_out_of_files(capacity)):
-        return None
-    return replace(found, reason=f"an upload of usual size ({shown(size)}) is refused: {found.reason}")
+def _set(control: AdmissionControl, capacity: Capacity) -> list[Finding]:
+    """Say which settings cannot be meant."""
+    everything = sum(control.catalogue.totals().values(), Total())
+    too_large = policy.more_than_allowed(everything, control.settings.admission.most_upload_bytes)
+    told = (Verdict.CRITICAL, too_large), (Verdict.WARNING, marks_lowered(control.settings, capacity.total_bytes))
+    return [one for one in told if one[1]]
 
 
 def _objects(totals: Mapping[ObjectState, Total]) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,6 +79,140 @@ def test_a_store_without_free_inodes_refuses_uploads_and_check_says_so(guarded: 
 
     assert checked.exit_code == 1
     assert "free inodes" in checked.stdout
+
+
+# --- check, plan, the timer's sweep and admissions say the same ---
+
+MEGABYTES = 1024 * 1024
+SITUATIONS: dict[str, tuple[dict[str, dict[str, Any]], int, int, str]] = {
+    "a reserve below all marks": ({"admission": {"emergency_reserve": "40 MiB"}}, 60, 1, ""),
+    "marks above the store": ({"watermarks": {"low": "1 GiB", "high": "2 GiB", "flood": "3 GiB"}}, 99, 1, ""),
+    "uploads that are large": ({"admission": {"emergency_reserve": 0}}, 14, 6, ""),
+    "what is reserved": ({}, 80, 1, "14 MiB"),
+}
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_where_check_says_that_a_sweep_is_due_the_timers_makes_room(name: str, guarded: Guarded) -> None:
+    tables, count, size, reserved = SITUATIONS[name]
+    guarded.write(**tables)
+    guarded.fill(count, size=size * MEGABYTES, oldest=400, newest=200)
+    guarded("init")
+    guarded.nobody_makes_room()
+    if reserved:
+        assert guarded("admit", "--bytes", reserved).exit_code == 0
+    verdict, reason = told(guarded)
+    plan = guarded("plan", "--json").json
+
+    swept_by_timer = guarded("sweep", "--start-at-high", "--json").json
+
+    assert (verdict, "a sweep is due" in reason) == ("critical", True), reason
+    assert plan["verdict"] == "ok"
+    assert plan["freed_bytes"] == swept_by_timer["freed_bytes"] > 0
+    verdict, reason = told(guarded)
+    assert verdict != "critical", reason
+    assert "a sweep is due" not in reason
+    assert guarded("sweep", "--start-at-high", "--json").json["freed_bytes"] == 0
+    assert guarded("admit", "--bytes", f"{2 * size} MiB").exit_code == 0
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_where_check_says_that_no_sweep_can_help_plan_and_the_timers_say_why(name: str, guarded: Guarded) -> None:
+    tables, count, size, reserved = SITUATIONS[name]
+    guarded.write(**tables)
+    guarded.fill(count, size=size * MEGABYTES, oldest=20, newest=1)
+    guarded("init")
+    guarded.nobody_makes_room()
+    if reserved:
+        assert guarded("admit", "--bytes", reserved).exit_code == 0
+
+    verdict, reason = told(guarded)
+    plan, timers = guarded("plan"), guarded("sweep", "--start-at-high")
+    refused = guarded("admit", "--bytes", f"{2 * size} MiB")
+
+    assert (verdict, "no sweep can help" in reason) == ("critical", True), reason
+    for ran in (plan, timers):
+        assert ran.exit_code == 1
+        assert "younger than the minimum age" in ran.stdout
+    assert "no sweep can help: see exodus-storage-guard plan" in refused.stderr
+
+
+def test_below_the_high_mark_with_room_for_an_upload_the_timers_sweep_frees_nothing(guarded: Guarded) -> None:
+    guarded.fill(84, oldest=400, newest=200)
+    guarded("init")
+
+    assert "a sweep is due" not in told(guarded)[1]
+    assert guarded("sweep", "--start-at-high", "--json").json["freed_bytes"] == 0
+    assert len(guarded.stored()) == 84
+
+
+def test_what_is_being_uploaded_again_is_nothing_that_a_sweep_could_free(guarded: Guarded) -> None:
+    keys = guarded.fill(93, oldest=400, newest=1)[:50]
+    guarded.write(admission={"emergency_reserve": 0}, select={"pattern": "|".join(keys[:2])})
+    guarded("init")
+    for key in keys[:2]:
+        assert guarded("admit", "--bytes", "1", "--key", key).exit_code == 0
+
+    assert "no sweep can help" in told(guarded)[1]
+    plan = guarded("plan")
+    assert plan.exit_code == 1
+    assert "being uploaded" in plan.stdout
+
+
+@pytest.mark.parametrize(
+    ("tables", "set_what"),
+    [
+        ({"watermarks": {"low": "1 GiB", "high": "2 GiB", "flood": "3 GiB"}}, "99.0 MiB may be used at all"),
+        ({"admission": {"emergency_reserve": "40 MiB"}}, "watermarks.high is 85.0 MiB, and 60.0 MiB may be used"),
+    ],
+)
+def test_marks_above_what_may_be_used_are_told_by_init_and_check_with_what_to_set(
+    tables: dict[str, dict[str, str]], set_what: str, guarded: Guarded
+) -> None:
+    made = guarded.write(**tables)("init")
+
+    assert made.exit_code == 0
+    verdict, reason = told(guarded)
+    assert verdict == "warning"
+    for text in (made.stdout, reason):
+        assert set_what in text
+        assert "set a lower watermarks.high and watermarks.low, or a smaller reserve" in text
+    guarded.write(**tables | {"watermarks": {"low": "40%", "high": "50%"}})
+    assert "watermarks" not in guarded("init").stdout
+    assert told(guarded)[0] == "ok"
+
+
+def test_the_marks_that_status_shows_are_those_that_decide(guarded: Guarded) -> None:
+    guarded.write(admission={"emergency_reserve": "40 MiB"})
+    guarded("init")
+
+    shown = guarded("status", "--json").json["watermarks"]
+
+    assert (shown["high_bytes"], shown["flood_bytes"]) == (60 * MEGABYTES, 60 * MEGABYTES)
+    assert shown["low_bytes"] == 60 * MEGABYTES * 75 // 85
+
+
+# --- what a setting refuses ---
+
+
+def test_a_bound_below_what_uploads_have_is_critical_and_init_says_what_to_set(guarded: Guarded) -> None:
+    guarded.write(admission={"most_bytes": "100 KiB"})
+    guarded.fill(20)
+
+    made = guarded("init")
+    refused = guarded("admit", "--bytes", "1 MiB")
+
+    verdict, reason = told(guarded)
+    assert verdict == "critical"
+    for text in (made.stdout, reason):
+        assert "an upload of usual size (1.0 MiB, the mean of what is catalogued) is refused" in text
+        assert "one upload may have 100 KiB (admission.most_bytes)" in text
+    assert "no sweep can help" in refused.stderr
+    assert "exodus-storage-guard plan" not in refused.stderr
+    guarded.write(admission={"most_bytes": "1 MiB"})
+    assert "most_bytes" not in guarded("init").stdout
+    assert told(guarded)[0] == "ok"
+    assert guarded("admit", "--bytes", "1 MiB").exit_code == 0
 
 
 # --- what can never be ---
@@ -356,7 +491,79 @@ def test_a_disk_that_cannot_be_measured_is_told_of_in_the_systems_own_words(guar
 
     assert verdict == "critical"
     assert "Permission denied" in reason
-    assert "mounted" not in reason
+    assert "is its disk mounted?" not in reason
+
+
+@pytest.mark.parametrize("source", ["filesystem", "budget"])
+@pytest.mark.parametrize(("what", "word"), [("closed", "Permission denied"), ("gone", "No such file or directory")])
+def test_a_store_that_cannot_be_entered_or_is_gone_is_critical_and_admits_nothing(
+    what: str, word: str, source: str, guarded: Guarded
+) -> None:
+    if source == "filesystem":
+        guarded.write(capacity={"source": "filesystem", "total_bytes": None}, archive=None, select={"action": "prune"})
+    guarded.put(apk_key(1))
+    assert guarded("init").exit_code == 0
+    assert guarded.powerless("check").exit_code == 0
+
+    if what == "closed":
+        guarded.store.chmod(0)
+    else:
+        guarded.store.rename(guarded.folder / "away")
+    checked, refused = guarded.powerless("check"), guarded.powerless("admit", "--bytes", "1")
+    swept_away = guarded.powerless("sweep")
+    if what == "closed":
+        guarded.store.chmod(0o755)
+    else:
+        (guarded.folder / "away").rename(guarded.store)
+
+    assert (checked.exit_code, refused.exit_code, swept_away.exit_code) == (1, 75, 1)
+    for text in (checked.stdout, refused.stderr, swept_away.stderr):
+        assert f"the store cannot be reached ({guarded.store}): {word}" in text
+    assert ("is its disk mounted?" in checked.stdout) == (what == "gone")
+    assert guarded.powerless("admit", "--bytes", "1").exit_code == 0
+    guarded("sweep")
+    assert guarded.powerless("check").exit_code == 0
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_an_archive_that_cannot_be_reached_is_critical_and_uploads_that_fit_come_in(
+    closed: bool, guarded: Guarded
+) -> None:
+    full(guarded, 80)
+    guarded.nobody_makes_room()
+
+    if closed:
+        guarded.archive.chmod(0)
+    else:
+        guarded.archive.rename(guarded.folder / "away")
+    checked, admitted = guarded.powerless("check"), guarded.powerless("admit", "--bytes", "1 MiB")
+    refused = guarded.powerless("admit", "--bytes", "20 MiB")
+    if closed:
+        guarded.archive.chmod(0o755)
+    else:
+        (guarded.folder / "away").rename(guarded.archive)
+
+    assert (checked.exit_code, admitted.exit_code, refused.exit_code) == (1, 0, 75)
+    assert f"the archive cannot be reached ({guarded.archive})" in checked.stdout
+    assert "the archive is away: exodus-storage-guard check says why" in refused.stderr
+    assert "a sweep is making room" in guarded("admit", "--bytes", "20 MiB").stderr
+    assert told(guarded)[0] == "ok"
+
+
+def test_an_archive_whose_disk_is_not_mounted_is_critical_before_any_sweep_and_no_sweep_is_due(
+    guarded: Guarded,
+) -> None:
+    guarded.fill(90, oldest=400, newest=200)
+    with mounted(f"mount -t tmpfs -o size=300m tmpfs {guarded.archive}") as own:
+        guarded.inside(own, "init")
+        due = guarded.inside(own, "check")
+        own.sh(f"umount {guarded.archive}")
+        checked = guarded.inside(own, "check")
+
+    assert "a sweep is due" in due.stdout
+    assert checked.exit_code == 1
+    assert f"{guarded.archive} is not mounted" in checked.stdout
+    assert "a sweep is due" not in checked.stdout
 
 
 # --- a lost catalogue ---

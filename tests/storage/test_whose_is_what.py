@@ -138,6 +138,53 @@ def test_what_a_member_of_old_planted_leads_root_nowhere(shared: Shared, name: s
         assert (target.read_text(), target.stat().st_mode & 0o777, target.stat().st_uid) == ("a secret", 0o600, 0)
 
 
+PLANTED = {
+    "state.db.new": (["mkdir"], "is a folder"),
+    "state.db.ballast": (["mkdir"], "is a folder"),
+    "state.db-wal": (["ln", "-s", "/nowhere"], "is a link"),
+    "state.db-shm": (["mkfifo"], "is no file"),
+    "state.db-journal": (["mkdir"], "is a folder"),
+    "state.db-wal ": (["touch"], f"belongs to the user {MEMBER}, and we may not write to it"),
+}
+
+
+@pytest.mark.parametrize("case", PLANTED)
+def test_what_blocks_an_upgrade_is_named_with_what_to_do_and_then_it_works(shared: Shared, case: str) -> None:
+    """The layout before had a folder of mode 2770, in which uploaders wrote."""
+    assert shared("init").exit_code == 0
+    shared.state.parent.chmod(0o2770)
+    name, (how, what) = case.strip(), PLANTED[case]
+    planted = shared.state.parent / name
+    planted.unlink(missing_ok=True)
+    subprocess.run(member(*how, str(planted)), timeout=30, check=True)
+
+    tries = [shared("init", timeout=20), shared("init", timeout=20)]
+    if not name.startswith("state.db."):  # those two are opened by `init` alone
+        tries.append(shared("status", timeout=20))
+
+    for ran in tries:
+        assert ran.exit_code == 1
+        assert f"{planted} {what}" in ran.stderr
+        assert "look what it is, remove it, and run: exodus-storage-guard init" in ran.stderr
+    if planted.is_dir():
+        planted.rmdir()
+    else:
+        planted.unlink()
+    assert shared("init").exit_code == 0
+    assert shared("status").exit_code == 0
+
+
+def test_a_plain_file_that_a_member_put_beside_the_catalogue_blocks_no_upgrade(shared: Shared) -> None:
+    assert shared("init").exit_code == 0
+    shared.state.parent.chmod(0o2770)
+    for name in ("state.db-wal", "state.db.new"):
+        subprocess.run(member("touch", str(shared.state.parent / name)), timeout=30, check=True)
+    (shared.state.parent / "state.db-wal").chmod(0o660)  # as those were that uploaders made
+
+    assert shared("init").exit_code == 0
+    assert shared("status").exit_code == 0
+
+
 def test_the_layout_of_before_is_brought_up_by_one_command_that_may_be_run_twice(shared: Shared) -> None:
     assert shared("init").exit_code == 0
     shared.put(apk_key(1))
@@ -190,6 +237,46 @@ def test_root_fetches_and_reports_to_where_the_guard_may_not_write(shared: Share
     assert page.stdout == f"OK: wrote {roots / 'page.html'}\n"
     assert "<svg" in (roots / "page.html").read_text()
     assert (unknown.exit_code, "unknown" in unknown.stderr, (roots / "kept").read_text()) == (1, True, "before")
+
+
+@pytest.mark.parametrize("verb", ["fetch", "report"])
+@pytest.mark.parametrize("plants", ["link", "folder", "pipe"])
+def test_what_a_member_plants_where_root_writes_leads_root_nowhere(
+    shared: Shared, tmp_path: Path, plants: str, verb: str
+) -> None:
+    key, roots, out = apk_key(1), tmp_path / "roots", shared.folder / "out"
+    roots.mkdir(mode=0o700)
+    (roots / "file").write_text("a secret")
+    out.mkdir()
+    os.chown(out, MEMBER, MEMBER)
+    shared.put(key)
+    os.chown(shared.store / key, GUARD, GUARD)
+    assert shared("init").exit_code == 0
+    planted = {"link": ["ln", "-s", str(roots / "file")], "folder": ["ln", "-s", str(roots)], "pipe": ["mkfifo"]}[
+        plants
+    ]
+    subprocess.run(member(*planted, str(out / "planted")), timeout=30, check=True)
+    target = str(out / "planted/file" if plants == "folder" else out / "planted")
+
+    refused = shared(*(["fetch", key, target] if verb == "fetch" else ["report", "--html", target]), timeout=20)
+
+    assert refused.exit_code == 1
+    assert f"planted is a {'pipe' if plants == 'pipe' else 'link'} of the user {MEMBER}'s" in refused.stderr
+    assert [(path.name, path.read_text()) for path in roots.iterdir()] == [("file", "a secret")]
+    assert [path.name for path in out.iterdir()] == ["planted"]
+
+
+def test_root_fetches_into_a_members_folder_what_nobody_planted(shared: Shared) -> None:
+    key, out = apk_key(1), shared.folder / "out"
+    out.mkdir()
+    os.chown(out, MEMBER, MEMBER)
+    shared.put(key)
+    os.chown(shared.store / key, GUARD, GUARD)
+    assert shared("init").exit_code == 0
+
+    assert shared("fetch", key, str(out / "new.apk")).exit_code == 0
+    assert (out / "new.apk").read_bytes() == (shared.store / key).read_bytes()
+    assert ((out / "new.apk").stat().st_uid, (out / "new.apk").stat().st_mode & 0o777) == (0, 0o600)
 
 
 def test_where_root_stood_may_be_gone(shared: Shared, tmp_path: Path) -> None:

@@ -165,6 +165,85 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
     assert (tmp_path / "pipe").is_fifo()
 
 
+SOMEBODY = 12345
+
+
+def owned(path: Path, uid: int) -> Path:
+    os.chown(path, uid, uid, follow_symlinks=False)
+    return path
+
+
+@AS_ROOT
+@pytest.mark.parametrize("uid", [0, SOMEBODY])
+@pytest.mark.parametrize("named", ["out/file", "link/file", "out/there", "out/link/../roots/file"])
+@pytest.mark.parametrize("exists", [True, False])
+def test_root_follows_its_own_links_and_no_other_users(tmp_path: Path, named: str, uid: int, exists: bool) -> None:
+    for folder in ("out", "roots"):
+        (tmp_path / folder).mkdir()
+    victim = tmp_path / "roots/file"
+    if exists:
+        victim.write_bytes(b"old")
+    owned(tmp_path / "out", uid)
+    for link, leads in (
+        ("out/file", "../roots/file"),
+        ("link", "roots"),
+        ("out/there", victim),
+        ("out/link", "../roots/"),
+    ):
+        (tmp_path / link).symlink_to(leads)
+        owned(tmp_path / link, uid)
+    before = sorted(tmp_path.rglob("*"))
+    if uid == 0:
+        write_to(tmp_path / named, b"new")
+    else:
+        with pytest.raises(
+            OSError, match=rf"/(file|link|there) is a link of the user {SOMEBODY}'s, which root does not"
+        ):
+            write_to(tmp_path / named, b"new")
+
+    assert victim.exists() == (exists or uid == 0)
+    assert not victim.exists() or victim.read_bytes() == (b"new" if uid == 0 else b"old")
+    assert sorted(tmp_path.rglob("*")) == sorted({*before, *([victim] if uid == 0 else [])})
+
+
+@AS_ROOT
+def test_root_waits_for_no_reader_of_another_users_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    owned(tmp_path / "pipe", SOMEBODY)
+    with pytest.raises(OSError, match=f"pipe is a pipe of the user {SOMEBODY}'s"):
+        write_to(tmp_path / "pipe", b"data")
+
+
+@AS_ROOT
+def test_what_is_put_in_the_place_of_a_file_meanwhile_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    for name in ("file", "roots"):
+        (tmp_path / name).write_bytes(b"old")
+    with durable.writing_to(tmp_path / "file", mode=0o600) as stream:
+        stream.write(b"new")
+        (tmp_path / "file").unlink()
+        (tmp_path / "file").symlink_to("roots")
+    assert ((tmp_path / "file").read_bytes(), (tmp_path / "roots").read_bytes()) == (b"new", b"old")
+    assert not (tmp_path / "file").is_symlink()
+
+
+@AS_ROOT
+@pytest.mark.parametrize("named", ["relative", "./relative", "../{}/relative", "//{}/relative"])
+def test_root_reaches_names_however_they_are_written(
+    tmp_path: Path, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_to(Path(named.format(tmp_path.name if named.startswith("..") else str(tmp_path).lstrip("/"))), b"data")
+    assert (tmp_path / "relative").read_bytes() == b"data"
+
+
+@AS_ROOT
+def test_links_that_lead_in_a_circle_lead_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "one").symlink_to("other")
+    (tmp_path / "other").symlink_to("one")
+    with pytest.raises(OSError, match="Too many levels"):
+        write_to(tmp_path / "one", b"data")
+
+
 @AS_ROOT
 @pytest.mark.parametrize(("minor", "error"), [(3, None), (7, "No space left")])
 def test_a_device_is_written_to_and_stays_one(tmp_path: Path, minor: int, error: str | None) -> None:

@@ -18,7 +18,7 @@ from exodus_common.errors import UsageError
 from exodus_common.terminal import printable
 from exodus_storage_guard import findings, policy, processes, state_identity
 from exodus_storage_guard.admission.sweeper import Sweeper
-from exodus_storage_guard.capacity import disks, measurement
+from exodus_storage_guard.capacity import disks, measurement, pending
 from exodus_storage_guard.errors import ObjectMissing, UploadRefused, Why
 from exodus_storage_guard.model import Capacity, Need, ObjectState, Reservation, Seen, StoredObject, Total, Watermarks
 from exodus_storage_guard.policy import Fit
@@ -218,8 +218,8 @@ def is_accepting(control: AdmissionControl, size_bytes: int | None) -> bool:
     if measured is None:
         return control.settings.admission.when_unknown == "accept"
     limits, charged = marks(control.settings, measured.total_bytes), request(control, size_bytes, None).charged_bytes
-    missing = fit_beside(control, held(control), measured, limits, charged).missing_bytes
-    return missing == 0 or missing <= _premigrated(control)
+    found = fit_beside(control, held(control), measured, limits, charged)
+    return policy.is_made_way_for(found, measured, _premigrated(control))
 
 
 def is_too_large(control: AdmissionControl, size_bytes: int) -> bool:
@@ -240,7 +240,16 @@ def fit_beside(
 ) -> Fit:
     """Decide whether so many more bytes fit beside these reservations, and what landed unseen."""
     reserved = policy.reserved_bytes(others) + landed(control, measured).bytes
-    return policy.fit(measured, reserved, charged_bytes, limits, control.settings.admission.reserve_bytes)
+    mean, reserve = mean_bytes(control, measured), control.settings.admission.reserve_bytes
+    return policy.fit(measured, reserved, charged_bytes, limits, reserve, mean_bytes=mean)
+
+
+def mean_bytes(control: AdmissionControl, measured: Capacity) -> int:
+    """Say what one object has of those that are catalogued, where it is files that lack; else nobody needs to know."""
+    if not policy.is_out_of_files(measured):
+        return 0
+    everything = sum(control.catalogue.totals().values(), Total())
+    return everything.bytes // max(1, everything.count)
 
 
 def _wait_for_sweep(control: AdmissionControl, wanted: Reservation, found: Fit, wait_seconds: float) -> Steps:
@@ -260,11 +269,19 @@ def _wait_for_sweep(control: AdmissionControl, wanted: Reservation, found: Fit, 
 
 
 def _how_room_is_made(control: AdmissionControl, *, sweeps: bool) -> tuple[str, Why]:
-    if findings.has_failed(control.catalogue.settled()):
-        return "the last sweep failed: exodus-storage-guard check says why", Why.NO_ROOM
+    if why := why_no_sweep(control):
+        return f"{why}: exodus-storage-guard check says why", Why.NO_ROOM
     if sweeps:
         return "a sweep is making room", Why.MAKING_ROOM
     return "no sweep could be started, the log says why; the timer's will come", Why.NO_ROOM
+
+
+def why_no_sweep(control: AdmissionControl) -> str:
+    """Say why no sweep makes room before something is mended; nothing where one would."""
+    settled = control.catalogue.settled()
+    if findings.has_failed(settled):
+        return "the last sweep failed"
+    return "the archive is away" if disks.archive_away(control.settings, settled) else ""
 
 
 def _try(control: AdmissionControl, wanted: Reservation) -> Fit:
@@ -378,7 +395,7 @@ def _seen_for_good(control: AdmissionControl, measured: Capacity | None) -> Seen
 def _without_measurement(control: AdmissionControl, wanted: Reservation) -> Fit:
     """Do what the settings chose for a store whose fill is not known; one that is not there takes nothing."""
     if away := disks.away(control.settings, control.catalogue.settled()):
-        raise UploadRefused(f"the store is not there: {away}", _ASK_AGAIN_SECONDS)
+        raise UploadRefused(f"nothing can be stored: {away}", _ASK_AGAIN_SECONDS)
     seconds = control.settings.capacity.max_age_seconds
     unknown = f"how full the store is cannot be known: there is no measurement of the last {seconds:g} s"
     if control.settings.admission.when_unknown == "refuse":
@@ -394,18 +411,39 @@ def _without_measurement(control: AdmissionControl, wanted: Reservation) -> Fit:
 
 
 def _retry_after(control: AdmissionControl, missing_bytes: int) -> int | None:
-    """Foresee how long a sweep takes: None where all that is old enough does not suffice."""
-    return policy.retry_after_seconds(missing_bytes, freeable_bytes(control, missing_bytes), _rate(control))
+    """Foresee how long a sweep takes: None where all that is old enough does not suffice, with what is coming back."""
+    coming = coming_back(control)
+    freeable = freeable_bytes(control, missing_bytes - coming) if coming < missing_bytes else 0
+    return policy.retry_after_seconds(missing_bytes, freeable + coming, _rate(control))
+
+
+def coming_back(control: AdmissionControl) -> int:
+    """Give what was released before and is on its way back, without what should have been back long ago."""
+    present = measurement.pending(control.settings, control.catalogue)
+    return pending.on_its_way(present, control.clock.now(), is_pressing=True) if present else 0
 
 
 def freeable_bytes(control: AdmissionControl, missing_bytes: int) -> int:
     """Count what a sweep may take at this moment, until that suffices."""
-    now, selection = control.clock.now(), control.settings.selection()
+    now = control.clock.now()
+    selection = control.settings.selection(uploading(control.catalogue, now))
     entries = control.catalogue.candidates(now - selection.minimum_age)
     chooser = policy.Chooser(entries, selection, now, missing_bytes)
     while chooser.take(1000):
         pass
     return chooser.chosen_bytes
+
+
+def uploading(catalogue: Catalogue, now: datetime) -> frozenset[str]:
+    """Give the keys under a reservation: they are being uploaded, and no sweep touches them."""
+    return frozenset(one.key for one in catalogue.reservations() if one.key and _may_upload(one, now))
+
+
+def _may_upload(one: Reservation, now: datetime) -> bool:
+    """Tell whether an upload may still go on; what has no owner, or one elsewhere, ends by time alone."""
+    if one.owner is None or not processes.is_of_this_machine(one.owner):
+        return policy.holds(one, now)
+    return processes.is_alive(one.owner)
 
 
 def _rate(control: AdmissionControl) -> float:

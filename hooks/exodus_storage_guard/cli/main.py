@@ -17,7 +17,7 @@ from exodus_storage_guard import privileges, settings
 from exodus_storage_guard.cli import options, roots_file
 from exodus_storage_guard.cli.commands import FACES, read_list
 from exodus_storage_guard.cli.context import Context
-from exodus_storage_guard.errors import UploadRefused
+from exodus_storage_guard.errors import UploadRefused, Why
 from exodus_storage_guard.model import Verdict
 
 _NAME = "exodus-storage-guard"
@@ -77,7 +77,12 @@ def _refuse(refusal: UploadRefused, *, as_json: bool) -> int:
         fields = {"refused": True, "reason": refusal.reason, "retry_after_seconds": refusal.retry_after_seconds}
         say(json_text(fields))
     else:
-        later = refusal.retry_after_seconds
-        when = f"try again in {later} s" if later is not None else "no sweep can help: see exodus-storage-guard plan"
-        complain(f"{_NAME}: refused: {printable(refusal.reason)}; {when}")
+        complain(f"{_NAME}: refused: {printable(refusal.reason)}; {_when(refusal)}")
     return refusal.exit_code
+
+
+def _when(refusal: UploadRefused) -> str:
+    """Say when to come back, or who knows more: a plan knows of room, and of nothing that a setting refuses."""
+    if refusal.retry_after_seconds is not None:
+        return f"try again in {refusal.retry_after_seconds} s"
+    return "no sweep can help" + (": see exodus-storage-guard plan" if refusal.why is Why.FULL else "")

@@ -2,8 +2,8 @@
 
 import os
 import stat
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from exodus_common.terminal import printable
@@ -12,6 +12,7 @@ from exodus_storage_guard.errors import StateFailed
 _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_LOOK = "look what it is, remove it, and run: exodus-storage-guard init"
 LISTING = ".listing-"
 """Begins the names of what a listing has of its own there, for the time that it takes."""
 
@@ -26,10 +27,11 @@ def opened(folder: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def refuse_others(file: Path) -> None:
+def refuse_others(file: Path, sides: Iterable[str] = ()) -> None:
     """Raise `StateFailed` where somebody else than us could have made, or may exchange, this file of the state.
 
-    Raises FileNotFoundError where there is no such file, OSError where that cannot be seen.
+    And where what lies beside it under one of these names is no plain file. Raises FileNotFoundError where there is no
+    such file, OSError where that cannot be seen.
     """
     with opened(file.parent) as folder:
         found = os.fstat(folder)
@@ -40,14 +42,46 @@ def refuse_others(file: Path) -> None:
         if found.st_mode & _OTHERS_WRITE:
             raise StateFailed(f"{_shown(file.parent)} {_open_to_others(found.st_mode)}; run: exodus-storage-guard init")
         _refuse_what_is_not_plain(folder, file)
+        for name in sides:
+            _refuse_planted(folder, file.with_name(name))
+
+
+def refuse_planted(files: Iterable[Path]) -> None:
+    """Raise `StateFailed` where anything but a plain file has a name of ours: whoever could write here once put it."""
+    for file in files:
+        with opened(file.parent) as folder:
+            _refuse_planted(folder, file)
+
+
+def refuse_folders(files: Iterable[Path]) -> None:
+    """Raise `StateFailed` where a folder has the name of a file of ours that is made anew; all else we remove."""
+    for file in files:
+        with suppress(FileNotFoundError):
+            if stat.S_ISDIR(file.lstat().st_mode):
+                raise StateFailed(f"{_shown(file)} is a folder, where the guard makes a file; {_LOOK}")
+
+
+def _refuse_planted(folder: int, file: Path) -> None:
+    """Refuse what SQLite would open or follow; whose a plain file is says nothing: uploaders once made them as well."""
+    with suppress(FileNotFoundError):
+        found = os.stat(file.name, dir_fd=folder, follow_symlinks=False)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            raise StateFailed(f"{_shown(file)} is {_kind(found)}, and the guard writes to no other's; {_LOOK}")
+        ours = found.st_uid == os.geteuid()
+        if not ours and not os.access(file.name, os.R_OK | os.W_OK, dir_fd=folder, effective_ids=True):
+            raise StateFailed(f"{_shown(file)} belongs to {_user(found.st_uid)}, and we may not write to it; {_LOOK}")
+
+
+def _kind(found: os.stat_result) -> str:
+    kinds = {stat.S_IFREG: "a file of several names", stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder"}
+    return kinds.get(stat.S_IFMT(found.st_mode), "no file")
 
 
 def _refuse_what_is_not_plain(folder: int, file: Path) -> os.stat_result:
     found = os.stat(file.name, dir_fd=folder, follow_symlinks=False)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-        what = "a file of several names" if stat.S_ISREG(found.st_mode) else "a link, or no file"
         raise StateFailed(
-            f"{_shown(file)} is {what}, and the guard writes to no other's: look what it is, and remove it"
+            f"{_shown(file)} is {_kind(found)}, and the guard writes to no other's: look what it is, and remove it"
         )
     if found.st_uid != os.geteuid():
         raise StateFailed(

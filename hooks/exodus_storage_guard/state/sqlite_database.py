@@ -24,6 +24,8 @@ T = TypeVar("T")
 BUSY_SECONDS = 30.0
 """How long whoever has no hurry waits for others."""
 _SIDES = ("-wal", "-shm")  # which SQLite keeps beside a database
+_OPENED = (*_SIDES, "-journal")  # and whatever it would open or follow there
+_NEW, _BALLAST = ".new", ".ballast"
 _BALLAST_BYTES = 4 * 1024 * 1024
 _BATCH = 5_000
 _RECORDED = "key BLOB, created_at INTEGER, sha256 TEXT"
@@ -48,7 +50,10 @@ class SqliteDatabase:
     @property
     def ballast(self) -> Path:
         """Name the file that is given up when the disk is full, so that the catalogue can still be written."""
-        return self.file.with_name(self.file.name + ".ballast")
+        return self.file.with_name(self.file.name + _BALLAST)
+
+    def _beside(self, *ends: str) -> list[Path]:
+        return [self.file.with_name(self.file.name + end) for end in ends]
 
     def get(self, *, durable: bool = True) -> sqlite3.Connection:
         """Give this thread's connection; raise `NotInitialised` where there is no catalogue."""
@@ -84,7 +89,7 @@ class SqliteDatabase:
 
     def _refuse_others(self) -> None:
         try:
-            folder.refuse_others(self.file)
+            folder.refuse_others(self.file, [file.name for file in self._beside(*_OPENED)])
         except OSError as error:
             raise StateFailed(f"cannot open the catalogue {self._shown}: {error.strerror}") from error
 
@@ -97,6 +102,8 @@ class SqliteDatabase:
         """Make the catalogue, for its owner alone, where there is none; one that others could write is made anew."""
         try:
             folder.make_private(self.file.parent, [self.file.name])
+            folder.refuse_planted(self._beside(*_OPENED))
+            folder.refuse_folders(self._beside(_NEW, _BALLAST))
             self._make_file()
         except OSError as error:
             raise StateFailed(f"cannot make the catalogue {self._shown}: {error.strerror}") from error
@@ -121,14 +128,14 @@ class SqliteDatabase:
         self.ballast.unlink(missing_ok=True)
 
     def _make_anew(self) -> None:
-        new = self.file.with_name(self.file.name + ".new")
+        (new,) = self._beside(_NEW)
         new.unlink(missing_ok=True)
         folder.make_file(new)
         with self.translated():
             with closing(sqlite3.connect(self.file, timeout=self._busy_seconds, isolation_level=None)) as old:
                 old.execute("VACUUM INTO ?", (str(new),))
             # With the last connection SQLite removes them: somebody else has it open, and would go on writing to it.
-            if any(self.file.with_name(self.file.name + side).exists() for side in _SIDES):
+            if any(side.exists() for side in self._beside(*_SIDES)):
                 raise TryLater(f"the catalogue {self._shown} is open elsewhere: stop who uses it, and run init again")
         _sync(new)
         new.replace(self.file)

@@ -11,7 +11,7 @@ from exodus_storage_guard.capacity import disks, measurement
 from exodus_storage_guard.capacity.usefulness import frees_nothing
 from exodus_storage_guard.errors import NotInitialised, StoreFailed
 from exodus_storage_guard.model import ObjectState, Total
-from exodus_storage_guard.settings import marks
+from exodus_storage_guard.settings import marks, marks_lowered
 from exodus_storage_guard.state.contract import REBUILDING, Change
 from exodus_storage_guard.tiering import rights, separation
 from exodus_storage_guard.tiering.archive import MARK, Archive, unlike
@@ -54,7 +54,8 @@ def initialise(run: Run, *, new_archive: bool = False, new_store: bool = False) 
     rights.try_out_objects(run)
     _look_into_archive(run)
     known = run.catalogue.settled()
-    return Initialised(listed, told=". ".join(one for one in (told, *_findings(known)) if one))
+    found = told, *_findings(known), *_settings_not_meant(run)
+    return Initialised(listed, told=". ".join(one for one in found if one))
 
 
 def _settle_archive(run: Run, *, new_archive: bool) -> str:
@@ -66,6 +67,7 @@ def _settle_archive(run: Run, *, new_archive: bool) -> str:
         was_used = run.archive.marked() is not None
     with rights.named(place, rights.Right.WRITE):
         told = mark(run, new_archive=new_archive)
+    disks.remember_archive(run.settings, run.catalogue, anew=True)
     if was_used and not knows_one:
         _look_for_archived(run, run.archive)
     return told
@@ -86,6 +88,14 @@ def _refuse_what_admits_nothing(run: Run) -> None:
     limits = marks(run.settings, measured.total_bytes)
     if never := policy.admits_nothing(measured, limits, run.settings.admission.reserve_bytes):
         raise SettingsInvalid(never)
+
+
+def _settings_not_meant(run: Run) -> Iterator[str]:
+    """Say which settings cannot be meant, by how large the store and its objects are."""
+    measured = run.measure()
+    yield marks_lowered(run.settings, measured.total_bytes) if measured else ""
+    everything = sum(run.catalogue.totals().values(), Total())
+    yield policy.more_than_allowed(everything, run.settings.admission.most_upload_bytes)
 
 
 def _look_for_archived(run: Run, archive: Archive) -> None:

@@ -4,15 +4,15 @@ import logging
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 
 from exodus_common.clock import Clock
 from exodus_common.errors import SettingsInvalid
 from exodus_common.terminal import printable
 from exodus_storage_guard import policy, processes, state_identity
+from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.capacity import disks, measurement
 from exodus_storage_guard.errors import NotInitialised, ObjectMissing
-from exodus_storage_guard.model import Capacity, Entry, ObjectState, Reservation, Total
+from exodus_storage_guard.model import Capacity, Entry, ObjectState, Total
 from exodus_storage_guard.policy import BelievedNow, Selection
 from exodus_storage_guard.settings import Settings
 from exodus_storage_guard.state import opening as state
@@ -126,9 +126,7 @@ class Run:
 
     def selection(self) -> Selection:
         """Say what may be swept now: keys under a reservation are being uploaded."""
-        now, reservations = self.clock.now(), self.catalogue.reservations()
-        uploading = frozenset(one.key for one in reservations if one.key and _may_upload(one, now))
-        return self.settings.selection(uploading)
+        return self.settings.selection(reservations.uploading(self.catalogue, self.clock.now()))
 
     def lives(self, owner: str) -> bool:
         """Tell whether a run that claimed something may still be at work; one elsewhere shows signs of life."""
@@ -146,13 +144,6 @@ class Run:
     def heartbeat(self) -> AbstractContextManager[None]:
         """Show signs of life for the time of a block."""
         return heartbeat(self.catalogue, self.owner)
-
-
-def _may_upload(one: Reservation, now: datetime) -> bool:
-    """Tell whether an upload may still go on; what has no owner, or one elsewhere, ends by time alone."""
-    if one.owner is None or not processes.is_of_this_machine(one.owner):
-        return policy.holds(one, now)
-    return processes.is_alive(one.owner)
 
 
 def in_store(totals: Mapping[ObjectState, Total], states: frozenset[ObjectState]) -> Total:

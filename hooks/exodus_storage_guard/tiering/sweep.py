@@ -10,11 +10,12 @@ from itertools import islice
 from exodus_common.stopping import Stopped, go_on, in_order
 from exodus_storage_guard import policy
 from exodus_storage_guard.admission import reservations
-from exodus_storage_guard.capacity import measurement, pending
+from exodus_storage_guard.admission.standing import standing
+from exodus_storage_guard.capacity import disks, measurement
+from exodus_storage_guard.dues import Standing
 from exodus_storage_guard.errors import StoreFailed
 from exodus_storage_guard.model import Capacity, Entry, Need, ObjectState, Total, Verdict, worst
 from exodus_storage_guard.policy import Action, BelievedNow, Chooser, Kept, Step
-from exodus_storage_guard.settings import marks
 from exodus_storage_guard.sizes import shown
 from exodus_storage_guard.stores.locations import Folder
 from exodus_storage_guard.tiering import outcome
@@ -55,7 +56,7 @@ class Report:
 def plan(run: Run, need: Need | None) -> Report:
     """Say what a sweep would do, object by object, and why the rest would stay; change nothing."""
     capacity = run.measure()
-    aim = max(0, _aim(run, capacity, need) - _on_its_way(run, is_pressing=_is_pressing(run, capacity, need)))
+    aim = _aim(run, capacity, need, is_pressing=_is_pressing(run, capacity, need))
     believed = _believed(run, is_certain=False)
     chooser = Chooser(run.catalogue.candidates(), run.selection(), believed.now, aim)
     steps = chooser.take()
@@ -105,10 +106,7 @@ def _sweep(run: Run, need: Need | None, manner: _Manner, progress: Progress) -> 
     _see_that_store_is_there(run)
     replay(run)
     is_pressing = _is_pressing(run, run.measure(), need)
-    capacity, aim = _left(run, need, is_pressing=is_pressing)
-    high = marks(run.settings, capacity.total_bytes).high_bytes if capacity else 0
-    if manner.start_at_high and capacity and capacity.used_bytes <= high:
-        aim = 0
+    aim = 0 if manner.start_at_high and not is_pressing else _left(run, need, is_pressing=is_pressing)
     flow_total.aim = aim
     entries = run.catalogue.premigrated() if manner.premigrated_only else run.catalogue.candidates()
     believed = _believed(run, is_certain=aim > 0)
@@ -120,7 +118,7 @@ def _sweep(run: Run, need: Need | None, manner: _Manner, progress: Progress) -> 
         while not mover.stopped and (taken := chooser.take(_BATCH, _BATCH_BYTES)):
             # Others free as well. What they took before these were read is seen now, and what they take from now on
             # are these. Never more than before, for what is freed may not be measured yet.
-            _, left = _left(run, need, is_pressing=is_pressing)
+            left = _left(run, need, is_pressing=is_pressing)
             steps = chooser.still_needed(taken, left)
             done = mover.free(steps)
             chooser.give_back(sum(step.entry.bytes for step in steps) - _freed(done))
@@ -192,6 +190,7 @@ def _mover(run: Run, progress: Progress) -> tuple[Mover, _Total]:
     if run.archive is None:
         return Mover(run, None, pulse), total
     archive = run.proving_archive
+    disks.remember_archive(run.settings, run.catalogue, anew=False)
     now = policy.believed(run.clock.now(), archive.store.now()).now
     archive.store.discard_unfinished(now - _UNFINISHED_FOR)
     if isinstance(run.settings.store.location, Folder):  # in a bucket of the platform's, others have uploads as well
@@ -201,28 +200,37 @@ def _mover(run: Run, progress: Progress) -> tuple[Mover, _Total]:
     return Mover(run, Prover(run, copier, pulse), pulse), total
 
 
-def _aim(run: Run, capacity: Capacity | None, need: Need | None) -> int:
-    """Say how many bytes are to be freed: down to the low mark, or until an upload is, or would be, admitted."""
+def _control(run: Run) -> reservations.AdmissionControl:
+    return reservations.AdmissionControl(run.settings, run.catalogue, run.clock, reservations.NOBODY)
+
+
+def _standing(run: Run, capacity: Capacity | None) -> Standing:
+    """Say how things stand, by what admissions and `check` go as well."""
     if capacity is None:
         raise StoreFailed(measurement.unmeasured(run.settings, run.catalogue))
-    limits = marks(run.settings, capacity.total_bytes)
+    return standing(_control(run), capacity)
+
+
+def _aim(run: Run, capacity: Capacity | None, need: Need | None, *, is_pressing: bool) -> int:
+    """Say how many bytes are to be freed besides what was freed before and is not measured back yet.
+
+    Down to the low mark and until an upload of usual size is admitted; with a need, until that one is, or would be.
+    """
+    found = _standing(run, capacity)
     if need is None:
-        return policy.down_to_low(capacity, limits)
-    control = reservations.AdmissionControl(run.settings, run.catalogue, run.clock, reservations.NOBODY)
+        return found.to_free(is_pressing=is_pressing)
     if need.reservation and run.catalogue.reservation(need.reservation):
         return 0
-    return reservations.fit_beside(control, reservations.held(control), capacity, limits, need.bytes).missing_bytes
+    return max(0, found.fit(need.bytes).missing_bytes - found.on_its_way(is_pressing=is_pressing))
 
 
-def _left(run: Run, need: Need | None, *, is_pressing: bool) -> tuple[Capacity | None, int]:
+def _left(run: Run, need: Need | None, *, is_pressing: bool) -> int:
     """Measure, and say how much is still to be freed besides what others free and what was freed before.
 
     What others free is read first: what they finish before the measure is then counted twice, and never not at all.
     """
     by_others = _freed_by_others(run, is_pressing=is_pressing)
-    capacity = run.measure()
-    aim = _aim(run, capacity, need)
-    return capacity, max(0, aim - by_others - _on_its_way(run, is_pressing=is_pressing))
+    return max(0, _aim(run, run.measure(), need, is_pressing=is_pressing) - by_others)
 
 
 def _freed_by_others(run: Run, *, is_pressing: bool) -> int:
@@ -238,16 +246,9 @@ def _freed_by_others(run: Run, *, is_pressing: bool) -> int:
     )
 
 
-def _on_its_way(run: Run, *, is_pressing: bool) -> int:
-    """Give what was released before and is not measured back yet: deleting more would not bring it any sooner."""
-    present = measurement.pending(run.settings, run.catalogue)
-    return pending.on_its_way(present, run.clock.now(), is_pressing=is_pressing) if present else 0
-
-
 def _is_pressing(run: Run, capacity: Capacity | None, need: Need | None) -> bool:
     """Tell whether room is needed and not only tidied up: what is late then is not waited for any longer."""
-    high = marks(run.settings, capacity.total_bytes).high_bytes if capacity else 0
-    return need is not None or (capacity is not None and capacity.used_bytes > high)
+    return need is not None or _standing(run, capacity).is_pressing
 
 
 def _believed(run: Run, *, is_certain: bool) -> BelievedNow:
