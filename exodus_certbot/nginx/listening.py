@@ -7,7 +7,8 @@ from pathlib import Path
 
 from exodus_certbot.nginx import proc
 
-_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+# Not /proc/net: where a unit sees processes alone (ProcSubset=pid) that is not there.
+_TABLES = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
 _LISTENS = b"0A"
 
 

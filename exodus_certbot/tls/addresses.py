@@ -11,7 +11,7 @@ from pathlib import Path
 _ANY_PORT = 9
 _RTF_LOCAL = 0x80000000
 _ROUTES = Path("/proc/self/net/ipv6_route")
-_INTERFACES = Path("/proc/net/if_inet6")
+_INTERFACES = Path("/proc/self/net/if_inet6")
 _NOT_USABLE = 0x08 | 0x40  # IFA_F_DADFAILED, IFA_F_TENTATIVE: rtnetlink(7)
 
 
@@ -34,7 +34,7 @@ def source_for(address: str) -> str:
 
 
 def global_ipv6() -> tuple[str, ...]:
-    """List the IPv6 addresses of global scope (proc(5): /proc/net/if_inet6)."""
+    """List the IPv6 addresses of global scope (proc(5): /proc/PID/net/if_inet6)."""
     try:
         lines = _INTERFACES.read_text("ascii").splitlines()
     except OSError:
