@@ -17,7 +17,7 @@ from exodus_common.render import printable
 class Running:
     """Hold a process that calls itself an nginx master, and `nginx` as it runs it.
 
-    `says_conf` tells that its title, or its program, says which main file it has; `is_contained` that it has a root or
+    `says_conf` tells that its title says which main file it has; `is_contained` that it has a root or
     process ids of its own, `is_unlike` that what we see at its main file's path is another file. `unknown_program` says
     why its program cannot be asked anything, `has_usual_prefix` that its title names no other.
     """
@@ -62,14 +62,10 @@ def _running(nginx: Nginx, process: Process, line: CommandLine, deadline: Deadli
     # What is in there has its own files: nothing of it is run out here.
     built, why_unknown = (nginx, None) if is_contained else _program(nginx, pid, line, status, deadline)
     as_run = _as_run(built, pid, line)
-    says_conf = _says_conf(line, as_run, is_known=proc.program(pid) is not None and why_unknown is None)
+    # A title has only the room that the arguments and the environment had: it may have been cut short.
+    says_conf = line.conf is not None and os.path.isfile(as_run.conf)  # noqa: PTH113 - text, as in nginx
     is_unlike = not is_contained and bool(mounts.unlike(pid, [as_run.conf]))
     return Running(process, status, as_run, says_conf, is_contained, is_unlike, why_unknown, line.prefix is None)
-
-
-def _says_conf(line: CommandLine, as_run: Nginx, *, is_known: bool) -> bool:
-    """Tell whether a main file is what it seems: a title may have been cut short, a program may have another one."""
-    return os.path.lexists(as_run.conf) and (line.conf is not None or is_known)
 
 
 def _program(

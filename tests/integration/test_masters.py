@@ -47,17 +47,22 @@ def fingerprint(folder: Path) -> dict[Path, tuple[object, ...]]:
     return found
 
 
+def opened_to_all(folder: Path) -> None:
+    """Let anybody come to a folder of a test's own."""
+    for above in itertools.takewhile(lambda above: above != Path(tempfile.gettempdir()), (folder, *folder.parents)):
+        above.chmod(0o755)
+
+
 @contextmanager
-def nginx_of_somebody(folder: Path, http: str) -> Iterator[RealNginx]:
+def nginx_of_somebody(folder: Path, http: str, groups: str = "--clear-groups") -> Iterator[RealNginx]:
     """Run an nginx whose master is no root, in a folder of its user."""
     folder.mkdir(exist_ok=True)
     nginx = RealNginx(folder)
     nginx.write(http)
     for file in (folder, *folder.rglob("*")):
         os.chown(file, SOMEBODY, SOMEBODY)
-    for above in itertools.takewhile(lambda above: above != Path(tempfile.gettempdir()), folder.parents):
-        above.chmod(0o755)
-    become = ["setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups"]
+    opened_to_all(folder)
+    become = ["setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", groups]
     subprocess.run([*become, NGINX, "-c", str(nginx.conf)], check=True, timeout=20)
     try:
         wait_until(lambda: nginx.pid_file.exists() and nginx.pid_file.read_text().strip())
@@ -418,6 +423,38 @@ def test_what_the_masters_own_user_may_not_read_is_known_before_a_reload(
     assert (nginx.reloads, fingerprint(nginx.folder)) == (0, before)
 
 
+def test_what_the_masters_own_groups_may_read_is_accepted(
+    certbot_tree: CertbotTree, exodus_certbot: ExodusCertbot, tmp_path: Path
+) -> None:
+    lineage, group = certbot_tree.issue(NAME), 4242
+    readable(certbot_tree)
+    key = (lineage / "privkey.pem").resolve()
+    os.chown(key, 0, group)
+    key.chmod(0o640)
+    with nginx_of_somebody(
+        tmp_path / "nginx", server(f"127.0.0.1:{free_port()} ssl", NAME, lineage), f"--groups=4343,{group}"
+    ):
+        accepted = exodus_certbot("check", "--json")
+        os.chown(key, 0, 0)
+        rejected = exodus_certbot("check", "--json")
+
+    assert (accepted.exit_code, accepted.json["reason"]) == (0, "1 ok")
+    assert (rejected.exit_code, rejected.json["verdict"]) == (1, "critical")
+
+
+@pytest.mark.parametrize("variables", [[], ["A=bbbb"]], ids=["no room at all", "too little room"])
+def test_a_master_whose_title_was_cut_short_is_known_by_its_pid_file(
+    variables: list[str], written: tuple[RealNginx, Path, int], certbot_tree: CertbotTree, exodus_certbot: ExodusCertbot
+) -> None:
+    nginx, _, _ = written
+    with started(nginx, "env", "--ignore-environment", *variables, NGINX, "-c", str(nginx.conf)) as master:
+        assert str(nginx.conf).encode() not in proc.title(master)
+        certbot_tree.issue(NAME)
+        repaired = exodus_certbot("reconcile", "--json")
+
+    assert (repaired.exit_code, repaired.json["reloaded"]) == (0, True), repaired.stdout
+
+
 def test_the_files_are_those_beside_the_name_that_the_master_has_for_its_configuration(
     written: tuple[RealNginx, Path, int], certbot_tree: CertbotTree, exodus_certbot: ExodusCertbot, tmp_path: Path
 ) -> None:
@@ -502,8 +539,7 @@ def test_who_may_not_read_the_certificates_calls_nothing_right(
     tmp_path: Path,
 ) -> None:
     nginx = start_nginx(server(f"127.0.0.1:{free_port()} ssl", NAME, certbot_tree.issue(NAME)))
-    for above in itertools.takewhile(lambda above: above != Path(tempfile.gettempdir()), nginx.folder.parents):
-        above.chmod(0o755)
+    opened_to_all(nginx.folder)
     for folder in ("live", "archive"):
         (certbot_tree.folder / folder).chmod(0o700)
     certbot_tree.issue(NAME)
@@ -525,8 +561,7 @@ def test_who_may_not_enter_the_folder_of_the_pid_file_is_told_in_a_sentence(
     closed = tmp_path / "closed/nginx.pid"
     closed.parent.mkdir(mode=0o700)
     nginx.conf.write_text(nginx.conf.read_text().replace(str(nginx.pid_file), str(closed)))
-    for above in itertools.takewhile(lambda above: above != Path(tempfile.gettempdir()), nginx.folder.parents):
-        above.chmod(0o755)
+    opened_to_all(nginx.folder)
     with started(nginx, NGINX, "-c", str(nginx.conf), pid_file=closed):
         found = ran_as(AS_SOMEBODY, exodus_certbot, *command)
 
@@ -571,12 +606,14 @@ def test_a_title_of_somebody_else_takes_no_place_beside_the_master_of_root(
 ) -> None:
     nginx = start_nginx(server(f"127.0.0.1:{free_port()} ssl", NAME, certbot_tree.issue(NAME)))
     certbot_tree.issue(NAME)
-    named = tmp_path / "somebody.pid"
-    title = f"nginx: master process nginx -c {nginx.conf} -g pid {named}; load_module /tmp/evil.so;"
-    become = ["setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups"]
-    argv = [*become, "bash", "-c", 'exec -a "$0" sleep 600', title]
-    with running(argv, env=os.environ, log=tmp_path / "sleep.log") as somebody:
-        wait_until(lambda: proc.title(somebody.pid).startswith(b"nginx: master"))
+    named, waiting = tmp_path / "somebody.pid", tmp_path / "waiting"
+    os.mkfifo(waiting)
+    os.chown(waiting, SOMEBODY, SOMEBODY)
+    title = f"nginx: master process nginx -c {nginx.conf} -g pid {named};"
+    argv = [*AS_SOMEBODY, "bash", "-c", 'exec 0<>"$1"; exec -a "$0" cat', title, str(waiting)]
+    opened_to_all(tmp_path)
+    with running(argv, env=os.environ, log=tmp_path / "somebody.log") as somebody:
+        wait_until(lambda: proc.title(somebody.pid) == title.encode())
         named.write_text(str(somebody.pid))
         repaired = exodus_certbot("reconcile", "--json")
 

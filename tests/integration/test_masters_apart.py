@@ -22,6 +22,8 @@ from tests.parts.witness import all_served_sha256, disk_sha256
 
 NAME = "exodus.example"
 ENVIRONMENT = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'hooks'}"}
+# What our unit leaves of root, who may trace nobody with that.
+OF_OUR_UNIT = ["setpriv", "--bounding-set", "-all,+dac_read_search,+setuid,+setgid,+kill", "--inh-caps", "-all"]
 COMMANDS = [("check",), ("reconcile",), ("deploy", "--lineage", "{lineage}")]
 
 
@@ -159,18 +161,35 @@ def test_who_has_no_right_to_trace_sees_the_namespaces_of_a_master_as_well(
     lineage = certbot_tree.issue(NAME)
     shutil.copytree(certbot_tree.folder, tmp_path / "theirs", symlinks=True)
     http = server(f"127.0.0.1:{free_port()} ssl", NAME, lineage)
-    # What our unit leaves of root.
-    sandbox = ["setpriv", "--bounding-set", "-all,+dac_read_search,+setuid,+setgid,+kill", "--inh-caps", "-all"]
     over = f"mount --bind {tmp_path}/theirs {certbot_tree.folder}"
     for namespace, first, said in (
         ("--net", "ip link set lo up", "in a network namespace of its own"),
         ("--mount", over, "in a mount namespace of its own"),
     ):
         with nginx_apart(tmp_path / "nginx", http, namespace, first) as nginx:
-            argv = [*sandbox, *exodus_certbot.argv("check", "--json")]
+            argv = [*OF_OUR_UNIT, *exodus_certbot.argv("check", "--json")]
             done = subprocess.run(argv, env=exodus_certbot.environment, capture_output=True, timeout=60, check=False)
             assert_unknown_and_left_in_peace(Ran(done.returncode, done.stdout.decode(), ""), nginx, said)
         nginx.error_log.unlink()
+
+
+def test_a_stale_site_is_repaired_from_the_mounts_and_rights_of_our_unit(
+    certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    lineage, port = certbot_tree.issue(NAME), free_port()
+    start_nginx(server(f"127.0.0.1:{port} ssl", NAME, lineage))
+    certbot_tree.issue(NAME)
+    # ProcSubset=pid, ProtectSystem=strict, PrivateDevices=yes
+    mounts = "mount -t proc -o subset=pid proc /proc; mount --bind /etc /etc; mount -o remount,bind,ro /etc; "
+    mounts += "mount -t tmpfs none /dev/shm"
+    sandbox = ["unshare", "--mount", "sh", "-ec", f'{mounts}; exec "$@"', "sh", *OF_OUR_UNIT, "--no-new-privs"]
+    argv = [*sandbox, *exodus_certbot.argv("reconcile", "--json")]
+
+    done = subprocess.run(argv, env=exodus_certbot.environment, capture_output=True, text=True, timeout=60, check=False)
+
+    repaired = Ran(done.returncode, done.stdout, done.stderr)
+    assert (repaired.exit_code, repaired.json["reloaded"]) == (0, True), repaired.all_output
+    assert all_served_sha256(port, NAME) == {disk_sha256(lineage)}
 
 
 def test_a_process_in_our_own_namespaces_sees_what_we_see(start_nginx: StartNginx) -> None:
