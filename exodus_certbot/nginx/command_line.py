@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass
 
 _MASTER = re.compile(rb"[\w.+-]+: master process(?: (.*))?", re.DOTALL)
+_OPTION = re.compile(r"(?:^|(?<= ))-(?:([pcge])\s*|[tTvVqh?]+(?= |$)|s\s*\S+)")
 _WORKER = re.compile(rb"[\w.+-]+: worker process.*", re.DOTALL)
 _SHUTTING_DOWN = b"is shutting down"
-_OPTION = re.compile(r"(?:^|(?<= ))-(?:([pcge])\s*|[tTvVqh?]+(?= |$)|s\s*\S+)")
 
 
 @dataclass(frozen=True, slots=True)

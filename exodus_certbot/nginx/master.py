@@ -58,7 +58,8 @@ def find_master(nginx: Nginx, deadline: Deadline) -> Master:
     # Anybody can start one with this configuration, and give it a pid file: where root has, root's is meant.
     if any(each.is_roots for each in (*named, *fitting)):
         named, fitting = ([each for each in some if each.is_roots] for some in (named, fitting))
-    meant = named or fitting
+    # Each network namespace may have one; whoever looks in it looks after that one.
+    meant = [each for each in named or fitting if proc.has_our_network(each.pid)] or named or fitting
     for old in here:
         if any(proc.parent(new.pid) == old.pid for new in meant):
             raise absent.upgrading(old.pid, meant[0].pid)

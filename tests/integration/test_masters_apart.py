@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,12 +44,11 @@ def nginx_apart(folder: Path, http: str, namespace: str, first: str = ":") -> It
         nginx.stop()
 
 
-def inside(
-    nginx: RealNginx, namespaces: str, command: ExodusCertbot, *arguments: str
-) -> subprocess.CompletedProcess[str]:
+def inside(master: int, namespaces: str, command: ExodusCertbot, *arguments: str) -> Ran:
     """Do what the message says: run our command where the master is."""
-    argv = ["nsenter", "--target", str(nginx.pid), *namespaces.split(), *command.argv(*arguments)]
-    return subprocess.run(argv, env=command.environment, capture_output=True, text=True, timeout=60, check=False)
+    argv = ["nsenter", "--target", str(master), *namespaces.split(), *command.argv(*arguments)]
+    done = subprocess.run(argv, env=command.environment, capture_output=True, text=True, timeout=60, check=False)
+    return Ran(done.returncode, done.stdout, done.stderr)
 
 
 def assert_unknown_and_left_in_peace(ran: Ran, nginx: RealNginx, said: str) -> None:
@@ -80,9 +80,9 @@ def test_nobody_is_asked_in_place_of_an_nginx_in_another_network_namespace(
 
         assert_unknown_and_left_in_peace(ran, nginx, "in a network namespace of its own")
         assert f"run nsenter --target {nginx.pid} --net exodus-certbot reconcile" in ran.json["reason"]
-        repaired = inside(nginx, "--net", exodus_certbot, "reconcile", "--json")
-        assert (repaired.returncode, nginx.reloads) == (0, 1), repaired.stdout
-        assert inside(nginx, "--net", exodus_certbot, "check").returncode == 0
+        repaired = inside(nginx.pid, "--net", exodus_certbot, "reconcile", "--json")
+        assert (repaired.exit_code, nginx.reloads) == (0, 1), repaired.stdout
+        assert inside(nginx.pid, "--net", exodus_certbot, "check").exit_code == 0
 
 
 def leading_to(nginx: RealNginx) -> str:
@@ -110,6 +110,35 @@ def test_an_nginx_in_another_network_namespace_is_asked_at_an_address_that_leads
         assert repaired.listed("verdict") == [("ok",)]
 
 
+def test_of_one_configuration_in_two_network_namespaces_each_is_looked_after_where_it_is(
+    certbot_tree: CertbotTree, exodus_certbot: ExodusCertbot, tmp_path: Path
+) -> None:
+    nginx = RealNginx(tmp_path / "nginx")
+    nginx.write(server(f"127.0.0.1:{free_port()} ssl", NAME, certbot_tree.issue(NAME)))
+    nginx.conf.write_text(nginx.conf.read_text().replace(f"pid {nginx.pid_file};", ""))
+    apart = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    with with_pid_file(nginx, tmp_path / "here.pid"), with_pid_file(nginx, tmp_path / "there.pid", *apart) as there:
+        certbot_tree.issue(NAME)
+        one = exodus_certbot("reconcile", "--json")
+        other = inside(there, "--net", exodus_certbot, "reconcile", "--json")
+
+    assert [(ran.exit_code, ran.json["reloaded"]) for ran in (one, other)] == [(0, True)] * 2, one.stdout + other.stdout
+    assert nginx.reloads == 2
+
+
+@contextmanager
+def with_pid_file(nginx: RealNginx, pid_file: Path, *begin: str) -> Iterator[int]:
+    """Run one more master of a configuration."""
+    subprocess.run([*begin, NGINX, "-c", str(nginx.conf), "-g", f"pid {pid_file};"], check=True, timeout=20)
+    try:
+        wait_until(lambda: pid_file.exists() and pid_file.read_text().strip())
+        master = int(pid_file.read_text())
+        yield master
+    finally:
+        os.kill(master, signal.SIGTERM)
+        wait_until(lambda: not pid_file.exists())
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_an_nginx_with_other_certificates_in_the_same_place_is_never_reloaded(
     command: tuple[str, ...], certbot_tree: CertbotTree, exodus_certbot: ExodusCertbot, tmp_path: Path
@@ -126,7 +155,7 @@ def test_an_nginx_with_other_certificates_in_the_same_place_is_never_reloaded(
             ran, nginx, f"where {lineage}/fullchain.pem and 1 more is not the file that we see"
         )
         assert f"run nsenter --target {nginx.pid} --mount exodus-certbot reconcile" in ran.json["reason"]
-        assert inside(nginx, "--mount", exodus_certbot, "check").returncode == 0
+        assert inside(nginx.pid, "--mount", exodus_certbot, "check").exit_code == 0
 
 
 def test_an_nginx_with_another_configuration_in_the_same_place_is_named(
