@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from exodus_certbot.nginx.proc import Status
 from exodus_common.clock import Deadline
@@ -32,13 +33,13 @@ class CannotAct(ExodusError):
     """Say that nothing can be run with the rights of a master."""
 
 
-def run_as(status: Status, argv: Sequence[str], deadline: Deadline) -> Finished:
+def run_as(status: Status, argv: Sequence[str], deadline: Deadline, *, most_seconds: float = inf) -> Finished:
     """Run a program that may read what a process of this status may; root's as nobody, who may write nothing.
 
     Who is not root runs it as himself. Raises `CannotAct`.
     """
     try:
-        done = run([*_become(status), *argv], timeout_seconds=deadline.remaining_seconds())
+        done = run([*_become(status), *argv], timeout_seconds=min(deadline.remaining_seconds(), most_seconds))
     except CommandMissing as missing:
         raise CannotAct(str(missing)) from missing
     if done.exit_code != 0 and done.stderr.startswith(_FAILED):

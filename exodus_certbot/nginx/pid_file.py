@@ -14,7 +14,7 @@ _PID_DIRECTIVE = re.compile(rb"(?:^|[\s;}])pid\s+[\"']?([^\s\"';]+)[\"']?\s*;")
 def pid_in_file(nginx: Nginx) -> int:
     """Give the process id that stands in it, 0 where none does."""
     try:
-        return int(Path(pid_file(nginx)).read_bytes().strip() or b"0")
+        return int(files.file_bytes(pid_file(nginx)).strip() or b"0")
     except (OSError, ValueError):
         return 0
 

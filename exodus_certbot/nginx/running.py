@@ -10,7 +10,11 @@ from exodus_certbot.nginx.command_line import CommandLine
 from exodus_certbot.nginx.proc import Process, Status
 from exodus_certbot.nginx.program import Nginx
 from exodus_common.clock import Deadline
+from exodus_common.process import CommandTimedOut
 from exodus_common.render import printable
+
+_ROOT = 0
+_MOST_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class Running:
     @property
     def is_roots(self) -> bool:
         """Tell whether it has root's rights."""
-        return self.status.uid == 0
+        return self.status.uid == _ROOT
 
     @property
     def is_apart(self) -> bool:
@@ -49,15 +53,21 @@ class Running:
 
 def masters(nginx: Nginx, deadline: Deadline) -> Iterator[Running]:
     """List what calls itself an nginx master; `nginx` is the program where it is not to be seen."""
+    found = []
     for pid in proc.pids():
         line = command_line.of_master(proc.title(pid))
         process = proc.process(pid) if line is not None else None
         if line is not None and process is not None:
-            yield _running(nginx, process, line, deadline)
+            found.append((process, line, proc.status(pid)))
+    has_roots = any(status.uid == _ROOT for _, _, status in found)
+    for process, line, status in found:
+        # Beside root's, nobody else's program is asked: it could keep us waiting.
+        is_asked = status.uid == _ROOT or not has_roots
+        yield _running(nginx, process, line, status, deadline if is_asked else None)
 
 
-def _running(nginx: Nginx, process: Process, line: CommandLine, deadline: Deadline) -> Running:
-    pid, status = process.pid, proc.status(process.pid)
+def _running(nginx: Nginx, process: Process, line: CommandLine, status: Status, deadline: Deadline | None) -> Running:
+    pid = process.pid
     is_contained = status.is_contained or proc.root(pid) not in (None, "/")
     # What is in there has its own files: nothing of it is run out here.
     built, why_unknown = (nginx, None) if is_contained else _program(nginx, pid, line, status, deadline)
@@ -69,7 +79,7 @@ def _running(nginx: Nginx, process: Process, line: CommandLine, deadline: Deadli
 
 
 def _program(
-    nginx: Nginx, pid: int, line: CommandLine, status: Status, deadline: Deadline
+    nginx: Nginx, pid: int, line: CommandLine, status: Status, deadline: Deadline | None
 ) -> tuple[Nginx, Untried | None]:
     """Give nginx as the program that a process runs, or say why that cannot be asked."""
     path = proc.program(pid)
@@ -81,9 +91,11 @@ def _program(
     if not same_file(f"/proc/{pid}/exe", path):
         why = f"its program, {printable(path)}, is not what is in that place now"
         return nginx, Untried(why, "have it run the new one, for example: systemctl restart nginx")
+    if deadline is None:
+        return nginx, _not_to_be_seen(path)
     try:
-        built = program.built_in(path, acting.run_as(status, [path, "-V"], deadline))
-    except acting.CannotAct as why:
+        built = program.built_in(path, acting.run_as(status, [path, "-V"], deadline, most_seconds=_MOST_SECONDS))
+    except (acting.CannotAct, CommandTimedOut) as why:
         return nginx, Untried(str(why), acting.REMEDY)
     return (built, None) if built else (nginx, _not_to_be_seen(path))
 

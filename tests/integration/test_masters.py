@@ -601,20 +601,36 @@ def test_two_masters_with_pid_files_of_their_own_are_named_and_none_is_reloaded(
         assert (found.json["reloaded"], nginx.reloads) == (False, 0)
 
 
+@contextmanager
+def titled(title: str, folder: Path) -> Iterator[int]:
+    """Run a program of somebody that calls itself an nginx master, and never answers."""
+    waiting, program = folder / "waiting", folder / "sleeper"
+    os.mkfifo(waiting)
+    os.chown(waiting, SOMEBODY, SOMEBODY)
+    shutil.copy(shutil.which("cat") or "cat", program)
+    opened_to_all(folder)
+    argv = [*AS_SOMEBODY, "bash", "-c", 'exec 0<>"$1"; exec -a "$0" "$2"', title, str(waiting), str(program)]
+    with running(argv, env=os.environ, log=folder / "somebody.log") as somebody:
+        wait_until(lambda: proc.title(somebody.pid) == title.encode())
+        yield somebody.pid
+
+
+@pytest.mark.parametrize("is_pipe", [False, True], ids=["with a pid file", "with a pid file that never ends"])
 def test_a_title_of_somebody_else_takes_no_place_beside_the_master_of_root(
-    certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot, tmp_path: Path
+    is_pipe: bool,
+    certbot_tree: CertbotTree,
+    start_nginx: StartNginx,
+    exodus_certbot: ExodusCertbot,
+    tmp_path: Path,
 ) -> None:
     nginx = start_nginx(server(f"127.0.0.1:{free_port()} ssl", NAME, certbot_tree.issue(NAME)))
     certbot_tree.issue(NAME)
-    named, waiting = tmp_path / "somebody.pid", tmp_path / "waiting"
-    os.mkfifo(waiting)
-    os.chown(waiting, SOMEBODY, SOMEBODY)
-    title = f"nginx: master process nginx -c {nginx.conf} -g pid {named};"
-    argv = [*AS_SOMEBODY, "bash", "-c", 'exec 0<>"$1"; exec -a "$0" cat', title, str(waiting)]
-    opened_to_all(tmp_path)
-    with running(argv, env=os.environ, log=tmp_path / "somebody.log") as somebody:
-        wait_until(lambda: proc.title(somebody.pid) == title.encode())
-        named.write_text(str(somebody.pid))
+    named = tmp_path / "somebody.pid"
+    with titled(f"nginx: master process nginx -c {nginx.conf} -g pid {named};", tmp_path) as somebody:
+        if is_pipe:
+            os.mkfifo(named)
+        else:
+            named.write_text(str(somebody))
         repaired = exodus_certbot("reconcile", "--json")
 
     assert (repaired.exit_code, repaired.json["reloaded"]) == (0, True), repaired.stdout
