@@ -37,6 +37,8 @@ def check(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> Repor
     if unread := _count_unread(inventory, judged):
         late = f"{unread} that nobody can be asked for changed since nginx read it; run: exodus-certbot reconcile"
         report = replace(report, reason=f"{report.reason}; {late}")
+    if inventory.untried is not None:
+        report = replace(report, reason=f"{report.reason}; {inventory.untried}")
     return replace(report, renewals=windows)
 
 

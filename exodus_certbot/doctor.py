@@ -15,6 +15,7 @@ from exodus_certbot.certbot.renewal_files import PLUGIN, RenewalFile
 from exodus_certbot.findings import Finding, critical, ok, warning
 from exodus_certbot.inventory import Inventory, Run, take_inventory
 from exodus_certbot.model import Certificate, Pair
+from exodus_certbot.nginx import trial
 from exodus_certbot.settings import Settings, state_dir
 from exodus_certbot.tls import x509
 from exodus_common import seeing
@@ -45,7 +46,7 @@ def doctor(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> tupl
 
 def _nginx(inventory: Inventory) -> Iterator[Finding]:
     if inventory.problem is None:
-        yield ok("nginx", f"runs, and accepts {inventory.nginx.conf}")
+        yield trial.finding_of(inventory.nginx, inventory.untried)
     else:
         yield critical("nginx", str(inventory.problem), "mend that first: until then no renewed certificate is served")
 

@@ -28,6 +28,10 @@ class NginxUnclear(NginxError):
     """Say that it cannot be told which nginx is meant, or that it is not to be reached from here."""
 
 
+class NginxApart(NginxUnclear):
+    """Say that the nginx that is meant has other files or listeners than those that we see: who asks, asks another."""
+
+
 class TimeUp(NginxError):
     """Say that the time for a run ended before nginx could be told to reload."""
 

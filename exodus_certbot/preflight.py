@@ -14,7 +14,7 @@ from exodus_certbot.certbot.renewal_files import RenewalFile
 from exodus_certbot.errors import NginxError
 from exodus_certbot.findings import Finding, critical, ok, warning
 from exodus_certbot.inventory import Run
-from exodus_certbot.nginx import files, master, trial
+from exodus_certbot.nginx import files, master, reachable, trial
 from exodus_certbot.nginx import program as nginx
 from exodus_certbot.nginx.config import ConfigUnreadable, Directive
 from exodus_certbot.nginx.http_listener import CA_PORT, HttpListener, listener_for, secure_port
@@ -45,15 +45,18 @@ def preflight(
         findings += webroot.findings_of(place, webroot.mounts())
     program = run.find_nginx()
     try:
-        running = master.find_master(program)
-        is_tried = trial.try_configuration(running, run.deadline)
-        tree = files.read(running.nginx.conf).tree
+        running = master.find_master(program, run.deadline)
+        untried = trial.try_configuration(running, run.deadline)
+        found = files.read(running.nginx.conf)
+        apart = reachable.why_unasked(running, settings.connect) or reachable.why_unseen(running, found.paths)
+        if apart is not None:
+            raise apart
     except (NginxError, ConfigUnreadable) as problem:
         return (*findings, critical("nginx", str(problem), "mend that first: the renewal would fail as well"))
-    findings.append(ok("nginx", f"runs{', and accepts' if is_tried else ' with'} {program.conf}"))
+    findings.append(trial.finding_of(running.nginx, untried))
     machine = nginx.machine_of(running.nginx, settings.connect)
     for target in targets:
-        findings += _findings_of(run, tree, machine, target)
+        findings += _findings_of(run, found.tree, machine, target)
     return tuple(findings)
 
 

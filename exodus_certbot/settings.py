@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 from exodus_certbot.listener_pattern import ListenerPattern
@@ -47,9 +47,11 @@ class Settings:
 
 def _check_address(address: str) -> None:
     try:
-        ip_address(address)
+        found = ip_address(address)
     except ValueError:
         raise ValueError("connect: allowed: an IPv4 or IPv6 address, without a port") from None
+    if isinstance(found, IPv6Address) and found.scope_id and not found.is_link_local:
+        raise ValueError("connect: allowed: %DEVICE behind a link-local address alone (fe80::1%eth0)")
 
 
 def _check_pattern(number: int, written: str) -> None:

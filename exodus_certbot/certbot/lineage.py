@@ -23,13 +23,14 @@ class LineageUnusable(ExodusError):
 
 
 class CertificateFiles:
-    """Read each file once per run, and know which of them belong to certbot."""
+    """Read each file once per run, and know which of them belong to certbot, and which are `denied` to us."""
 
     def __init__(self, certbot_dir: Path) -> None:
         """Look for lineages in `certbot_dir`, certbot's `--config-dir`."""
         self._live = certbot_dir / "live"
         self._real_live = os.path.realpath(self._live)
         self._pairs: dict[CertificateSource, Pair] = {}
+        self.denied: list[str] = []
 
     def pair(self, source: CertificateSource) -> Pair:
         """Read the leaf of a source; a file that cannot be read is told in the pair, not raised."""
@@ -42,7 +43,10 @@ class CertificateFiles:
         try:
             return Pair(source, x509.leaf_of_pem(read_bytes(source.certificate)), lineage)
         except ExodusError as error:
-            return Pair(source, None, lineage, f"{printable(source.shown)} {error}")
+            problem = f"{printable(source.shown)} {error}"
+            if isinstance(error.__cause__, PermissionError):
+                self.denied.append(problem)
+            return Pair(source, None, lineage, problem)
 
     def lineage_of(self, certificate: str) -> Path | None:
         """Name the lineage (`live/NAME`) whose file nginx reaches by a path, directly or through links of its own."""

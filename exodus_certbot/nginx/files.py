@@ -50,10 +50,14 @@ def matches(pattern: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class OnDisk:
-    """Hold the configuration that nginx would read now, without what is behind each of the problems."""
+    """Hold the configuration that nginx would read now, without what is behind each of the problems.
+
+    `paths` are the files that it is in.
+    """
 
     tree: tuple[Directive, ...]
     problems: tuple[ConfigUnreadable, ...]
+    paths: tuple[str, ...]
 
 
 def read(main: str) -> OnDisk:
@@ -67,7 +71,9 @@ def read(main: str) -> OnDisk:
         raise ConfigUnreadable(main, 1, f"it cannot be read: {error.strerror}") from error
     reading = _Reading(main[: main.rfind("/") + 1], parsed, {}, [])
     reading.follow(reading.parsed[main])
-    return OnDisk(config.flatten_parsed(main, reading.parsed, reading.found), tuple(reading.problems))
+    return OnDisk(
+        config.flatten_parsed(main, reading.parsed, reading.found), tuple(reading.problems), (*reading.parsed,)
+    )
 
 
 @dataclass(frozen=True, slots=True)

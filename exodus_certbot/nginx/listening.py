@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
 
-# /proc/net is not there in our unit (ProcSubset=pid).
+# Not /proc/net: where a unit sees processes alone (ProcSubset=pid) that is not there.
 _TABLES = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
 _LISTENS = b"0A"
 

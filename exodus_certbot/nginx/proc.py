@@ -8,6 +8,8 @@ from pathlib import Path
 from signal import SIGHUP
 
 _PROC = Path("/proc")
+_READS_ALL = 1 << 1 | 1 << 2
+"""CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH (linux/capability.h)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,22 @@ class Status:
     @property
     def uid(self) -> int | None:
         """Give the user whose rights the process has."""
-        found = self._fields.get(b"Uid", [])
-        return int(found[1]) if len(found) > 1 else None
+        return self._effective(b"Uid")
+
+    @property
+    def gid(self) -> int | None:
+        """Give the group whose rights the process has."""
+        return self._effective(b"Gid")
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Give the other groups whose rights it has."""
+        return tuple(map(int, self._fields.get(b"Groups", [])))
+
+    @property
+    def reads_all(self) -> bool:
+        """Tell whether it may read every file, whoever owns it."""
+        return bool(self._mask(b"CapEff") & _READS_ALL)
 
     @property
     def is_contained(self) -> bool:
@@ -49,6 +65,10 @@ class Status:
         """
         pending = self._mask(b"SigPnd") | self._mask(b"ShdPnd")
         return bool(self._fields) and not self._mask(b"SigBlk") and not pending & (1 << (SIGHUP - 1))
+
+    def _effective(self, name: bytes) -> int | None:
+        found = self._fields.get(name, [])
+        return int(found[1]) if len(found) > 1 else None
 
     def _mask(self, name: bytes) -> int:
         return int((self._fields.get(name) or [b"0"])[0], 16)
@@ -102,6 +122,25 @@ def root(pid: int) -> str | None:
 def folder(pid: int) -> str | None:
     """Give the folder that its relative paths start from; None where we may not see it."""
     return _link(pid, "cwd")
+
+
+def mounts(pid: int) -> bytes:
+    """Read the table of the mounts that it sees; empty where there is none."""
+    return bytes_of(_PROC / str(pid) / "mountinfo")
+
+
+def has_our_network(pid: int) -> bool:
+    """Tell whether its sockets are in the network namespace that ours are in; True where that is not to be seen.
+
+    Who may not see the namespace itself knows it by its files: each namespace has its own.
+    """
+    theirs, ours = _link(pid, "ns/net"), _link(os.getpid(), "ns/net")
+    if theirs is not None and ours is not None:
+        return theirs == ours
+    try:
+        return (_PROC / str(pid) / "net/tcp").stat().st_ino == (_PROC / "self/net/tcp").stat().st_ino
+    except OSError:
+        return True
 
 
 def sockets(pid: int) -> Iterator[int]:

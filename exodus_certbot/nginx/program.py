@@ -16,7 +16,7 @@ from exodus_certbot.nginx.servers import Machine
 from exodus_certbot.tls import addresses, quic, x509
 from exodus_common.clock import Deadline
 from exodus_common.errors import ExodusError
-from exodus_common.process import run
+from exodus_common.process import Finished, run
 from exodus_common.render import printable
 
 _ERROR_LOG_OPTION_SINCE = (1, 19, 5)
@@ -26,7 +26,8 @@ _ERROR_LOG_OPTION_SINCE = (1, 19, 5)
 class Nginx:
     """Name an nginx program, its main configuration file, and the folder that relative paths in it start from.
 
-    `directives` are those of its command line (`-g`); what is built in is relative to the prefix.
+    `directives` are those of its command line (`-g`); what is built in is relative to the prefix. `is_chosen` tells
+    that an operator named the program: then it is the one that judges.
     """
 
     binary: str
@@ -37,6 +38,7 @@ class Nginx:
     default_error_log: str
     version: tuple[int, ...] = ()
     directives: str = ""
+    is_chosen: bool = False
 
     @property
     def knows_error_log_option(self) -> bool:
@@ -58,11 +60,27 @@ def find_nginx(binary: str | None, conf: str | None, deadline: Deadline) -> Ngin
     path = settings.find_program(binary or "nginx")
     if path is None:
         raise NginxError(f"no nginx program at {binary or 'PATH'}: {_instead()}")
-    answer = run([path, "-V"], timeout_seconds=deadline.remaining_seconds())
+    found = built_in(path, run([path, "-V"], timeout_seconds=deadline.remaining_seconds()))
+    if found is None:
+        raise NginxError(f"{printable(path)} -V does not say that it is nginx: name another program with --nginx")
+    main_file = str(Path(conf).absolute()) if conf else found.full_path(found.default_conf)
+    try:
+        files.file_bytes(main_file)
+    except OSError as error:
+        raise NginxError(
+            f"{printable(main_file)} cannot be read: name nginx's main file with --nginx-conf, or run as root"
+        ) from error
+    return replace(found, conf=main_file, is_chosen=binary is not None)
+
+
+def built_in(path: str, answer: Finished) -> Nginx | None:
+    """Read what a program says of itself (`-V`); None where that is not what nginx says."""
     said = (answer.stderr + answer.stdout).decode("utf-8", "replace")
+    if "configure arguments:" not in said:
+        return None
     built = dict(re.findall(r"--([a-z-]+)=(\S+)", said))
     version = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", said)
-    found = Nginx(
+    return Nginx(
         binary=path,
         conf="",
         prefix=built.get("prefix", "/usr/local/nginx"),
@@ -71,14 +89,6 @@ def find_nginx(binary: str | None, conf: str | None, deadline: Deadline) -> Ngin
         default_error_log=built.get("error-log-path", "logs/error.log"),
         version=tuple(map(int, version.groups())) if version else (),
     )
-    main_file = str(Path(conf).absolute()) if conf else found.full_path(found.default_conf)
-    try:
-        files.file_bytes(main_file)
-    except OSError as error:
-        raise NginxError(
-            f"{printable(main_file)} cannot be read: name nginx's main file with --nginx-conf, or run as root"
-        ) from error
-    return replace(found, conf=main_file)
 
 
 def _instead() -> str:

@@ -1,26 +1,27 @@
 """The door to nginx's own judgement of its configuration, asked so that it can change nothing.
 
 `nginx -t` makes what it misses and gives it to the user it believes in: pid file, logs, temporary folders
-(ngx_init_cycle in ngx_cycle.c). Only before that, while it reads, does it judge; so it is asked as a user who may read
-everything and write nothing, and stops at the pid file of the master that runs.
+(ngx_init_cycle in ngx_cycle.c). With `-s` beside it, it stops before: it has read and judged all, takes itself for one
+that is only to send a signal, and ends as a test before it sends any (main in nginx.c).
 """
 
 import os
 import re
-import shutil
 
 from exodus_certbot.errors import NginxConfigInvalid, NginxError
-from exodus_certbot.nginx.master import Master, pid_file
+from exodus_certbot.findings import Finding, ok, warning
+from exodus_certbot.nginx import acting, proc
+from exodus_certbot.nginx.acting import Untried
+from exodus_certbot.nginx.master import Master
+from exodus_certbot.nginx.proc import Status
 from exodus_certbot.nginx.program import Nginx
-from exodus_common import seeing
 from exodus_common.clock import Deadline
-from exodus_common.process import CommandTimedOut, run
+from exodus_common.process import CommandTimedOut
 from exodus_common.render import printable
 
-_NOBODY = 65534
-_READER = ("--reuid", str(_NOBODY), "--regid", str(_NOBODY), "--clear-groups", "--no-new-privs")
-_READS_ALL = ("--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search")
-_IS_READ = b"syntax is ok"
+_READS_ONLY = ("-t", "-s", "reopen")
+_LOGS_NOWHERE = ("-e", "stderr")
+_ROOT = 0
 _EMERGENCY = re.compile(r"\[emerg\] (?:\d+#\d+: )?(.+)")
 _QUOTED = re.compile(r'"([^"]*)"')
 # Directives and variables, addresses, hosts, paths, punctuation.
@@ -30,53 +31,53 @@ _HARMLESS = re.compile(
 _MOST_MESSAGE_LINES = 5
 
 
-def try_configuration(master: Master, deadline: Deadline) -> bool:
-    """Have nginx read its configuration as this master would; give False where it could not be asked.
+def try_configuration(master: Master, deadline: Deadline) -> Untried | None:
+    """Have nginx read its configuration as this master would; say why where it could not be asked.
 
     What a reload may fail at later, a port that is taken, only the master itself finds. Raises `NginxConfigInvalid`
     with nginx's own message. The answer may hold secrets and never leaves this function.
     """
-    reader = _reader(pid_file(master.nginx))
-    if reader is None:
-        return False
+    nginx, status = master.nginx, proc.status(master.pid)
+    if master.untried is not None:
+        return master.untried
+    if status.uid != _ROOT and not nginx.knows_error_log_option:
+        return Untried(f"{printable(nginx.binary)} has no option -e and would open a log", "take nginx 1.19.5 or newer")
     try:
-        answer = run([*reader, *_command(master.nginx)], timeout_seconds=deadline.remaining_seconds())
+        answer = acting.run_as(status, _command(nginx), deadline)
+    except acting.CannotAct as why:
+        return Untried(str(why), acting.REMEDY)
     except CommandTimedOut as error:
-        program = printable(master.nginx.binary)
+        program = printable(nginx.binary)
         raise NginxError(
             f"killed {program} -t: it had not ended; run it by hand, or allow more with --timeout"
         ) from error
-    if answer.exit_code == 0 or _IS_READ in answer.stderr:
-        return True
-    if answer.stderr.startswith(b"setpriv: "):
-        return False
-    raise _rejection(master.nginx, _message(answer.stderr))
-
-
-def _reader(pid: str) -> tuple[str, ...] | None:
-    """Say how to become somebody who cannot open the pid file for writing; None where nobody like that can be had."""
-    if os.geteuid() != 0:
-        return () if seeing.exists(pid) and not os.access(pid, os.W_OK) else None
-    setpriv = shutil.which("setpriv")
-    try:
-        status = os.stat(pid)  # noqa: PTH116 - nginx's paths may hold bytes that are not UTF-8
-    except OSError:
+    if answer.exit_code == 0:
         return None
-    is_writable = status.st_mode & 0o002 or status.st_uid == _NOBODY or status.st_gid == _NOBODY
-    return None if is_writable or setpriv is None else (setpriv, *_READER, *_READS_ALL)
+    raise _rejection(nginx, status, _message(answer.stderr))
 
 
 def _command(nginx: Nginx) -> list[str]:
-    options = ["-t", *(("-e", "stderr") if nginx.knows_error_log_option else ()), "-p", nginx.prefix, "-c", nginx.conf]
-    return [nginx.binary, *options, *(("-g", nginx.directives) if nginx.directives else ())]
+    log = _LOGS_NOWHERE if nginx.knows_error_log_option else ()
+    directives = ("-g", nginx.directives) if nginx.directives else ()
+    return [nginx.binary, *_READS_ONLY, *log, "-p", nginx.prefix, "-c", nginx.conf, *directives]
 
 
-def _rejection(nginx: Nginx, message: str) -> NginxError:
-    if os.geteuid() != 0 and "Permission denied" in message:
+def _rejection(nginx: Nginx, status: Status, message: str) -> NginxError:
+    is_denied = "Permission denied" in message
+    if is_denied and os.geteuid() not in (_ROOT, status.uid):
         return NginxError(f"nginx may not read all it needs when this user asks it: {message}; run as root")
+    whose = f" (its master runs as uid {status.uid})" if is_denied and status.uid != _ROOT else ""
     return NginxConfigInvalid(
-        f"nginx rejects {printable(nginx.conf)}: {message}; mend it, then run: exodus-certbot reconcile"
+        f"nginx rejects {printable(nginx.conf)}: {message}{whose}; mend it, then run: exodus-certbot reconcile"
     )
+
+
+def finding_of(nginx: Nginx, untried: Untried | None) -> Finding:
+    """Say that nginx runs, and what it says of its configuration."""
+    if untried is None:
+        return ok("nginx", f"runs, and accepts {nginx.conf}")
+    message = f"runs with {nginx.conf}; it was not asked whether it accepts that, since {untried.why}"
+    return warning("nginx", message, untried.remedy)
 
 
 def _message(stderr: bytes) -> str:

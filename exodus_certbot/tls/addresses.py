@@ -34,7 +34,7 @@ def source_for(address: str) -> str:
 
 
 def global_ipv6() -> tuple[str, ...]:
-    """List the IPv6 addresses of global scope (proc(5): /proc/net/if_inet6)."""
+    """List the IPv6 addresses of global scope (proc(5): /proc/PID/net/if_inet6)."""
     try:
         lines = _INTERFACES.read_text("ascii").splitlines()
     except OSError:

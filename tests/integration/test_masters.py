@@ -23,7 +23,8 @@ from exodus_certbot.nginx import proc, program, strangers
 from exodus_common.clock import Deadline, SystemClock
 from tests.integration.conftest import StartNginx
 from tests.parts.authority import CertbotTree
-from tests.parts.command import ExodusCertbot
+from tests.parts.certbot import write_program
+from tests.parts.command import ExodusCertbot, Ran
 from tests.parts.configuration import server
 from tests.parts.nginx import NGINX, RealNginx, running_nginx
 from tests.parts.ports import free_port
@@ -46,17 +47,22 @@ def fingerprint(folder: Path) -> dict[Path, tuple[object, ...]]:
     return found
 
 
+def opened_to_all(folder: Path) -> None:
+    """Let anybody come to a folder of a test's own."""
+    for above in itertools.takewhile(lambda above: above != Path(tempfile.gettempdir()), (folder, *folder.parents)):
+        above.chmod(0o755)
+
+
 @contextmanager
-def nginx_of_somebody(folder: Path, http: str) -> Iterator[RealNginx]:
+def nginx_of_somebody(folder: Path, http: str, groups: str = "--clear-groups") -> Iterator[RealNginx]:
     """Run an nginx whose master is no root, in a folder of its user."""
     folder.mkdir(exist_ok=True)
     nginx = RealNginx(folder)
     nginx.write(http)
     for file in (folder, *folder.rglob("*")):
         os.chown(file, SOMEBODY, SOMEBODY)
-    for above in itertools.takewhile(lambda above: above != Path(tempfile.gettempdir()), folder.parents):
-        above.chmod(0o755)
-    become = ["setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups"]
+    opened_to_all(folder)
+    become = ["setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", groups]
     subprocess.run([*become, NGINX, "-c", str(nginx.conf)], check=True, timeout=20)
     try:
         wait_until(lambda: nginx.pid_file.exists() and nginx.pid_file.read_text().strip())
@@ -333,3 +339,310 @@ def test_where_nginx_runs_in_a_container_none_is_to_be_installed_beside_it(
     titles.clear()
     with pytest.raises(NginxError, match="install nginx, or name it with --nginx"):
         program.find_nginx(None, None, deadline)
+
+
+@contextmanager
+def started(nginx: RealNginx, *argv: str, pid_file: Path | None = None) -> Iterator[int]:
+    """Run an nginx with a command line of its own; give its master."""
+    file = pid_file or nginx.pid_file
+    nginx.folder.chmod(0o755)
+    subprocess.run(argv, check=True, timeout=20)
+    wait_until(lambda: file.exists() and file.read_text().strip())
+    master = int(file.read_text())
+    try:
+        yield master
+    finally:
+        os.kill(master, signal.SIGTERM)
+        wait_until(lambda: proc.process(master) is None)
+
+
+@pytest.fixture
+def written(certbot_tree: CertbotTree, tmp_path: Path) -> tuple[RealNginx, Path, int]:
+    """Write the configuration of a site that nobody has started yet."""
+    lineage, port = certbot_tree.issue(NAME), free_port()
+    nginx = RealNginx(tmp_path / "nginx")
+    nginx.folder.mkdir(exist_ok=True)
+    nginx.write(server(f"127.0.0.1:{port} ssl", NAME, lineage))
+    return nginx, lineage, port
+
+
+# nginx on PATH, which is not the one that runs: it lacks a module that the running one has.
+LACKS_A_MODULE = (
+    'case "$*" in *-t*) echo "nginx: [emerg] unknown directive \\"my_module\\"" >&2; exit 1;; esac; exec "$0" "$@"'
+)
+
+
+def test_the_program_that_runs_judges_and_not_another_one_on_path(
+    certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot, tmp_path: Path
+) -> None:
+    lineage, port = certbot_tree.issue(NAME), free_port()
+    start_nginx(server(f"127.0.0.1:{port} ssl", NAME, lineage))
+    write_program(tmp_path / "bin/nginx", "sh", "-c", LACKS_A_MODULE, NGINX)
+    on_path = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    certbot_tree.issue(NAME)
+
+    repaired = exodus_certbot("reconcile", "--json", env=on_path)
+    named = exodus_certbot("check", "--json", "--nginx", str(tmp_path / "bin/nginx"))
+
+    assert (repaired.exit_code, repaired.json["reloaded"]) == (0, True), repaired.stdout
+    assert 'unknown directive "my_module"' in named.json["reason"]  # who names a program means it
+
+
+def test_a_program_that_was_replaced_since_it_started_is_not_asked_and_reloads_all_the_same(
+    written: tuple[RealNginx, Path, int], certbot_tree: CertbotTree, exodus_certbot: ExodusCertbot, tmp_path: Path
+) -> None:
+    nginx, lineage, port = written
+    program = tmp_path / "nginx-of-mine"
+    shutil.copy(NGINX, program)
+    with started(nginx, str(program), "-c", str(nginx.conf)):
+        program.unlink()
+        found = exodus_certbot("doctor", "--json").json["findings"]
+        certbot_tree.issue(NAME)
+        repaired = exodus_certbot("reconcile", "--json")
+        assert (repaired.exit_code, repaired.json["reloaded"]) == (0, True), repaired.stdout
+        assert all_served_sha256(port, NAME) == {disk_sha256(lineage)}
+
+    (finding,) = [one for one in found if one["subject"] == "nginx"]
+    assert finding["severity"] == "warning"
+    assert f"its program, {program} (deleted), is not what is in that place now" in finding["message"]
+
+
+@pytest.mark.parametrize("command", ["check", "reconcile", "doctor"])
+def test_what_the_masters_own_user_may_not_read_is_known_before_a_reload(
+    command: str, theirs: tuple[RealNginx, int], certbot_tree: CertbotTree, exodus_certbot: ExodusCertbot
+) -> None:
+    nginx, _ = theirs
+    certbot_tree.issue(NAME)  # its key is root's alone
+    before = fingerprint(nginx.folder)
+
+    found = exodus_certbot(command, "--json")
+
+    assert (found.exit_code, found.json["verdict"]) == (1, "critical")
+    assert "Permission denied" in found.stdout
+    assert f"its master runs as uid {SOMEBODY}" in found.stdout
+    assert (nginx.reloads, fingerprint(nginx.folder)) == (0, before)
+
+
+def test_what_the_masters_own_groups_may_read_is_accepted(
+    certbot_tree: CertbotTree, exodus_certbot: ExodusCertbot, tmp_path: Path
+) -> None:
+    lineage, group = certbot_tree.issue(NAME), 4242
+    readable(certbot_tree)
+    key = (lineage / "privkey.pem").resolve()
+    os.chown(key, 0, group)
+    key.chmod(0o640)
+    with nginx_of_somebody(
+        tmp_path / "nginx", server(f"127.0.0.1:{free_port()} ssl", NAME, lineage), f"--groups=4343,{group}"
+    ):
+        accepted = exodus_certbot("check", "--json")
+        os.chown(key, 0, 0)
+        rejected = exodus_certbot("check", "--json")
+
+    assert (accepted.exit_code, accepted.json["reason"]) == (0, "1 ok")
+    assert (rejected.exit_code, rejected.json["verdict"]) == (1, "critical")
+
+
+@pytest.mark.parametrize("variables", [[], ["A=bbbb"]], ids=["no room at all", "too little room"])
+def test_a_master_whose_title_was_cut_short_is_known_by_its_pid_file(
+    variables: list[str], written: tuple[RealNginx, Path, int], certbot_tree: CertbotTree, exodus_certbot: ExodusCertbot
+) -> None:
+    nginx, _, _ = written
+    with started(nginx, "env", "--ignore-environment", *variables, NGINX, "-c", str(nginx.conf)) as master:
+        assert str(nginx.conf).encode() not in proc.title(master)
+        certbot_tree.issue(NAME)
+        repaired = exodus_certbot("reconcile", "--json")
+
+    assert (repaired.exit_code, repaired.json["reloaded"]) == (0, True), repaired.stdout
+
+
+def test_the_files_are_those_beside_the_name_that_the_master_has_for_its_configuration(
+    written: tuple[RealNginx, Path, int], certbot_tree: CertbotTree, exodus_certbot: ExodusCertbot, tmp_path: Path
+) -> None:
+    nginx, lineage, port = written
+    files = {"site.pem": "fullchain.pem", "site.key": "privkey.pem"}
+    nginx.conf.write_text(
+        nginx.conf.read_text()
+        .replace(str(lineage / "fullchain.pem"), "site.pem")
+        .replace(str(lineage / "privkey.pem"), "site.key")
+    )
+    linked = tmp_path / "run/nginx.conf"
+    linked.parent.mkdir()
+    linked.symlink_to(nginx.conf)
+    for name, file in files.items():
+        (linked.parent / name).symlink_to(lineage / file)
+        shutil.copy(lineage / file, nginx.folder / name)  # left over beside the real file
+    with started(nginx, NGINX, "-c", str(linked)):
+        certbot_tree.issue(NAME)
+        deployed = exodus_certbot("deploy", "--lineage", str(lineage), "--json")
+        for name in files:
+            (nginx.folder / name).unlink()
+        looked = exodus_certbot("check", "--json")
+
+        assert (deployed.exit_code, deployed.json["reloaded"]) == (0, True), deployed.stdout
+        assert (looked.exit_code, looked.json["verdict"]) == (0, "ok"), looked.stdout
+        assert all_served_sha256(port, NAME) == {disk_sha256(lineage)}
+
+
+def test_a_broken_configuration_is_found_where_the_pid_file_is_lost(
+    certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    nginx = start_nginx(server(f"127.0.0.1:{free_port()} ssl", NAME, certbot_tree.issue(NAME)))
+    nginx.conf.write_text(nginx.conf.read_text() + "broken;\n")
+    with without_pid_file(nginx):
+        looks = [exodus_certbot(command, "--json") for command in ("check", "doctor", "preflight")]
+
+    assert [look.json["verdict"] for look in looks] == ["critical"] * 3
+    assert all("broken" in look.stdout for look in looks)
+
+
+def test_nobody_says_accepted_of_a_configuration_that_could_not_be_tried(
+    certbot_tree: CertbotTree, start_nginx: StartNginx, exodus_certbot: ExodusCertbot
+) -> None:
+    nginx = start_nginx(server(f"127.0.0.1:{free_port()} ssl", NAME, certbot_tree.issue(NAME)))
+    tried = without_right(exodus_certbot, "", "check", "doctor", "preflight")
+    nginx.conf.write_text(nginx.conf.read_text() + "broken;\n")
+    # What a container has by default.
+    untried = without_right(exodus_certbot, "-dac_read_search", "check", "doctor", "preflight")
+
+    assert "not asked" not in tried[0].json["reason"]
+    assert [f"runs, and accepts {nginx.conf}" in look.stdout for look in tried] == [False, True, True]
+    assert "nginx was not asked whether it accepts its configuration" in untried[0].json["reason"]
+    for look in untried[1:]:
+        (finding,) = [one for one in look.json["findings"] if one["subject"] == "nginx"]
+        assert finding["severity"] == "warning"
+        assert "it was not asked whether it accepts that" in finding["message"]
+
+
+def without_right(command: ExodusCertbot, rights: str, *arguments: str) -> list[Ran]:
+    """Run our commands as root without some rights."""
+    become = ["setpriv", "--bounding-set", rights] if rights else []
+    return [ran_as(become, command, argument, "--json") for argument in arguments]
+
+
+def ran_as(become: list[str], command: ExodusCertbot, *arguments: str) -> Ran:
+    argv = [*become, *command.argv(*arguments)]
+    done = subprocess.run(argv, env=command.environment, capture_output=True, text=True, timeout=60, check=False)
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+# What our unit leaves of root.
+WITHOUT_TRACING = ["setpriv", "--bounding-set", "-all,+dac_read_search,+setuid,+setgid,+kill", "--inh-caps", "-all"]
+AS_SOMEBODY = ["setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups"]
+
+
+@pytest.mark.parametrize("is_lost", [False, True], ids=["with its pid file", "without its pid file"])
+def test_who_may_not_read_the_certificates_calls_nothing_right(
+    is_lost: bool,
+    certbot_tree: CertbotTree,
+    start_nginx: StartNginx,
+    exodus_certbot: ExodusCertbot,
+    tmp_path: Path,
+) -> None:
+    nginx = start_nginx(server(f"127.0.0.1:{free_port()} ssl", NAME, certbot_tree.issue(NAME)))
+    opened_to_all(nginx.folder)
+    for folder in ("live", "archive"):
+        (certbot_tree.folder / folder).chmod(0o700)
+    certbot_tree.issue(NAME)
+    if is_lost:
+        with without_pid_file(nginx):
+            found = ran_as(AS_SOMEBODY, exodus_certbot, "check", "--format", "nagios")
+    else:
+        found = ran_as(AS_SOMEBODY, exodus_certbot, "check", "--format", "nagios")
+
+    assert (found.exit_code, found.stdout[:7]) == (3, "UNKNOWN"), found.all_output
+    assert "run as root" in found.stdout
+
+
+@pytest.mark.parametrize("command", LOOKS, ids=lambda command: command[0])
+def test_who_may_not_enter_the_folder_of_the_pid_file_is_told_in_a_sentence(
+    command: tuple[str, ...], written: tuple[RealNginx, Path, int], exodus_certbot: ExodusCertbot, tmp_path: Path
+) -> None:
+    nginx, _, _ = written
+    closed = tmp_path / "closed/nginx.pid"
+    closed.parent.mkdir(mode=0o700)
+    nginx.conf.write_text(nginx.conf.read_text().replace(str(nginx.pid_file), str(closed)))
+    opened_to_all(nginx.folder)
+    with started(nginx, NGINX, "-c", str(nginx.conf), pid_file=closed):
+        found = ran_as(AS_SOMEBODY, exodus_certbot, *command)
+
+    assert found.exit_code in (0, 1)
+    assert "Traceback" not in found.all_output
+
+
+def test_an_nginx_without_a_master_is_named_and_not_to_be_started(
+    written: tuple[RealNginx, Path, int], exodus_certbot: ExodusCertbot
+) -> None:
+    nginx, _, _ = written
+    nginx.conf.write_text("master_process off;\n" + nginx.conf.read_text())
+    with started(nginx, NGINX, "-c", str(nginx.conf)) as alone:
+        found = exodus_certbot("check", "--json")
+
+    assert (found.exit_code, found.json["verdict"]) == (1, "unknown")
+    assert f"as process {alone} alone (master_process off)" in found.json["reason"]
+    assert "start nginx" not in found.json["reason"]
+
+
+def test_two_masters_with_pid_files_of_their_own_are_named_and_none_is_reloaded(
+    written: tuple[RealNginx, Path, int], certbot_tree: CertbotTree, exodus_certbot: ExodusCertbot, tmp_path: Path
+) -> None:
+    nginx, _, port = written
+    text = nginx.conf.read_text().replace(f"pid {nginx.pid_file};", "")
+    nginx.conf.write_text(text.replace(f"127.0.0.1:{port} ssl;", f"127.0.0.1:{port} ssl reuseport;"))
+    one, other = tmp_path / "one.pid", tmp_path / "other.pid"
+    with (
+        started(nginx, NGINX, "-c", str(nginx.conf), "-g", f"pid {one};", pid_file=one) as first,
+        started(nginx, NGINX, "-c", str(nginx.conf), "-g", f"pid {other};", pid_file=other) as second,
+    ):
+        certbot_tree.issue(NAME)
+        found = exodus_certbot("reconcile", "--json", "--timeout", "5")
+
+        both = " and ".join(map(str, sorted((first, second))))
+        assert f"masters {both} run with {nginx.conf}, each with a pid file of its own" in found.json["reason"]
+        assert (found.json["reloaded"], nginx.reloads) == (False, 0)
+
+
+@contextmanager
+def titled(title: str, folder: Path) -> Iterator[int]:
+    """Run a program of somebody that calls itself an nginx master, and never answers."""
+    waiting, program = folder / "waiting", folder / "sleeper"
+    os.mkfifo(waiting)
+    os.chown(waiting, SOMEBODY, SOMEBODY)
+    shutil.copy(shutil.which("cat") or "cat", program)
+    opened_to_all(folder)
+    argv = [*AS_SOMEBODY, "bash", "-c", 'exec 0<>"$1"; exec -a "$0" "$2"', title, str(waiting), str(program)]
+    with running(argv, env=os.environ, log=folder / "somebody.log") as somebody:
+        wait_until(lambda: proc.title(somebody.pid) == title.encode())
+        yield somebody.pid
+
+
+@pytest.mark.parametrize("is_pipe", [False, True], ids=["with a pid file", "with a pid file that never ends"])
+def test_a_title_of_somebody_else_takes_no_place_beside_the_master_of_root(
+    is_pipe: bool,
+    certbot_tree: CertbotTree,
+    start_nginx: StartNginx,
+    exodus_certbot: ExodusCertbot,
+    tmp_path: Path,
+) -> None:
+    nginx = start_nginx(server(f"127.0.0.1:{free_port()} ssl", NAME, certbot_tree.issue(NAME)))
+    certbot_tree.issue(NAME)
+    named = tmp_path / "somebody.pid"
+    with titled(f"nginx: master process nginx -c {nginx.conf} -g pid {named};", tmp_path) as somebody:
+        if is_pipe:
+            os.mkfifo(named)
+        else:
+            named.write_text(str(somebody))
+        repaired = exodus_certbot("reconcile", "--json")
+
+    assert (repaired.exit_code, repaired.json["reloaded"]) == (0, True), repaired.stdout
+
+
+@pytest.mark.parametrize("become", [[], WITHOUT_TRACING], ids=["may see where", "may not see where"])
+def test_a_socket_with_a_relative_path_is_asked_where_the_master_was_started(
+    become: list[str], certbot_tree: CertbotTree, exodus_certbot: ExodusCertbot, tmp_path: Path
+) -> None:
+    nginx = RealNginx(tmp_path / "nginx")
+    nginx.write(server("unix:beside.sock ssl", NAME, certbot_tree.issue(NAME)))
+    with started(nginx, "env", "--chdir", str(nginx.folder), NGINX, "-c", str(nginx.conf)):
+        found = ran_as(become, exodus_certbot, "check", "--json")
+
+    assert (found.exit_code, found.listed("verdict")) == (0, [("not-probed" if become else "ok",)]), found.stdout

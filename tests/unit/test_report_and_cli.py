@@ -138,6 +138,7 @@ def test_prometheus_has_a_help_and_a_type_line_for_each_family() -> None:
         {"warn_days": 3651},
         {"connect": "exodus.example"},
         {"connect": "127.0.0.1:443"},
+        {"connect": "::1%lo"},
     ],
     ids=str,
 )
@@ -150,6 +151,7 @@ def test_settings_that_cannot_work_are_refused(wrong: dict[str, object]) -> None
 def test_settings_at_their_limits_are_accepted() -> None:
     accepted = settings.Settings(timeout_seconds=3600, warn_days=0, connect="2001:db8::1")
     assert (accepted.timeout_seconds, accepted.warn_days) == (3600, 0)
+    assert settings.Settings(connect="fe80::1%eth0").connect == "fe80::1%eth0"
 
 
 def test_systemd_gives_the_state_folder() -> None:
