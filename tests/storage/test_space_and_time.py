@@ -2,7 +2,7 @@
 
 import sqlite3
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from exodus_storage_guard.admission import reservations
 from exodus_storage_guard.admission.reservations import AdmissionControl
 from exodus_storage_guard.capacity import measurement
 from exodus_storage_guard.errors import StoreFailed
-from exodus_storage_guard.model import Capacity
+from exodus_storage_guard.model import Capacity, Need
 from exodus_storage_guard.state.contract import Catalogue
 from exodus_storage_guard.stores.contract import Store
 from exodus_storage_guard.tiering import sweep
@@ -313,3 +313,18 @@ def test_what_is_only_reserved_is_not_said_to_be_used(size: str, verdict: str, s
     found = guarded("status", "--json").json
 
     assert (found["verdict"], found["reason"]) == (verdict, said)
+
+
+def test_what_is_known_of_the_store_is_said_to_be_of_when_it_was_listed(tmp_path: Path) -> None:
+    guarded = Guarded(tmp_path).write()
+    guarded.fill(3, size=10 * MIB, oldest=400, newest=200)
+    assert guarded("init").exit_code == 0
+
+    now = sweep.plan(guarded.run(), Need(80 * MIB))
+    run = guarded.run()
+    run.catalogue.settle(measurement.SYNCED_AT, (datetime.now(UTC) - timedelta(hours=5)).isoformat())
+    later = sweep.plan(run, Need(80 * MIB))
+
+    assert "is known as of" not in now.reason
+    assert "what the store holds is known as of 5 hours ago: exodus-storage-guard sync looks" in later.reason
+    assert (now.verdict, now.objects) == (later.verdict, later.objects)

@@ -196,11 +196,16 @@ def _of_server(settings: Settings, now: datetime) -> Capacity | None:
 
 def _of_budget(settings: Settings, catalogue: Catalogue) -> Capacity:
     """Count what is catalogued: an upload is, as soon as it is committed with its key; the store was listed before."""
-    synced_at = catalogue.settled().get(SYNCED_AT)  # read first: what lands meanwhile counts twice, and not never
-    with _readable("last sync", synced_at):
-        measured_at = aware(synced_at) if synced_at else _NEVER
+    measured_at = synced_at(catalogue) or _NEVER  # read first: what lands meanwhile counts twice, and not never
     total = settings.capacity.budget_bytes
     return counted(Capacity("budget", total, 0, total, measured_at), catalogue.totals())
+
+
+def synced_at(catalogue: Catalogue) -> datetime | None:
+    """Say when the store was listed last; None where it never was."""
+    found = catalogue.settled().get(SYNCED_AT)
+    with _readable("last sync", found):
+        return aware(found) if found else None
 
 
 @contextmanager

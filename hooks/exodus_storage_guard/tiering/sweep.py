@@ -30,6 +30,7 @@ from exodus_storage_guard.tiering.workers import Pulse
 
 _log = logging.getLogger(__name__)
 _BATCH, _BATCH_BYTES = 1_000, 256 * 1024 * 1024
+_KNOWN_FOR = timedelta(hours=1)
 _UNFINISHED_FOR = timedelta(days=1)
 _SOON_FREED = timedelta(minutes=10)
 _LOOKED_FOR = 5
@@ -64,8 +65,17 @@ def plan(run: Run, need: Need | None) -> Report:
     kept = _kept(run, chooser)
     reason = policy.explain(chooser.chosen_bytes, aim, _in_the_way(kept))
     verdict = Verdict.OK if chooser.chosen_bytes >= aim else Verdict.CRITICAL
-    report = Report(verdict, reason, aim, chooser.chosen_bytes, tuple(steps), kept)
+    report = Report(verdict, f"{reason}{_as_of(run)}", aim, chooser.chosen_bytes, tuple(steps), kept)
     return _warned(_warned(report, _archive_warning(run, steps)), believed.warning)
+
+
+def _as_of(run: Run) -> str:
+    """Say of when it is known what the store holds, where that is not of the last hour."""
+    synced_at = measurement.synced_at(run.catalogue)
+    age = None if synced_at is None else run.clock.now() - synced_at
+    if age is None or age <= _KNOWN_FOR:
+        return ""
+    return f"; what the store holds is known as of {age / _KNOWN_FOR:.0f} hours ago: exodus-storage-guard sync looks"
 
 
 def _warned(report: Report, warning: str) -> Report:
@@ -139,7 +149,7 @@ def _sweep(run: Run, need: Need | None, manner: _Manner, progress: Progress) -> 
     if retried:
         report = replace(report, reason=f"{report.reason}; {retried} that had failed are copied and proven now")
     report = _noted(run, mover, report, copies=not manner.premigrated_only)
-    return _warned(report, believed.warning)
+    return _warned(replace(report, reason=f"{report.reason}{_as_of(run)}"), believed.warning)
 
 
 def _noted(run: Run, mover: Mover, report: Report, *, copies: bool) -> Report:
