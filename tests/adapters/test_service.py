@@ -677,20 +677,22 @@ def test_growing_uploads_that_wait_for_room_hold_up_no_other_of_their_user(guard
     premigrated(guarded, at)
     guarded.command(f"#!/bin/sh\ntouch {begun}\nwhile [ ! -e {go_on} ]; do sleep 0.1; done\n")
     with running_service(guarded, at) as service:
-        growing = [_growing(service, size=10 * MIB) for _ in range(3)]
+        reserved = [service.reserve(bytes=0).json["reservation"] for _ in range(3)]
+        begun_at = time.monotonic()
+        growing = [_growing(service, reservation, size=10 * MIB) for reservation in reserved]
         wait_until(begun.exists)
-
         others = [service.reserve(bytes=1).status, service.ask("GET", "/v1/status").status]
+        seconds = time.monotonic() - begun_at
         go_on.touch()
 
         assert others == [201, 200]
+        assert seconds < 30, "what makes room is given a minute"
         assert [Reply.to(one).status for one in growing] == [503] * 3
 
 
-def _growing(service: Service, *, size: int) -> UnixConnection:
+def _growing(service: Service, reservation: str, *, size: int) -> UnixConnection:
     """Ask for more for an upload, and do not wait for the answer."""
     connection = UnixConnection(service.socket)
-    reservation = service.reserve(bytes=0).json["reservation"]
     connection.request("POST", f"/v1/reservations/{reservation}/grow", json.dumps({"bytes": size}))
     return connection
 

@@ -448,6 +448,7 @@ try:
         s = connected(); held.append(s)
         s.sendall(b"POST /v1/reservations HTTP/1.1\\r\\ntransfer-encoding: chunked\\r\\n\\r\\n0\\r\\nx: ")
         more = b"y" * 30000 + (b"\\r\\nx: " if kind == "trailers" else b"")
+        if kind == "trailer": print("ready", flush=True)
         for _ in range(10000): s.sendall(more)
     elif kind == "readers":
         for _ in range(199):
