@@ -61,15 +61,15 @@ def service(guarded: Guarded, at: Path) -> Iterator[Service]:
 
 @pytest.fixture
 def archived(guarded: Guarded, at: Path) -> tuple[Guarded, str, bytes]:
-    """Archive one object of three that fill a store of 10 MiB; give its key and bytes."""
+    """Archive one object of three, and have room for another one; give its key and bytes."""
     written(
-        guarded, at, capacity={"total_bytes": "10 MiB"}, select={"pattern": "."}, admission={"emergency_reserve": 0}
+        guarded, at, capacity={"total_bytes": "16 MiB"}, select={"pattern": "."}, admission={"emergency_reserve": 0}
     )
     content = guarded.put(ODD_KEY, size=3 * MIB, days=400).read_bytes()
     for name in ("a", "b"):
         guarded.put(name, size=3 * MIB, days=300)
     guarded("init")
-    assert guarded("sweep").exit_code == 0
+    assert guarded("sweep", "--need", "7 MiB").exit_code == 0
     assert guarded.stored() == {"a", "b"}
     return guarded, ODD_KEY, content
 
@@ -447,7 +447,10 @@ def test_a_guard_fetches_by_the_service(archived: tuple[Guarded, str, bytes], at
 
 def _commit(service: Service, key: str, size: int) -> int:
     """Say that so much was uploaded."""
-    reservation = service.reserve(bytes=size, key=key).json["reservation"]
+    return _committed(service, service.reserve(bytes=size, key=key).json["reservation"])
+
+
+def _committed(service: Service, reservation: str) -> int:
     return service.ask("POST", f"/v1/reservations/{reservation}/commit", {}).status
 
 
@@ -506,12 +509,14 @@ def test_where_the_store_cannot_be_looked_at_nothing_is_written_down_of_a_known_
     archived: tuple[Guarded, str, bytes], at: Path
 ) -> None:
     guarded, key, content = archived
-    guarded.store.rename(guarded.folder / "away")
-    guarded.store.symlink_to(guarded.store)  # too many levels of links
     with running_service(guarded, at) as service:
-        assert _commit(service, key, 0) == 503
-        assert _commit(service, "new", 0) == 204
-        assert (service.reserved(), service.ask("GET", object_path(key)).content == content) == (1, True)
+        known, new = (service.reserve(bytes=0, key=name).json["reservation"] for name in (key, "new"))
+        guarded.store.rename(guarded.folder / "away")
+        guarded.store.symlink_to(guarded.store)  # too many levels of links
+        assert _committed(service, known) == 503
+        assert _committed(service, new) == 204
+        (left,) = service.ask("GET", "/v1/reservations").json["reservations"]
+        assert (left["reservation"], service.ask("GET", object_path(key)).content == content) == (known, True)
 
 
 # --- clients that go away ---
