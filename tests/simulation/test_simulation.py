@@ -28,6 +28,6 @@ def test_a_world_that_went_wrong_once_does_not_again(seed: int) -> None:
 
 
 def test_all_that_can_happen_to_an_object_happens_in_these_worlds() -> None:
-    happened = {event for one in played(range(400)) for event in one.events}
+    happened = {event for one in played(range(700)) for event in one.events}
 
     assert {event.value for event in Event} - happened == {event.value for event in NEVER}
