@@ -1,5 +1,6 @@
 """A Django platform whose uploads are guarded: what is stored, refused, read back, and said at start."""
 
+import asyncio
 import hashlib
 import io
 import os
@@ -15,7 +16,7 @@ from django.core.checks import run_checks
 from django.core.files.storage import FileSystemStorage, default_storage, storages
 from django.core.files.uploadhandler import StopUpload
 from django.http import HttpResponse
-from django.test import Client, RequestFactory
+from django.test import AsyncClient, Client, RequestFactory
 from django.test.utils import override_settings
 from django.utils.functional import empty
 
@@ -118,6 +119,38 @@ def test_each_of_several_files_is_counted_with_its_size(client: Client, platform
 
     sizes = [(key, entry.bytes) for key in platform.stored() if (entry := platform.run().catalogue.get(key))]
     assert (len(sizes), {size for _, size in sizes}, landed(platform)[0]) == (2, {MIB}, 0)
+
+
+# --- ASGI ---
+
+
+def test_under_asgi_what_is_stored_is_counted_and_what_has_no_room_refused(platform: Guarded) -> None:
+    async def sent(size: int) -> HttpResponse:
+        file = io.BytesIO(b"x" * size)
+        file.name = "some.apk"
+        answer: HttpResponse = await AsyncClient().post("/upload", {"key": apk_key(1), "apk": file})
+        return answer
+
+    stored, refused = (asyncio.run(sent(size)) for size in (MIB, 20 * MIB))
+
+    assert (stored.status_code, refused.status_code) == (200, 507)
+    assert "This is larger than what can be accepted here." in refused.content.decode()
+    assert (platform.stored(), landed(platform)) == ({apk_key(1)}, (0, MIB))
+
+
+def test_under_asgi_requests_at_once_do_not_take_each_others_room(platform: Guarded) -> None:
+    async def all_of_them() -> list[int]:
+        def sent(number: int) -> Any:
+            file = io.BytesIO(b"x" * MIB)
+            file.name = "some.apk"
+            return AsyncClient().post("/upload", {"key": apk_key(number), "apk": file})
+
+        return [one.status_code for one in await asyncio.gather(*map(sent, range(5)))]
+
+    assert asyncio.run(all_of_them()) == [200] * 5
+    assert {entry.bytes for key in platform.stored() if (entry := platform.run().catalogue.get(key))} == {MIB}
+    assert len(platform.stored()) == 5
+    assert reservations(platform) == 0
 
 
 # --- strangers ---
