@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from exodus_storage_guard import findings, policy
-from exodus_storage_guard.admission import reservations
-from exodus_storage_guard.admission.reservations import AdmissionControl
+from exodus_storage_guard.admission import counting, making_room
+from exodus_storage_guard.admission.control import AdmissionControl
 from exodus_storage_guard.admission.standing import outlook, standing
 from exodus_storage_guard.capacity import disks, measurement, pending
 from exodus_storage_guard.capacity.usefulness import frees_nothing
@@ -57,8 +57,8 @@ def status(control: AdmissionControl) -> Status:
     """Look at the state and the store's filesystem; nothing is listed, and no secret read."""
     control.refuse_another_store()
     capacity, totals = control.measure(), control.catalogue.totals()
-    counted = reservations.held(control)
-    reserved = Total(len(counted), policy.reserved_bytes(counted)) + reservations.landed(control, capacity)
+    counted = counting.held(control)
+    reserved = Total(len(counted), policy.reserved_bytes(counted)) + counting.landed(control, capacity)
     limits = marks(control.settings, capacity.total_bytes) if capacity else None
     verdict, reason = _judged(control, capacity, limits, reserved.bytes, totals)
     on_its_way = measurement.pending(control.settings, control.catalogue)
@@ -107,7 +107,7 @@ def _judged(
         found.append((Verdict.CRITICAL, away))
     if capacity is None or limits is None:
         return Verdict.CRITICAL, "; ".join([_unmeasured(control), *(text for _, text in found)])
-    makes_room = not reservations.why_no_sweep(control)
+    makes_room = not making_room.why_no_sweep(control)
     wrong = [*_room(control, capacity, limits, reserved_bytes, makes_room=makes_room), *_set(control, capacity), *found]
     share = "{} of {} used".format(*shown_apart(capacity.used_bytes, capacity.total_bytes))
     share += f", {shown(reserved_bytes)} reserved for uploads" if reserved_bytes else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from unittest import mock
 
-from exodus_storage_guard.admission.reservations import AdmissionControl
+from exodus_storage_guard.admission.control import AdmissionControl
 from exodus_storage_guard.capacity import measurement
 from exodus_storage_guard.errors import ObjectMissing
 from exodus_storage_guard.model import Capacity, Entry, Need, Record, StoredObject

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from greenlet import getcurrent
 
-from exodus_storage_guard.admission import reservations
+from exodus_storage_guard.admission import asking, reservations
 from exodus_storage_guard.errors import UploadRefused
 from exodus_storage_guard.model import IN_STORE, Need, ObjectState
 from exodus_storage_guard.settings import Settings
@@ -214,8 +214,8 @@ class Play:
 
         def story(process: Process) -> str:
             control = guard.control_of(process, self.settings, self.file, self.sweeping_for)
-            asker, begun_at = reservations.Asker(0, process.owner), self.world.ticks
-            wanted = reservations.request(control, len(content), key, asker=asker)
+            asker, begun_at = asking.Asker(0, process.owner), self.world.ticks
+            wanted = asking.request(control, len(content), key, asker=asker)
             try:
                 reservations.admit(control, wanted)
             except UploadRefused as refusal:

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from exodus_common.clock import SystemClock
 from exodus_storage_guard import settings
-from exodus_storage_guard.admission import reservations
-from exodus_storage_guard.admission.reservations import AdmissionControl
+from exodus_storage_guard.admission.control import NOBODY, AdmissionControl
 from exodus_storage_guard.model import Entry
 from exodus_storage_guard.state.contract import Catalogue, Change
 from exodus_storage_guard.stores.contract import Store
@@ -98,7 +97,7 @@ def main() -> None:
         return
     key = Path(os.environ["KEY_FILE"]).read_text()
     if STORY == "restore":
-        recall.restore(run, AdmissionControl(found, run.catalogue, run.clock, reservations.NOBODY), key)
+        recall.restore(run, AdmissionControl(found, run.catalogue, run.clock, NOBODY), key)
     else:
         recall.forget(run, key)
 

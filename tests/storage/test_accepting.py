@@ -6,7 +6,7 @@ from typing import BinaryIO
 import pytest
 
 from exodus_storage_guard.admission.admissions import Direct
-from exodus_storage_guard.admission.reservations import AdmissionControl
+from exodus_storage_guard.admission.control import AdmissionControl
 from exodus_storage_guard.model import Need
 from exodus_storage_guard.state import opening as state
 from tests.parts.clocks import SetClock

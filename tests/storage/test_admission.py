@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from exodus_storage_guard import StorageGuard, UploadRefused
-from exodus_storage_guard.admission import reservations
-from exodus_storage_guard.admission.reservations import AdmissionControl
+from exodus_storage_guard.admission import asking, reservations
+from exodus_storage_guard.admission.control import NOBODY, AdmissionControl
 from exodus_storage_guard.state.contract import Catalogue
 from exodus_storage_guard.tiering.sync import sync
 from tests.parts.command import ROOT
@@ -94,8 +94,8 @@ def test_a_committed_upload_is_counted_once_and_known(known: str, ready: Guarded
 @pytest.mark.parametrize("key", [apk_key(1), None])
 def test_what_lands_while_another_upload_is_decided_on_is_counted(key: str | None, ready: Guarded) -> None:
     run = ready.run()
-    desk = AdmissionControl(run.settings, run.catalogue, run.clock, reservations.NOBODY)
-    first = reservations.admit(desk, reservations.request(desk, 60 * MIB, key)).reservation
+    desk = AdmissionControl(run.settings, run.catalogue, run.clock, NOBODY)
+    first = reservations.admit(desk, asking.request(desk, 60 * MIB, key)).reservation
     ready.put(key or apk_key(1), size=60 * MIB, days=0)
 
     late = replace(desk, catalogue=ready.run().catalogue)
@@ -109,8 +109,8 @@ def test_what_lands_while_another_upload_is_decided_on_is_counted(key: str | Non
     replace_methods(late.catalogue, reserve=reserve)
 
     with pytest.raises(UploadRefused):
-        reservations.admit(late, reservations.request(late, 40 * MIB, None))
-    reservations.admit(late, reservations.request(late, 20 * MIB, None))
+        reservations.admit(late, asking.request(late, 40 * MIB, None))
+    reservations.admit(late, asking.request(late, 20 * MIB, None))
 
 
 def test_a_lease_ends_by_itself(ready: Guarded) -> None:

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from exodus_storage_guard.admission import reservations
-from exodus_storage_guard.admission.reservations import AdmissionControl
+from exodus_storage_guard.admission.control import NOBODY, AdmissionControl
 from exodus_storage_guard.errors import NotInitialised, ObjectMissing, StoreFailed
 from exodus_storage_guard.model import ObjectState, StoredObject, Verdict
 from exodus_storage_guard.state.contract import REBUILDING, Change
@@ -65,7 +64,7 @@ def fetched(run: Run, guarded: Guarded, key: str = KEY) -> bytes:
 
 
 def restored(run: Run, key: str = KEY) -> recall.Recalled:
-    control = AdmissionControl(run.settings, run.catalogue, run.clock, reservations.NOBODY)
+    control = AdmissionControl(run.settings, run.catalogue, run.clock, NOBODY)
     return recall.restore(run, control, key)
 
 

@@ -16,8 +16,8 @@ from minio.retention import Retention
 from minio.versioningconfig import VersioningConfig
 
 from exodus_common.clock import SystemClock
-from exodus_storage_guard.admission import reservations
-from exodus_storage_guard.admission.reservations import AdmissionControl
+from exodus_storage_guard.admission import asking, reservations
+from exodus_storage_guard.admission.control import NOBODY, AdmissionControl
 from exodus_storage_guard.admission.sweeper import Sweeper
 from exodus_storage_guard.errors import UploadRefused
 from exodus_storage_guard.model import Need, Reservation, Total
@@ -130,7 +130,7 @@ def test_an_admission_with_an_old_measurement_has_minio_asked_again_by_whoever_m
     run = guarded.run(clock=later)
 
     with pytest.raises(UploadRefused, match="no measurement of the last 300 s"):
-        reservations.admit(*_wanted(run, later, reservations.NOBODY))
+        reservations.admit(*_wanted(run, later, NOBODY))
     reservations.admit(*_wanted(run, later, Looks(run)))
 
 
@@ -158,7 +158,7 @@ class Looks:
 
 def _wanted(run: Run, clock: SystemClock, room: Sweeper) -> tuple[AdmissionControl, Reservation]:
     desk = AdmissionControl(run.settings, run.catalogue, clock, room)
-    return desk, reservations.request(desk, 1, None)
+    return desk, asking.request(desk, 1, None)
 
 
 @pytest.mark.parametrize(

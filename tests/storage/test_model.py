@@ -23,8 +23,8 @@ from hypothesis.stateful import (
 )
 
 from exodus_common.errors import ExodusError
-from exodus_storage_guard.admission import reservations
-from exodus_storage_guard.admission.reservations import AdmissionControl
+from exodus_storage_guard.admission import asking, reservations
+from exodus_storage_guard.admission.control import NOBODY, AdmissionControl
 from exodus_storage_guard.errors import StoreFailed, UploadRefused
 from exodus_storage_guard.model import IN_STORE, Need, ObjectState, Verdict
 from exodus_storage_guard.tiering import initialise, rebuild, recall, sweep, sync, verify
@@ -50,7 +50,7 @@ class GuardedStore(RuleBasedStateMachine):
             sweep={"premigrate": "20%", "parallel": 2},
         )
         self.run = self.guarded.run()
-        self.desk = AdmissionControl(self.run.settings, self.run.catalogue, self.run.clock, reservations.NOBODY)
+        self.desk = AdmissionControl(self.run.settings, self.run.catalogue, self.run.clock, NOBODY)
         initialise.initialise(self.run)
         self.number = 0
         self.expected: dict[str, str] = {}
@@ -73,7 +73,7 @@ class GuardedStore(RuleBasedStateMachine):
         self.number += 1
         key = apk_key(self.number) if is_apk else f"{self.number}.clist"
         with suppress(UploadRefused):
-            wanted = reservations.request(self.desk, SIZE, key)
+            wanted = asking.request(self.desk, SIZE, key)
             reservations.admit(self.desk, wanted)
             path = self.guarded.put(key, size=SIZE, days=days)
             reservations.commit(self.desk, wanted.id, key)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from exodus_common.clock import SystemClock
-from exodus_storage_guard.admission import reservations
-from exodus_storage_guard.admission.reservations import AdmissionControl
+from exodus_storage_guard.admission import asking, making_room, reservations
+from exodus_storage_guard.admission.control import NOBODY, AdmissionControl
 from exodus_storage_guard.capacity import measurement
 from exodus_storage_guard.errors import StoreFailed
 from exodus_storage_guard.model import Capacity, Need
@@ -43,7 +43,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AdmissionControl:
     )
     run = guarded.run()
     run.catalogue.create()
-    return AdmissionControl(run.settings, run.catalogue, SystemClock(), reservations.NOBODY)
+    return AdmissionControl(run.settings, run.catalogue, SystemClock(), NOBODY)
 
 
 def writes(catalogue: Catalogue) -> list[str]:
@@ -66,7 +66,7 @@ def release(desk: AdmissionControl, size: int) -> None:
 
 
 def upload(desk: AdmissionControl, size: int = 1) -> None:
-    admitted = reservations.admit(desk, reservations.request(desk, size, None))
+    admitted = reservations.admit(desk, asking.request(desk, size, None))
     assert reservations.commit(desk, admitted.reservation.id)
 
 
@@ -80,7 +80,7 @@ def test_admissions_write_nothing_about_what_is_on_its_way_where_nothing_is(buck
 
 def test_admissions_look_what_has_come_back_now_and_then(bucket: AdmissionControl) -> None:
     release(bucket, MIB)
-    later = AdmissionControl(bucket.settings, bucket.catalogue, Jumped(timedelta(seconds=11)), reservations.NOBODY)
+    later = AdmissionControl(bucket.settings, bucket.catalogue, Jumped(timedelta(seconds=11)), NOBODY)
     noted = writes(bucket.catalogue)
 
     upload(bucket)
@@ -150,7 +150,7 @@ def test_what_another_source_measured_before_the_settings_were_changed_is_no_mea
 
     assert run.catalogue.measured() is not None
     assert run.measure() is None
-    assert AdmissionControl(run.settings, run.catalogue, run.clock, reservations.NOBODY).measure() is None
+    assert AdmissionControl(run.settings, run.catalogue, run.clock, NOBODY).measure() is None
 
 
 # --- which clock is believed ---
@@ -234,12 +234,12 @@ def test_a_sweep_of_a_store_that_is_away_but_has_room_is_no_failure(guarded: Gua
 def test_a_reservation_that_was_made_by_a_clock_ahead_holds_nothing_once_that_is_right(guarded: Guarded) -> None:
     guarded("init")
     run = guarded.run()
-    ahead = AdmissionControl(run.settings, run.catalogue, Jumped(YEAR), reservations.NOBODY)
-    desk = AdmissionControl(run.settings, run.catalogue, SystemClock(), reservations.NOBODY)
-    reservations.admit(ahead, reservations.request(ahead, 60 * MIB, None))
+    ahead = AdmissionControl(run.settings, run.catalogue, Jumped(YEAR), NOBODY)
+    desk = AdmissionControl(run.settings, run.catalogue, SystemClock(), NOBODY)
+    reservations.admit(ahead, asking.request(ahead, 60 * MIB, None))
     upload(ahead, 30 * MIB)
 
-    reservations.admit(desk, reservations.request(desk, 90 * MIB, None))
+    reservations.admit(desk, asking.request(desk, 90 * MIB, None))
 
     assert guarded("status", "--json").json["reservations"] == {"count": 1, "bytes": 90 * MIB}
 
@@ -294,7 +294,7 @@ def test_what_the_last_sync_wrote_is_right_again_after_the_next(guarded: Guarded
 def test_a_rate_that_is_none_foresees_nothing(rate: str, guarded: Guarded) -> None:
     guarded.fill(97)
     guarded("init")
-    guarded.run().catalogue.settle(reservations.RATE, rate)
+    guarded.run().catalogue.settle(making_room.RATE, rate)
 
     assert guarded("admit", "--bytes", "10 MiB", "--json").json["retry_after_seconds"] > 0
 

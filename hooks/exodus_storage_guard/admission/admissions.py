@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO, Protocol
 
-from exodus_storage_guard.admission import reservations
-from exodus_storage_guard.admission.reservations import AdmissionControl, Asker
+from exodus_storage_guard.admission import asking, fitting, reservations
+from exodus_storage_guard.admission.asking import Asker
+from exodus_storage_guard.admission.control import AdmissionControl
 from exodus_storage_guard.model import Need, ObjectState, Reservation
 
 _ASKED_EVERY_SECONDS = 60.0
@@ -102,12 +103,12 @@ class Direct:
 
         Behind a closed door nobody asks for room, so this does. Threads may then ask for a sweep once each.
         """
-        if reservations.is_accepting(self.control, size_bytes):
+        if fitting.is_accepting(self.control, size_bytes):
             return True
         now = self.control.clock.monotonic()
         if self._asked_at is None or now - self._asked_at >= _ASKED_EVERY_SECONDS:
             self._asked_at = now
-            wanted = reservations.request(self.control, size_bytes, None)
+            wanted = asking.request(self.control, size_bytes, None)
             self.control.sweeper.start_sweep(Need(wanted.charged_bytes))
         return False
 
@@ -123,7 +124,7 @@ class Direct:
 
 def requested(control: AdmissionControl, wanted: Wanted, asker: Asker) -> Reservation:
     """Write down what somebody asks for."""
-    return reservations.request(
+    return asking.request(
         control, wanted.size_bytes, wanted.key, lease_seconds=wanted.lease_seconds, asker=asker, client=wanted.client
     )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from exodus_common.clock import SystemClock
 from exodus_storage_guard import privileges
 from exodus_storage_guard.admission.admissions import Admissions, Direct
-from exodus_storage_guard.admission.reservations import AdmissionControl
+from exodus_storage_guard.admission.control import AdmissionControl
 from exodus_storage_guard.admission.sweeper import Command
 from exodus_storage_guard.settings import Settings
 from exodus_storage_guard.state import opening as state

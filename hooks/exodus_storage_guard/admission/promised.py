@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from exodus_storage_guard import processes
-from exodus_storage_guard.admission import reservations
-from exodus_storage_guard.admission.reservations import AdmissionControl
+from exodus_storage_guard.admission import counting
+from exodus_storage_guard.admission.control import AdmissionControl
 from exodus_storage_guard.model import Reservation
 
 _ROOT = 0
@@ -37,7 +37,7 @@ class Promised:
 
 def promised(control: AdmissionControl) -> Sequence[Promised]:
     """Give the reservations that hold, the oldest first."""
-    return [_promised(one) for one in sorted(reservations.held(control), key=lambda one: (one.created_at, one.id))]
+    return [_promised(one) for one in sorted(counting.held(control), key=lambda one: (one.created_at, one.id))]
 
 
 def end(control: AdmissionControl, older_than: timedelta | None = None) -> int:

@@ -11,7 +11,7 @@ from exodus_common.output import say
 from exodus_storage_guard import privileges, processes, settings
 from exodus_storage_guard.admission import opening
 from exodus_storage_guard.admission.admissions import Admissions, Direct
-from exodus_storage_guard.admission.reservations import AdmissionControl
+from exodus_storage_guard.admission.control import AdmissionControl
 from exodus_storage_guard.cli import output
 from exodus_storage_guard.errors import NotTheGuard
 from exodus_storage_guard.model import Verdict

@@ -12,8 +12,8 @@ from exodus_common.errors import ExodusError
 from exodus_common.output import pass_on
 from exodus_common.stopping import Stopped, go_on
 from exodus_common.terminal import printable
-from exodus_storage_guard.admission import reservations
-from exodus_storage_guard.admission.reservations import AdmissionControl
+from exodus_storage_guard.admission import asking, reservations
+from exodus_storage_guard.admission.control import AdmissionControl
 from exodus_storage_guard.errors import ObjectMissing, StoreFailed
 from exodus_storage_guard.model import IN_STORE, Entry, ObjectState, StoredObject, Verdict
 from exodus_storage_guard.state.contract import REBUILDING, Change
@@ -74,8 +74,8 @@ def restore(run: Run, control: AdmissionControl, key: str) -> Recalled:
         return _told(entry, "is in the store already; held from now on")
     if entry.state not in _RETURNABLE:
         raise ObjectMissing(f"{printable(key)} is {entry.state}: {entry.note or _NO_COPY}{_older(run, entry)}")
-    asker = reservations.Asker(os.geteuid(), run.owner)
-    wanted = reservations.request(control, entry.bytes, key, asker=asker)
+    asker = asking.Asker(os.geteuid(), run.owner)
+    wanted = asking.request(control, entry.bytes, key, asker=asker)
     reservations.admit(control, wanted)
     try:
         with run.heartbeat():

@@ -9,7 +9,7 @@ from exodus_common.clock import Clock
 from exodus_common.errors import SettingsInvalid
 from exodus_common.terminal import printable
 from exodus_storage_guard import policy, processes, state_identity
-from exodus_storage_guard.admission import reservations
+from exodus_storage_guard.admission import making_room
 from exodus_storage_guard.capacity import disks, measurement
 from exodus_storage_guard.errors import NotInitialised, ObjectMissing
 from exodus_storage_guard.model import Capacity, Entry, ObjectState, Total
@@ -126,7 +126,7 @@ class Run:
 
     def selection(self) -> Selection:
         """Say what may be swept now: keys under a reservation are being uploaded."""
-        return self.settings.selection(reservations.uploading(self.catalogue, self.clock.now()))
+        return self.settings.selection(making_room.uploading(self.catalogue, self.clock.now()))
 
     def lives(self, owner: str) -> bool:
         """Tell whether a run that claimed something may still be at work; one elsewhere shows signs of life."""

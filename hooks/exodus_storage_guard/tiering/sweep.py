@@ -9,7 +9,8 @@ from itertools import islice
 
 from exodus_common.stopping import Stopped, go_on, in_order
 from exodus_storage_guard import policy
-from exodus_storage_guard.admission import reservations
+from exodus_storage_guard.admission import making_room
+from exodus_storage_guard.admission.control import NOBODY, AdmissionControl
 from exodus_storage_guard.admission.standing import standing
 from exodus_storage_guard.capacity import disks, measurement
 from exodus_storage_guard.dues import Standing
@@ -210,8 +211,8 @@ def _mover(run: Run, progress: Progress) -> tuple[Mover, _Total]:
     return Mover(run, Prover(run, copier, pulse), pulse), total
 
 
-def _control(run: Run) -> reservations.AdmissionControl:
-    return reservations.AdmissionControl(run.settings, run.catalogue, run.clock, reservations.NOBODY)
+def _control(run: Run) -> AdmissionControl:
+    return AdmissionControl(run.settings, run.catalogue, run.clock, NOBODY)
 
 
 def _standing(run: Run, capacity: Capacity | None) -> Standing:
@@ -294,7 +295,7 @@ def _remember_rate(run: Run, moved: list[Moved], seconds: float) -> None:
     """Let admissions foresee how long the next sweep takes."""
     archived = sum(one.bytes for one in moved if one.action is Action.ARCHIVE and one.verdict is Verdict.OK)
     if archived and seconds > 0:
-        run.catalogue.settle(reservations.RATE, f"{archived / seconds:.0f}")
+        run.catalogue.settle(making_room.RATE, f"{archived / seconds:.0f}")
 
 
 def _kept(run: Run, chooser: Chooser) -> dict[Kept, Total]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from exodus_common.errors import ExodusError, TryLater
 from exodus_common.terminal import printable
 from exodus_storage_guard.admission import reservations
-from exodus_storage_guard.admission.reservations import AdmissionControl
+from exodus_storage_guard.admission.control import AdmissionControl
 from exodus_storage_guard.model import Entry, ObjectState, Reservation, StoredObject
 from exodus_storage_guard.stores.contract import Store
 

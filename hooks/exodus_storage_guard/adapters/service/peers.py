@@ -11,7 +11,7 @@ from starlette.requests import Request
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from exodus_storage_guard import processes
-from exodus_storage_guard.admission.reservations import Asker
+from exodus_storage_guard.admission.asking import Asker
 
 _MOST_BESIDE_BODY_BYTES = 64 * 1024
 _MOST_AHEAD = 1

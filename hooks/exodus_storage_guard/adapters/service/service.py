@@ -15,9 +15,11 @@ from exodus_storage_guard import status
 from exodus_storage_guard.adapters.recent import Recent
 from exodus_storage_guard.adapters.service import committing
 from exodus_storage_guard.adapters.service.committing import Looked, LookFirst
-from exodus_storage_guard.admission import opening, promised, reservations
+from exodus_storage_guard.admission import fitting, opening, promised, reservations
 from exodus_storage_guard.admission.admissions import Direct, Wanted, requested
-from exodus_storage_guard.admission.reservations import AdmissionControl, Asker, Steps
+from exodus_storage_guard.admission.asking import Asker
+from exodus_storage_guard.admission.control import AdmissionControl
+from exodus_storage_guard.admission.reservations import Steps
 from exodus_storage_guard.errors import NotYours, StoreFailed
 from exodus_storage_guard.model import ObjectState, Reservation
 from exodus_storage_guard.settings import Settings
@@ -106,7 +108,7 @@ class GuardService:
     def is_too_large(self, size_bytes: int | None) -> bool:
         """Tell whether an upload of this size never fits, as far as that can be told."""
         try:
-            return size_bytes is not None and reservations.is_too_large(self.control, size_bytes)
+            return size_bytes is not None and fitting.is_too_large(self.control, size_bytes)
         except ExodusError:  # said above
             return False
 
