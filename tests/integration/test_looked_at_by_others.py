@@ -11,7 +11,7 @@ import pytest
 from tests.integration.conftest import StartNginx
 from tests.integration.test_doctor import LINEAGE, NAME, found, with_certbot, write_renewal
 from tests.parts.authority import CertbotTree
-from tests.parts.command import ExodusCertbot, Ran
+from tests.parts.command import ExodusCertbot, Ran, for_somebody_else
 from tests.parts.configuration import server
 from tests.parts.nginx import RealNginx
 from tests.parts.ports import free_port
@@ -41,7 +41,7 @@ def by_somebody(command: ExodusCertbot, *arguments: str) -> Ran:
     become = ["setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups"]
     done = subprocess.run(
         [*become, *command.argv(*arguments, "--json")],
-        env=command.environment | with_certbot(),
+        env=for_somebody_else(command.environment) | with_certbot(),
         capture_output=True,
         text=True,
         timeout=90,

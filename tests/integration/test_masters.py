@@ -24,7 +24,7 @@ from exodus_common.clock import Deadline, SystemClock
 from tests.integration.conftest import StartNginx
 from tests.parts.authority import CertbotTree
 from tests.parts.certbot import write_program
-from tests.parts.command import ExodusCertbot, Ran
+from tests.parts.command import ExodusCertbot, Ran, for_somebody_else
 from tests.parts.configuration import server
 from tests.parts.nginx import NGINX, RealNginx, running_nginx
 from tests.parts.ports import free_port
@@ -521,7 +521,8 @@ def without_right(command: ExodusCertbot, rights: str, *arguments: str) -> list[
 
 def ran_as(become: list[str], command: ExodusCertbot, *arguments: str) -> Ran:
     argv = [*become, *command.argv(*arguments)]
-    done = subprocess.run(argv, env=command.environment, capture_output=True, text=True, timeout=60, check=False)
+    environment = for_somebody_else(command.environment)
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
     return Ran(done.returncode, done.stdout, done.stderr)
 
 

@@ -16,6 +16,7 @@ from tests.integration.conftest import StartNginx
 from tests.parts.authority import CertbotTree
 from tests.parts.command import ROOT, ExodusCertbot, Ran
 from tests.parts.configuration import server
+from tests.parts.mounts import OWN, PRIVATE
 from tests.parts.nginx import NGINX, RealNginx, running_nginx
 from tests.parts.ports import free_port
 from tests.parts.waiting import wait_until
@@ -35,8 +36,9 @@ def nginx_apart(folder: Path, http: str, namespace: str, first: str = ":") -> It
     folder.chmod(0o755)
     nginx = RealNginx(folder)
     nginx.write(http)
-    start = f"{first} && exec {NGINX} -c {nginx.conf}"
-    subprocess.run(["unshare", namespace, "sh", "-c", start], check=True, timeout=20)
+    begin = OWN if namespace == "--mount" else ["unshare", namespace]
+    start = f"{PRIVATE if namespace == '--mount' else ':'}\n{first} && exec {NGINX} -c {nginx.conf}"
+    subprocess.run([*begin, "sh", "-c", start], check=True, timeout=20)
     try:
         wait_until(lambda: nginx.pid_file.exists() and nginx.pid_file.read_text().strip())
         yield nginx.at_rest()
@@ -211,7 +213,7 @@ def test_a_stale_site_is_repaired_from_the_mounts_and_rights_of_our_unit(
     # ProcSubset=pid, ProtectSystem=strict, PrivateDevices=yes
     mounts = "mount -t proc -o subset=pid proc /proc; mount --bind /etc /etc; mount -o remount,bind,ro /etc; "
     mounts += "mount -t tmpfs none /dev/shm"
-    sandbox = ["unshare", "--mount", "sh", "-ec", f'{mounts}; exec "$@"', "sh", *OF_OUR_UNIT, "--no-new-privs"]
+    sandbox = [*OWN, "sh", "-ec", f'{PRIVATE}\n{mounts}; exec "$@"', "sh", *OF_OUR_UNIT, "--no-new-privs"]
     argv = [*sandbox, *exodus_certbot.argv("reconcile", "--json")]
 
     done = subprocess.run(argv, env=exodus_certbot.environment, capture_output=True, text=True, timeout=60, check=False)
@@ -233,7 +235,7 @@ def test_sockets_and_addresses_are_seen_where_a_unit_sees_processes_alone() -> N
     look += "print([port for _, port, _ in listening.sockets()], addresses.global_ipv6())"
     begin = "mount -t proc -o subset=pid proc /proc && ip link set lo up && ip address add 2001:db8::1/64 dev lo nodad"
     listen = "import socket; all = socket.create_server(('127.0.0.1', 8443)); "
-    sandbox = ["unshare", "--mount", "--net", "sh", "-c", f'{begin} && exec "$0" -P -c "$1"', sys.executable]
+    sandbox = [*OWN, "--net", "sh", "-c", f'{PRIVATE}\n{begin} && exec "$0" -P -c "$1"', sys.executable]
 
     seen = subprocess.run(
         [*sandbox, listen + look], env=ENVIRONMENT, capture_output=True, text=True, timeout=20, check=True

@@ -99,12 +99,27 @@ class Authority:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
         )
+        if authority:  # as Python 3.13 with OpenSSL 3.5 wants one to say
+            builder = builder.add_extension(_SIGNS_CERTIFICATES, critical=True)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), False)
         digest = None if isinstance(issuer_key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
         padded = self.pss and isinstance(issuer_key, rsa.RSAPrivateKey)
         pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH) if padded else None
         return builder.sign(issuer_key, digest, rsa_padding=pss)
+
+
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 def _name(common_name: str) -> x509.Name:

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_OWN = ["unshare", "--mount", "--propagation", "unchanged", *(["--map-root-user"] if os.geteuid() else [])]
+OWN = ["unshare", "--mount", "--propagation", "unchanged", *(["--map-root-user"] if os.geteuid() else [])]
 # In a root that was only changed to, / is no mount of its own; whoever changed to it keeps its mounts to himself.
-_PRIVATE = "mount --make-rprivate / 2>/dev/null || true"
+PRIVATE = "mount --make-rprivate / 2>/dev/null || true"
 _READY = "ready"
 
 
@@ -40,7 +40,7 @@ class Namespace:
 def mounted(script: str) -> Iterator[Namespace]:
     """Mount what a shell script mounts, for the time of a block."""
     keeper = subprocess.Popen(
-        [*_OWN, "sh", "-euc", f"{_PRIVATE}\n{script}\necho {_READY}; exec cat"],
+        [*OWN, "sh", "-euc", f"{PRIVATE}\n{script}\necho {_READY}; exec cat"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
