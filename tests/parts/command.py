@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @cache
 def _code() -> Path:
-    """Copy our code to where everybody may read it: a checkout may lie in a home that is closed to others."""
+    """Copy our code, and what it imports, to where everybody may read it: a checkout's home may be closed to others."""
     folder = Path(tempfile.mkdtemp(prefix="exodus-code-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for package in (ROOT / "exodus_certbot", ROOT / "hooks/exodus_common"):
         shutil.copytree(package, folder / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("cryptography", "cffi", "_cffi_backend"):
+        found = find_spec(name)
+        if found is not None and found.submodule_search_locations:
+            shutil.copytree(found.submodule_search_locations[0], folder / name)
+        elif found is not None and found.origin:
+            shutil.copy(found.origin, folder)
     for file in (folder, *folder.rglob("*")):
         file.chmod(0o755 if file.is_dir() else 0o644)
     return folder

@@ -11,6 +11,8 @@ OWN = ["unshare", "--mount", "--propagation", "unchanged", *(["--map-root-user"]
 # In a root that was only changed to, / is no mount of its own; whoever changed to it keeps its mounts to himself.
 PRIVATE = "mount --make-rprivate / 2>/dev/null || true"
 _READY = "ready"
+ROOT_IS_A_MOUNT = any(line.split()[4] == "/" for line in Path("/proc/self/mountinfo").read_text().splitlines())
+"""False in a root that was only changed to: which files a process in another namespace has, nobody can tell there."""
 
 
 @dataclass(frozen=True)
