@@ -31,7 +31,7 @@ from tests.parts.command import ROOT
 from tests.parts.guard import MIB, Guarded, apk_key
 from tests.parts.mounts import mounted
 from tests.parts.s3 import ACCESS_KEY, SECRET_KEY, S3Server, running_minio
-from tests.parts.waiting import wait_until
+from tests.parts.waiting import holds_in_time
 
 
 def tables(server: S3Server, bucket: str, folder: Path, **store: Any) -> dict[str, Any]:
@@ -254,7 +254,8 @@ def test_what_uploads_filled_again_before_anybody_looked_has_come_back(tmp_path:
         needed = bucketed("sweep", "--need", "30 MiB", "--json").json
         assert needed["freed_bytes"] >= needed["need_bytes"] > 0
         assert bucketed("admit", "--bytes", "30 MiB").exit_code == 75  # it lies in the trash by now
-        wait_until(is_admitted_once_it_is_purged)
+        in_time = holds_in_time(is_admitted_once_it_is_purged)
+        assert in_time, f"{needed} {bucketed('status').all_output} {bucketed('admit', '--bytes', '30 MiB').all_output}"
         assert bucketed("sweep", "--json").json["freed_bytes"] >= 10 * MIB
 
 
