@@ -229,16 +229,21 @@ def test_what_is_more_than_a_share_of_the_room_that_is_left_has_room_made_for_it
     assert refused.value.retry_after_seconds is not None
 
 
+def begun(size: int) -> uploads.GuardUploadHandler:
+    """Begin an upload that declares so much: its file is named, and none of it is there yet."""
+    handler = uploads.GuardUploadHandler(RequestFactory().post("/upload"))
+    handler.handle_raw_input(None, {}, size)
+    handler.new_file("apk", "some.apk", "", None)
+    return handler
+
+
 def test_an_upload_that_goes_on_keeps_its_room_and_one_that_brings_nothing_loses_it(
     platform: Guarded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = SetClock()
     monkeypatch.setattr(uploads, "_clock", clock)
     with guarded_by(platform, idle_seconds=1):
-        request = RequestFactory().post("/upload")
-        handler = uploads.GuardUploadHandler(request)
-        handler.handle_raw_input(None, {}, 3 * MIB)
-        handler.new_file("apk", "some.apk", "", None)
+        handler = begun(3 * MIB)
         (first,) = platform.run().catalogue.reservations()
         clock.seconds += 0.5
         handler.receive_data_chunk(b"x", 0)
@@ -260,17 +265,14 @@ def test_an_upload_that_was_idle_is_stopped_where_its_room_is_somebody_elses_now
     clock = SetClock()
     monkeypatch.setattr(uploads, "_clock", clock)
     with guarded_by(platform, idle_seconds=1):
-        request = RequestFactory().post("/upload")
-        handler = uploads.GuardUploadHandler(request)
-        handler.handle_raw_input(None, {}, 3 * MIB)
-        handler.new_file("apk", "some.apk", "", None)
+        handler = begun(3 * MIB)
         wait_until(lambda: reservations(platform) == 0)
         gates.gate().guard.admit(8 * MIB)
         clock.seconds += 5
         with pytest.raises(StopUpload):
             handler.receive_data_chunk(b"x", 1)
 
-    assert refusal_of(request) is not None
+    assert refusal_of(handler.request) is not None
 
 
 # --- what it says ---

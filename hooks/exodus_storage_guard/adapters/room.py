@@ -1,10 +1,8 @@
 """What a request or a task has reserved, and what of it was really stored: that alone is committed."""
 
-import os
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import IO, Any
 
 from exodus_storage_guard.admission.guard import UploadReservation
 
@@ -41,11 +39,3 @@ class Room:
 
 HELD: ContextVar[Room | None] = ContextVar("exodus_held", default=None)
 """The room within which this very thread, or task, is storing."""
-
-
-def size_of(file: IO[bytes] | Any) -> int:
-    """Measure what is left to read of a file that can be sought in."""
-    at = file.tell()
-    end: int = file.seek(0, os.SEEK_END)
-    file.seek(at)
-    return end - at
