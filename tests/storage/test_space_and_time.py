@@ -102,6 +102,28 @@ def test_what_was_committed_since_the_last_look_has_taken_the_place_of_what_came
     assert found.bytes == 7 * MIB
 
 
+@pytest.mark.parametrize("purged", [10, 7])
+def test_an_upload_that_filled_what_came_back_is_known_to_the_look_after_that_of_its_commit(
+    bucket: AdmissionControl, monkeypatch: pytest.MonkeyPatch, purged: int
+) -> None:
+    used = USED
+
+    def measure(path: Path, now: datetime) -> Capacity:
+        return Capacity("filesystem", 2 * USED, used, 2 * USED - used, now)
+
+    monkeypatch.setattr(measurement, "measure_filesystem", measure)
+    release(bucket, 10 * MIB)
+    admitted = reservations.admit(bucket, asking.request(bucket, MIB, None))
+    used -= (purged - 1) * MIB  # the upload has its place of it
+    looking = AdmissionControl(bucket.settings, bucket.catalogue, Jumped(timedelta(seconds=11)), NOBODY)
+    assert reservations.commit(looking, admitted.reservation.id)
+
+    measurement.measure(bucket.settings, bucket.catalogue, looking.clock.now())
+
+    found = measurement.pending(bucket.settings, bucket.catalogue)
+    assert (found.bytes if found else 0) == (10 - purged) * MIB
+
+
 def test_what_cannot_be_read_of_what_is_on_its_way_is_forgotten(
     bucket: AdmissionControl, caplog: pytest.LogCaptureFixture
 ) -> None:

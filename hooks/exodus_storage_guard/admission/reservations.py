@@ -115,12 +115,13 @@ def commit(
     present = control.catalogue.reservation(reservation_id)
     if present is None or present.committed_at is not None:
         return present is not None
-    now, key = control.clock.now(), key or present.key
+    key = key or present.key
     refuse_longer_key(key)
     size = present.bytes if size_bytes is None else size_bytes
-    stored = StoredObject(key, size, "", now) if key else None
     forget_ended(control)
     seen = seen_for_good(control, control.measure())
+    now = control.clock.now()  # after that look, which does not know of it: the next one has to
+    stored = StoredObject(key, size, "", now) if key else None
     return control.catalogue.commit(replace(present, bytes=size, committed_at=now, key=key), stored, seen)
 
 
@@ -131,8 +132,8 @@ def count_until_measured(control: AdmissionControl, one: Reservation) -> bool:
     """
     if control.settings.capacity.source == "budget":
         return release(control, one.id)
-    landed_now = replace(one, committed_at=control.clock.now(), key=None)
-    return control.catalogue.commit(landed_now, None, seen_for_good(control, control.measure()))
+    seen = seen_for_good(control, control.measure())
+    return control.catalogue.commit(replace(one, committed_at=control.clock.now(), key=None), None, seen)
 
 
 def release(control: AdmissionControl, reservation_id: str) -> bool:
