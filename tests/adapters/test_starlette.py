@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.authentication import SimpleUser, UnauthenticatedUser
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -140,3 +141,31 @@ def test_one_that_lost_its_room_while_it_was_idle_ends(guarded: Guarded) -> None
     with pytest.raises(ClientDisconnect):
         idle.answer()
     assert counted(guarded) == (0, {})
+
+
+@pytest.mark.parametrize(
+    ("who", "client"),
+    [
+        ({"client": ("2001:db8:1:2:3::4", 1)}, "2001:db8:1:2::/64"),  # one subscriber has 2^64 of them
+        ({"client": ("::ffff:192.0.2.1", 1)}, "192.0.2.1"),
+        ({"client": ("192.0.2.1", 1), "user": UnauthenticatedUser()}, "192.0.2.1"),
+        ({"client": None}, "anybody"),  # at a Unix socket
+        ({"client": ("", 0)}, "anybody"),
+        ({"client": ("192.0.2.1", 1), "user": SimpleUser("somebody")}, None),
+    ],
+)
+def test_who_is_not_logged_in_is_known_by_what_one_subscriber_has(
+    guarded: Guarded, who: dict[str, Any], client: str | None
+) -> None:
+    asks = sending(guarded, MIB)
+    asks.scope |= who
+    seen = list[str | None]()
+
+    async def receive() -> Message:
+        seen.append(guarded.run().catalogue.reservations()[0].client)
+        return await Client.receive(asks)
+
+    asks.receive = receive  # type: ignore[method-assign]
+    assert asks.answer()[0] == 200
+
+    assert seen == [client, client]

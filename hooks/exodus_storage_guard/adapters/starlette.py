@@ -20,6 +20,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exodus_storage_guard import words
+from exodus_storage_guard.adapters import clients
 from exodus_storage_guard.adapters.gate import Gate, WhenBroken
 from exodus_storage_guard.adapters.room import Room
 from exodus_storage_guard.errors import UploadRefused
@@ -59,8 +60,7 @@ class GuardMiddleware:
         await self._within_room(int(declared), scope, receive, send)
 
     async def _within_room(self, size_bytes: int, scope: Scope, receive: Receive, send: Send) -> None:
-        client = scope["client"][0] if scope.get("client") else "anybody"
-        wanted = partial(self._gate.admit, size_bytes, lease_seconds=self._idle_seconds, client=client)
+        wanted = partial(self._gate.admit, size_bytes, lease_seconds=self._idle_seconds, client=_client(scope))
         try:
             room = await asyncio.to_thread(wanted)
         except UploadRefused as refusal:
@@ -74,6 +74,13 @@ class GuardMiddleware:
             await self._app(scope, _Kept(self._gate, room, receive, self._idle_seconds), send)
         finally:
             await asyncio.to_thread(self._gate.settle, room, otherwise_stored=False)
+
+
+def _client(scope: Scope) -> str | None:
+    """Name who sends a request: None for a user who is logged in (`AuthenticationMiddleware`), else his address."""
+    if "user" in scope and scope["user"].is_authenticated:
+        return None
+    return clients.at(scope["client"][0] if scope.get("client") else None)
 
 
 class _Kept:

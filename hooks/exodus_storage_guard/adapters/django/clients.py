@@ -1,11 +1,8 @@
 """Say who sends a request, as far as one who is not known may have a share of the room only."""
 
-import ipaddress
-
 from django.http import HttpRequest
 
-_NOT_KNOWN = "anybody"
-_OF_ONE_SUBSCRIBER = 64  # bits of an IPv6 address that are given to one (RFC 6177)
+from exodus_storage_guard.adapters import clients
 
 
 def client_of(request: HttpRequest, header: str | None) -> str | None:
@@ -18,10 +15,4 @@ def client_of(request: HttpRequest, header: str | None) -> str | None:
     if user is not None and user.is_authenticated:
         return None
     said = request.META.get("REMOTE_ADDR") if header is None else request.headers.get(header, "").split(",")[-1]
-    try:
-        address = ipaddress.ip_address((said or "").strip())
-    except ValueError:
-        return _NOT_KNOWN
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    return str(address.ipv4_mapped or ipaddress.ip_network((address, _OF_ONE_SUBSCRIBER), strict=False))
+    return clients.at(said)
