@@ -8,6 +8,9 @@ PYTEST_ARGS ?=
 # One more than the processors of a small machine: half of the time a test waits for its servers.
 PROCESSES   ?= 3
 
+# The tests start the commands some thousand times: without it each start compiles all of the program anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all check simulate bench clean provision provision-demo provision-full
 

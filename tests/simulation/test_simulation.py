@@ -27,7 +27,15 @@ def test_a_world_that_went_wrong_once_does_not_again(seed: int) -> None:
     assert [one for one in played([seed]) if one.wrong] == []
 
 
-def test_all_that_can_happen_to_an_object_happens_in_these_worlds() -> None:
-    happened = {event for one in played(range(700)) for event in one.events}
+# Between them all of it happened when they were chosen; where they are others by now, it is looked for in all of them.
+EVENTFUL = [336, 68, 199, 110, 531]
 
-    assert {event.value for event in Event} - happened == {event.value for event in NEVER}
+
+def test_all_that_can_happen_to_an_object_happens_in_these_worlds() -> None:
+    never, missing = {event.value for event in NEVER}, {event.value for event in Event}
+    for seed in (*EVENTFUL, *range(1000)):
+        missing -= played([seed])[0].events
+        if missing <= never:
+            break
+
+    assert missing == never
