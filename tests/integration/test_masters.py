@@ -448,7 +448,7 @@ def test_a_master_whose_title_was_cut_short_is_known_by_its_pid_file(
 ) -> None:
     nginx, _, _ = written
     with started(nginx, "env", "--ignore-environment", *variables, NGINX, "-c", str(nginx.conf)) as master:
-        assert str(nginx.conf).encode() not in proc.title(master)
+        wait_until(lambda: str(nginx.conf).encode() not in proc.title(master))
         certbot_tree.issue(NAME)
         repaired = exodus_certbot("reconcile", "--json")
 

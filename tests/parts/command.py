@@ -14,6 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tests.parts import warm
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -91,9 +93,7 @@ class ExodusCertbot:
 
     def __call__(self, *arguments: str, env: dict[str, str] | None = None, timeout: float = 90) -> Ran:
         """Run one command to its end."""
-        done = subprocess.run(
-            self.argv(*arguments), env=self.environment | (env or {}), capture_output=True, timeout=timeout, check=False
-        )
+        done = warm.run(self.argv(*arguments), env=self.environment | (env or {}), timeout=timeout)
         return Ran(done.returncode, done.stdout.decode("ascii"), done.stderr.decode("utf-8", "replace"))
 
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":

@@ -16,6 +16,7 @@ from exodus_common.clock import SystemClock
 from exodus_storage_guard import settings
 from exodus_storage_guard.tiering import sweep
 from exodus_storage_guard.tiering.run import Run
+from tests.parts import warm
 from tests.parts.command import ROOT, Ran
 from tests.parts.mounts import Namespace
 
@@ -132,9 +133,7 @@ class Guarded:
 
     def __call__(self, *arguments: str, timeout: float = 60, stdin: bytes = b"") -> Ran:
         """Run one command to its end."""
-        done = subprocess.run(
-            self.argv(*arguments), env=self.environment, input=stdin, capture_output=True, timeout=timeout, check=False
-        )
+        done = warm.run(self.argv(*arguments), env=self.environment, stdin=stdin, timeout=timeout)
         said, complained = done.stdout.decode("utf-8", "surrogateescape"), done.stderr.decode("utf-8", "replace")
         return Ran(done.returncode, said, complained)
 
