@@ -274,6 +274,35 @@ def test_at_the_deadline_what_was_seen_last_is_told() -> None:
     assert not seen.is_full
 
 
+@in_some_worlds
+@given(seconds=st.floats(0.2, 10.0), handshake_seconds=st.floats(0.02, 0.2))
+def test_a_handshake_that_the_end_of_time_cut_off_takes_nothing_back(seconds: float, handshake_seconds: float) -> None:
+    one, clock = expectation("n0"), Ticking()
+
+    def ask(_one: Expectation, times: int, limit: float) -> Sequence[Observation]:
+        made = min(times, int(limit / handshake_seconds))
+        seen = [Observation(certificate(OTHER))] * made
+        clock.wait(made * handshake_seconds if made == times else limit)
+        return seen if made == times else [*seen, Observation(None, "no answer in time")]
+
+    seen = prove.prove([one], ask, Deadline.after(seconds, clock))
+
+    row = decide.judge(one, seen.observations[one], NOW).row
+    assert (row.verdict, row.served_sha256) == (Verdict.STALE, OTHER)
+
+
+def test_a_listener_that_is_silent_for_a_while_is_unreachable_though_time_is_up_then() -> None:
+    one, clock = expectation("n0"), Ticking()
+
+    def ask(_one: Expectation, _times: int, limit: float) -> Sequence[Observation]:
+        clock.wait(limit)
+        return [Observation(None, "no answer")]
+
+    seen = prove.observe([one], ask, Deadline.after(1, clock))
+
+    assert seen.observations[one].failure == "no answer"
+
+
 def test_where_the_reload_took_all_the_time_what_was_seen_before_it_is_told_and_not_called_proven() -> None:
     stale, right, unseen = names_of(3, 3)
     before = {
