@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.authentication import SimpleUser, UnauthenticatedUser
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.types import Message
 
 from exodus_storage_guard.adapters.starlette import GuardMiddleware
@@ -169,3 +169,35 @@ def test_who_is_not_logged_in_is_known_by_what_one_subscriber_has(
     assert asks.answer()[0] == 200
 
     assert seen == [client, client]
+
+
+@pytest.mark.parametrize(
+    ("path", "root", "paths"),
+    [
+        ("/api/upload", "/api", {"/upload"}),  # uvicorn --root-path, and what is mounted
+        ("/upload", "/api", {"/upload"}),  # so older servers pass it on
+        ("/upload", "", {"/elsewhere", "/upload"}),
+        ("/apps/17/file", "", {"/apps/{id:int}/file"}),
+        ("/api/apps/17/file", "/api", {"/apps/{id:int}/file"}),
+    ],
+)
+def test_a_path_is_known_as_its_route_knows_it(guarded: Guarded, path: str, root: str, paths: set[str]) -> None:
+    routes = [Route(one, upload, methods=["POST"]) for one in (*paths, "/apps")]
+    app = Starlette(routes=routes)
+    app.add_middleware(GuardMiddleware, paths=paths, config=guarded.config)
+    asked = Client(app, path, {"Content-Length": str(20 * MIB)}, [b"x"])
+    other = Client(app, f"{root}/apps", {"Content-Length": str(20 * MIB)}, [b"x"])
+    for one in (asked, other):
+        one.scope["root_path"] = root
+
+    not_routed = 404  # Starlette before 0.33 knows no root in a path
+    assert asked.answer()[0] in (507, not_routed)
+    assert asked.asked == 0
+    assert other.answer()[0] in (200, not_routed)
+
+
+def test_behind_a_mount_it_is_the_mounted_applications_path(guarded: Guarded) -> None:
+    mounted = Mount("/api", app=application(guarded))
+    refused = Client(Starlette(routes=[mounted]), "/api/upload", {"Content-Length": str(20 * MIB)}, [b"x"])
+
+    assert (refused.answer()[0], refused.asked) == (507, 0)
