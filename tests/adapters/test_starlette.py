@@ -31,6 +31,8 @@ def guarded(tmp_path: Path) -> Guarded:
 async def upload(request: Request) -> Response:
     """Take a body; its name says what is done with it."""
     size = sum([len(chunk) async for chunk in request.stream()])
+    if "grows" in request.headers:
+        request.state.room.take(int(request.headers["grows"]))
     if "stored" in request.headers:
         request.state.room.note(request.headers["stored"], size)
     if "fails" in request.headers:
@@ -169,6 +171,19 @@ def test_who_is_not_logged_in_is_known_by_what_one_subscriber_has(
     assert asks.answer()[0] == 200
 
     assert seen == [client, client]
+
+
+def test_where_a_broken_guards_uploads_are_accepted_a_view_that_says_what_it_stored_works_as_ever(
+    guarded: Guarded,
+) -> None:
+    written = guarded.config.read_text()
+    guarded.config.unlink()
+    app = application(guarded, when_broken="accept")
+    sent = Client(app, "/upload", {"Content-Length": "3", "Stored": "one.apk", "Grows": str(20 * MIB)}, [b"xyz"])
+
+    assert sent.answer() == (200, "3")
+    guarded.config.write_text(written)
+    assert counted(guarded) == (0, {})
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@
         ...
         request.state.room.note(key, size_bytes)  # what was stored: that is committed, and nothing else
 
-`request.state.room` is None where a broken guard's uploads are accepted. With FastAPI a dependency comes too late: it
-is asked once the body has been read.
+Where a broken guard's uploads are accepted it can be used as ever, and nothing is counted. With FastAPI a dependency
+comes too late: it is asked once the body has been read.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from exodus_storage_guard import words
 from exodus_storage_guard.adapters import clients
 from exodus_storage_guard.adapters.gate import Gate, WhenBroken
 from exodus_storage_guard.adapters.room import Room
+from exodus_storage_guard.admission import unguarded
 from exodus_storage_guard.errors import UploadRefused
 
 _LENGTH_REQUIRED = 411
@@ -74,7 +75,7 @@ class GuardMiddleware:
             theirs = words.for_reader(Headers(scope=scope).get("accept-language", ""))
             await PlainTextResponse(words.refused(refusal, theirs), refusal.http_status, headers)(scope, receive, send)
             return
-        scope.setdefault("state", {})["room"] = room
+        scope.setdefault("state", {})["room"] = room or Room(unguarded.reservation())
         try:
             await self._app(scope, _Kept(self._gate, room, receive, self._idle_seconds), send)
         finally:
