@@ -124,6 +124,14 @@ def test_what_declares_no_length_is_refused_and_a_page_is_not(guarded: Guarded) 
     assert (undeclared.answer()[0], page.answer()[0]) == (411, 200)
 
 
+@pytest.mark.parametrize("declared", ["9" * 5000, "0" * 5000 + str(20 * MIB), str(2**64)])
+def test_a_length_is_read_however_it_is_written(guarded: Guarded, declared: str) -> None:
+    asked = Client(application(guarded), "/upload", {"Content-Length": declared}, [b"x"])
+
+    assert asked.answer() == (507, "This is larger than what can be accepted here.")
+    assert asked.asked == 0
+
+
 def test_other_paths_pass_however_full_it_is(guarded: Guarded) -> None:
     guarded("admit", "--bytes", "9 MiB")
 

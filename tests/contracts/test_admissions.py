@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,20 @@ def test_what_does_not_fit_is_refused_and_what_is_unknown_estimated(deciding: tu
 
     assert estimated.bytes == 64 * MIB
     assert (refused.value.retry_after_seconds, "flood" in refused.value.reason) == (None, True)
+
+
+@pytest.mark.parametrize("declared", [2**53 + 1, 2**63, 10**30, 10**4000])
+def test_what_a_stranger_declares_is_too_large_however_large_it_is(
+    deciding: tuple[Admissions, Guarded], declared: int
+) -> None:
+    admissions, _ = deciding
+    small = admissions.admit(Wanted(1))
+    for ask in (partial(admissions.admit, Wanted(declared)), partial(admissions.grow, small.id, declared)):
+        with pytest.raises(UploadRefused) as refused:
+            ask()
+        assert (refused.value.why, refused.value.http_status) == (Why.TOO_LARGE, 507)
+
+    assert not admissions.is_accepting(declared)
 
 
 def test_a_lease_beyond_the_longest_is_no_request(deciding: tuple[Admissions, Guarded]) -> None:

@@ -29,6 +29,7 @@ from exodus_storage_guard.admission import unguarded
 from exodus_storage_guard.errors import UploadRefused
 
 _LENGTH_REQUIRED = 411
+_LONGEST_SIZE = 100  # digits
 _BODIES = ["POST", "PUT", "PATCH"]
 
 
@@ -63,7 +64,7 @@ class GuardMiddleware:
         if not declared.isdecimal():
             await PlainTextResponse("A length has to be declared.", _LENGTH_REQUIRED)(scope, receive, send)
             return
-        await self._within_room(int(declared), scope, receive, send)
+        await self._within_room(int(declared.lstrip("0")[:_LONGEST_SIZE] or "0"), scope, receive, send)
 
     async def _within_room(self, size_bytes: int, scope: Scope, receive: Receive, send: Send) -> None:
         wanted = partial(self._gate.admit, size_bytes, lease_seconds=self._idle_seconds, client=_client(scope))

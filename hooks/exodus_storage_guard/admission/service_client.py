@@ -20,11 +20,13 @@ from exodus_common.terminal import printable
 from exodus_storage_guard.admission.admissions import Reserved, Wanted
 from exodus_storage_guard.admission.silence import Silence
 from exodus_storage_guard.errors import NotYours, ObjectMissing, StateFailed, StoreFailed, UploadRefused, Why
+from exodus_storage_guard.sizes import shown
 
 _LOOK_SECONDS = 1.0  # a page waits for it
 _ADMISSION_SECONDS = 12.0  # beside what is waited for room: the service gives no more than 8 to what it does for it
 _SECONDS = 90.0  # the store may have to be looked at, or an object to be sought in the archive
 _DOUBTED_AFTER_SECONDS, _CONNECTING_SECONDS = 2.0, 5.0
+_MOST_UPLOAD_BYTES = 2**53  # the last whole number that every language's JSON has
 _CHUNK_BYTES = 1024 * 1024
 _MOST_ANSWER_BYTES = 64 * 1024 * 1024  # several users' reservations, as many as each may have
 _NO_CONTENT, _BAD, _FORBIDDEN, _NOT_FOUND, _LATER, _NEVER = 204, 400, 403, 404, 503, 507
@@ -45,7 +47,7 @@ class Service:
     def admit(self, wanted: Wanted) -> Reserved:
         """Have room reserved."""
         fields = {
-            "bytes": wanted.size_bytes,
+            "bytes": _sayable(wanted.size_bytes),
             "key": wanted.key,
             "wait_seconds": wanted.wait_seconds,
             "lease_seconds": wanted.lease_seconds,
@@ -61,7 +63,7 @@ class Service:
 
     def grow(self, reservation_id: str, size_bytes: int) -> Reserved:
         """Have more reserved."""
-        return self._reserved(f"{_path(reservation_id)}/grow", {"bytes": size_bytes}, _ADMISSION_SECONDS)
+        return self._reserved(f"{_path(reservation_id)}/grow", {"bytes": _sayable(size_bytes)}, _ADMISSION_SECONDS)
 
     def _reserved(self, path: str, fields: Mapping[str, object], seconds: float) -> Reserved:
         with self._unless_silent(self._all):
@@ -89,7 +91,7 @@ class Service:
 
     def is_accepting(self, size_bytes: int | None) -> bool:
         """Ask what nginx asks, of which nothing is reserved."""
-        size = {} if size_bytes is None else {"bytes": size_bytes}
+        size = {} if size_bytes is None else {"bytes": min(size_bytes, _MOST_UPLOAD_BYTES)}
         path = f"/v1/accepting?{urlencode(size)}"
         with self._unless_silent(self._looks), self._answered("GET", path, seconds=_LOOK_SECONDS) as answer:
             answer.read(_MOST_ANSWER_BYTES)
@@ -249,6 +251,14 @@ def _timeval(seconds: float) -> bytes:
 
 def _said_of(fields: Mapping[str, object]) -> Mapping[str, object]:
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _sayable(size_bytes: int | None) -> int | None:
+    """Refuse what no JSON can say, and no store has room for: whoever uploads may have declared it."""
+    if size_bytes is not None and size_bytes > _MOST_UPLOAD_BYTES:
+        more = f"{shown(size_bytes)} are more than the {shown(_MOST_UPLOAD_BYTES)} that can be asked for"
+        raise UploadRefused(more, None, Why.TOO_LARGE)
+    return size_bytes
 
 
 def _why(said: object) -> Why:

@@ -321,7 +321,7 @@ def _size(fields: Any) -> int | None:
 def _declared(text: str, where: str) -> int:
     if not text.isascii() or not text.isdecimal():
         raise UsageError(f"{where}: found {text[:40]!r}; allowed: whole bytes")
-    return min(int(text[:_LONGEST_SIZE]), _MOST_UPLOAD_BYTES)
+    return min(int(text.lstrip("0")[:_LONGEST_SIZE] or "0"), _MOST_UPLOAD_BYTES)
 
 
 def _id(request: Request) -> str:
