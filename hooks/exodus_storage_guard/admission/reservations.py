@@ -62,7 +62,7 @@ def admit(control: AdmissionControl, wanted: Reservation, *, wait_seconds: float
 def steps(control: AdmissionControl, wanted: Reservation, *, wait_seconds: float = 0) -> Steps:
     """Do what `admit` promises, without waiting for anything: whoever goes on with this does that as he likes."""
     control.refuse_another_store()
-    if control.measure() is None and asks_a_server(control):
+    if asks_a_server(control) and control.measure() is None:  # in this order: every other admission measures once
         yield control.sweeper.look
     found = attempt(control, wanted)
     if found.missing_bytes == 0:
