@@ -26,6 +26,7 @@ VARIABLE = "EXODUS_STORAGE_GUARD_CONFIG"
 DEFAULT_PATTERN = r"^[a-z]{60}_.+\.apk$"
 _DAY_SECONDS = 86400
 _LONGEST_SOCKET_NAME_BYTES = 108  # unix(7)
+_USUAL_PERCENT = 50.0
 _PERCENT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*", re.ASCII)
 
 
@@ -204,6 +205,13 @@ class AdmissionSettings:
     def client_bytes(self, room_bytes: int) -> int:
         """Give what all uploads of one anonymous client may have together, of so much room."""
         return _share("client_share", self.client_share, room_bytes)
+
+    @property
+    def most_of_client(self) -> int:
+        """Give how many uploads of one anonymous client hold at once: a share that is a size says nothing of that."""
+        found = _PERCENT.fullmatch(str(self.client_share))
+        percent = float(found[1]) if found else _USUAL_PERCENT
+        return max(1, int(self.most_reservations * percent / 100))
 
     def room_for_client(self, wanted_bytes: int) -> int | None:
         """Give how much room there has to be for one client to have so much; None where none is enough."""

@@ -35,8 +35,8 @@ def shown_apart(one: int, other: int) -> tuple[str, str]:
 
 
 def shown(size: int) -> str:
-    """Write a size for people."""
-    value, units = float(size), ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
+    """Write a size for people; whoever sends something may declare one that no number with a point is as large as."""
+    value, units = float(min(size, _MOST_BYTES)), ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
     while abs(value) >= 1024 and len(units) > 1:
         value /= 1024
         units.pop(0)

@@ -43,7 +43,7 @@ class Upload(GuardedTask):
     def runs(self, key: str) -> None:
         """Note that the body runs, with what is reserved for it."""
         reservation = self.reservation
-        note("ran", key=key, reservation=reservation.id if reservation else None, pid=os.getpid())
+        note("ran", key=key, reservation=reservation.id or None, pid=os.getpid())
 
 
 class UploadOfUnknownSize(Upload):

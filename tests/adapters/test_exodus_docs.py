@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.parts.example import changed_platform
+from tests.parts.example import UPLOAD, changed_platform, documented_location
 
 MOST_LINES = {False: 10, True: 16}
 
@@ -24,3 +24,7 @@ def test_no_import_is_left_unused(uploads: bool, tmp_path: Path) -> None:
     done = subprocess.run([*argv, str(tmp_path / "platform")], capture_output=True, text=True, timeout=60, check=False)
 
     assert done.returncode == 0, done.stdout
+
+
+def test_nginx_asks_for_the_page_that_takes_files_and_for_no_other() -> None:
+    assert documented_location() in (UPLOAD, UPLOAD.rstrip("/"))

@@ -14,6 +14,7 @@ import pytest
 from exodus_storage_guard import UploadRefused
 from exodus_storage_guard.adapters.gate import Gate
 from exodus_storage_guard.adapters.room import HELD
+from exodus_storage_guard.model import Seen
 from tests.parts.clocks import SetClock
 from tests.parts.command import ROOT
 from tests.parts.guard import MIB, Guarded
@@ -214,6 +215,21 @@ def test_a_guard_that_is_not_configured_yet_works_once_it_is(guarded: Guarded) -
     admitted = gate.admit(MIB)
     assert admitted is not None
     admitted.reservation.release()
+
+
+@pytest.mark.parametrize("name", ["x" * 1025, "", "a\0b", "\ud800", "../" * 400])
+def test_what_a_stranger_calls_his_file_breaks_nothing(name: str, guarded: Guarded, told: Told) -> None:
+    gate = Gate(guarded.config)
+    with gate.holding(room := gate.admit(MIB, name)):
+        assert room is not None
+        for noted in ("one.apk", name, f"{name}{name}"):
+            room.note(noted, MIB)
+
+    assert not gate.guard.is_archived(name)
+    catalogue = guarded.run().catalogue
+    assert (len(catalogue.reservations()), guarded.states()) == (0, {"resident": 1})
+    assert catalogue.landed(Seen()).bytes == (2 if name else 1) * MIB, "what has no name counts as well"
+    assert told.lines(0) == []
 
 
 # --- telling ---

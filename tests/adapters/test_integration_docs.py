@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from exodus_storage_guard.words import for_reader
 from tests.parts.certbot import write_program
 from tests.parts.command import ROOT, Ran
 from tests.parts.configuration import workers_as_myself
@@ -126,6 +127,7 @@ class Door:
         return self.platform.took
 
 
+BUSY = b"Too many files are being received at the moment.\n"
 WHOLE = ("POST", hashlib.sha256(CONTENT).hexdigest())
 
 
@@ -254,6 +256,38 @@ def test_an_uploader_that_tells_the_service_another_size_is_not_believed(door: D
     assert door.took == [WHOLE]
 
 
+BY_NGINX = {
+    411: ("It is not said how large this is.", "Il n’est pas dit quelle est la taille", "Es ist nicht gesagt"),  # noqa: RUF001 - French
+    413: ("This is larger than what", "C’est trop volumineux", "Das ist zu groß"),  # noqa: RUF001 - French
+}
+
+
+@pytest.mark.parametrize("status", list(BY_NGINX))
+def test_what_nginx_itself_refuses_is_told_in_the_same_way(status: int, door: Door) -> None:
+    for language, said in zip(("en", "fr-FR,fr;q=0.9,en;q=0.5", "de"), BY_NGINX[status], strict=True):
+        if status == 411:
+            answer = door.send(in_chunks(SOME), Transfer_Encoding="chunked", Accept_Language=language)
+        else:
+            answer = door.send(SOME, Content_Length=3 * 1024 * MIB, Accept_Language=language)
+
+        assert (answer.status, answer.headers["Content-Type"]) == (status, "text/plain; charset=utf-8")
+        assert answer.content.decode().startswith(said)
+        assert answer.content.count(b"\n") == 1
+    assert door.took == []
+
+
+def test_nginx_has_the_very_sentences_of_the_catalogue() -> None:
+    recipe = example("nginx", "nginx")
+    for language in ("en", "fr", "de"):
+        words = for_reader(language)
+        for said in (
+            "New files cannot be accepted at the moment, for a technical reason.",
+            "This is larger than what can be accepted here.",
+            "Too many files are being received at the moment.",
+        ):
+            assert f'"{words.gettext(said)}";' in recipe
+
+
 def in_chunks(content: bytes) -> bytes:
     return b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content)
 
@@ -287,12 +321,12 @@ def test_one_address_sends_four_uploads_at_once_and_no_more(door: Door) -> None:
             connection.putrequest("POST", "/upload")
             connection.putheader("Content-Length", str(MIB))
             connection.endheaders(SOME)
-        wait_until(lambda: door.begin(MIB).status == 429)
+        wait_until(lambda: (refused := door.begin(MIB)).status == 429 and refused.content == BUSY)
 
     wait_until(lambda: door.upload().status == 200, "they are gone")
 
 
-@pytest.mark.parametrize("status", [403, 500, 503])
+@pytest.mark.parametrize("status", [403, 411, 413, 429, 500, 503])
 def test_what_the_platform_refuses_by_itself_is_told_in_its_own_words(status: int, door: Door) -> None:
     answer = door.upload(f"/upload/{status}")
 

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.authentication import SimpleUser, UnauthenticatedUser
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.types import Message
 
 from exodus_storage_guard.adapters.starlette import GuardMiddleware
@@ -31,6 +31,8 @@ def guarded(tmp_path: Path) -> Guarded:
 async def upload(request: Request) -> Response:
     """Take a body; its name says what is done with it."""
     size = sum([len(chunk) async for chunk in request.stream()])
+    if "grows" in request.headers:
+        request.state.room.take(int(request.headers["grows"]))
     if "stored" in request.headers:
         request.state.room.note(request.headers["stored"], size)
     if "fails" in request.headers:
@@ -122,6 +124,14 @@ def test_what_declares_no_length_is_refused_and_a_page_is_not(guarded: Guarded) 
     assert (undeclared.answer()[0], page.answer()[0]) == (411, 200)
 
 
+@pytest.mark.parametrize("declared", ["9" * 5000, "0" * 5000 + str(20 * MIB), str(2**64)])
+def test_a_length_is_read_however_it_is_written(guarded: Guarded, declared: str) -> None:
+    asked = Client(application(guarded), "/upload", {"Content-Length": declared}, [b"x"])
+
+    assert asked.answer() == (507, "This is larger than what can be accepted here.")
+    assert asked.asked == 0
+
+
 def test_other_paths_pass_however_full_it_is(guarded: Guarded) -> None:
     guarded("admit", "--bytes", "9 MiB")
 
@@ -169,3 +179,48 @@ def test_who_is_not_logged_in_is_known_by_what_one_subscriber_has(
     assert asks.answer()[0] == 200
 
     assert seen == [client, client]
+
+
+def test_where_a_broken_guards_uploads_are_accepted_a_view_that_says_what_it_stored_works_as_ever(
+    guarded: Guarded,
+) -> None:
+    written = guarded.config.read_text()
+    guarded.config.unlink()
+    app = application(guarded, when_broken="accept")
+    sent = Client(app, "/upload", {"Content-Length": "3", "Stored": "one.apk", "Grows": str(20 * MIB)}, [b"xyz"])
+
+    assert sent.answer() == (200, "3")
+    guarded.config.write_text(written)
+    assert counted(guarded) == (0, {})
+
+
+@pytest.mark.parametrize(
+    ("path", "root", "paths"),
+    [
+        ("/api/upload", "/api", {"/upload"}),  # uvicorn --root-path, and what is mounted
+        ("/upload", "/api", {"/upload"}),  # so older servers pass it on
+        ("/upload", "", {"/elsewhere", "/upload"}),
+        ("/apps/17/file", "", {"/apps/{id:int}/file"}),
+        ("/api/apps/17/file", "/api", {"/apps/{id:int}/file"}),
+    ],
+)
+def test_a_path_is_known_as_its_route_knows_it(guarded: Guarded, path: str, root: str, paths: set[str]) -> None:
+    routes = [Route(one, upload, methods=["POST"]) for one in (*paths, "/apps")]
+    app = Starlette(routes=routes)
+    app.add_middleware(GuardMiddleware, paths=paths, config=guarded.config)
+    asked = Client(app, path, {"Content-Length": str(20 * MIB)}, [b"x"])
+    other = Client(app, f"{root}/apps", {"Content-Length": str(20 * MIB)}, [b"x"])
+    for one in (asked, other):
+        one.scope["root_path"] = root
+
+    not_routed = 404  # Starlette before 0.33 knows no root in a path
+    assert asked.answer()[0] in (507, not_routed)
+    assert asked.asked == 0
+    assert other.answer()[0] in (200, not_routed)
+
+
+def test_behind_a_mount_it_is_the_mounted_applications_path(guarded: Guarded) -> None:
+    mounted = Mount("/api", app=application(guarded))
+    refused = Client(Starlette(routes=[mounted]), "/api/upload", {"Content-Length": str(20 * MIB)}, [b"x"])
+
+    assert (refused.answer()[0], refused.asked) == (507, 0)

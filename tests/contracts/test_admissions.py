@@ -2,8 +2,11 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,15 +20,24 @@ from tests.parts.guard import MIB, Guarded, apk_key
 from tests.parts.service import running_service, short_folder
 from tests.parts.waiting import wait_until
 
+BOTH = ("direct", "service")
 
-@pytest.fixture(params=["direct", "service"])
+
+@pytest.fixture(params=BOTH)
 def deciding(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Admissions, Guarded]]:
     """Give who decides over a store of 100 MiB that holds nothing."""
+    with decided(request.param, tmp_path) as found:
+        yield found
+
+
+@contextmanager
+def decided(by: str, place: Path, **admission: Any) -> Iterator[tuple[Admissions, Guarded]]:
     with short_folder() as folder:
-        guarded = Guarded(tmp_path).write(admission={"emergency_reserve": 0, "socket": str(folder / "guard.sock")})
+        usual = {"emergency_reserve": 0, "socket": str(folder / "guard.sock")}
+        guarded = Guarded(place).write(admission=usual | admission)
         guarded.nobody_makes_room()
         assert guarded("init").exit_code == 0
-        if request.param == "direct":
+        if by == "direct":
             yield opening.opened(settings.load(guarded.config, {}), guarded.config), guarded
             return
         with running_service(guarded, folder / "guard.sock"):
@@ -60,6 +72,20 @@ def test_what_does_not_fit_is_refused_and_what_is_unknown_estimated(deciding: tu
 
     assert estimated.bytes == 64 * MIB
     assert (refused.value.retry_after_seconds, "flood" in refused.value.reason) == (None, True)
+
+
+@pytest.mark.parametrize("declared", [2**53 + 1, 2**63, 10**30, 10**4000])
+def test_what_a_stranger_declares_is_too_large_however_large_it_is(
+    deciding: tuple[Admissions, Guarded], declared: int
+) -> None:
+    admissions, _ = deciding
+    small = admissions.admit(Wanted(1))
+    for ask in (partial(admissions.admit, Wanted(declared)), partial(admissions.grow, small.id, declared)):
+        with pytest.raises(UploadRefused) as refused:
+            ask()
+        assert (refused.value.why, refused.value.http_status) == (Why.TOO_LARGE, 507)
+
+    assert not admissions.is_accepting(declared)
 
 
 def test_a_lease_beyond_the_longest_is_no_request(deciding: tuple[Admissions, Guarded]) -> None:
@@ -148,6 +174,24 @@ def test_what_one_client_has_at_once_is_a_share_of_the_room(deciding: tuple[Admi
 
     assert (too_much.value.why, too_much.value.retry_after_seconds) == (Why.TOO_MUCH_AT_ONCE, 60)
     assert {one["client"] for one in guarded("reservations", "--json").json} == {"192.0.2.1", "192.0.2.2", None}
+
+
+@pytest.mark.parametrize("by", BOTH)
+@pytest.mark.parametrize(("share", "most"), [("25%", 2), ("50 MiB", 4), ("1%", 1)])
+def test_of_the_reservations_that_hold_at_once_one_client_has_a_share_however_small_they_are(
+    by: str, share: str, most: int, tmp_path: Path
+) -> None:
+    with decided(by, tmp_path, client_share=share, most_reservations=8) as (admissions, _):
+        his = [admissions.admit(Wanted(1, client="192.0.2.1")).id for _ in range(most)]
+        with pytest.raises(UploadRefused, match=rf"{most} reservations of 192\.0\.2\.1 are enough") as too_many:
+            admissions.admit(Wanted(1, client="192.0.2.1"))
+        for other in ("192.0.2.2", None):
+            admissions.admit(Wanted(1, client=other))
+        assert admissions.grow(his[0], 2).bytes == 2  # it is one as before
+        admissions.release(his[0])
+        admissions.admit(Wanted(1, client="192.0.2.1"))
+
+    assert (too_many.value.why, too_many.value.retry_after_seconds) == (Why.TOO_MUCH_AT_ONCE, 60)
 
 
 def test_more_than_a_share_of_what_is_left_is_refused_for_good_where_no_room_can_be_made(

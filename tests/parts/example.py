@@ -108,7 +108,7 @@ class Example:
             "/run/exodus-storage-guard/service.sock": str(self.socket),
             "127.0.0.1:8080": f"127.0.0.1:{self.port}",
             "127.0.0.1:8000": f"127.0.0.1:{self.behind}",
-            "location /upload": f"location {UPLOAD}",
+            "location /upload {": f"location {documented_location()} {{",
             "limit_conn uploads 4;": f"limit_conn uploads {self.uploads_of_one};",
         }
         for theirs, ours in of_ours.items():
@@ -204,6 +204,12 @@ class Example:
     def reserved(self) -> int:
         """Count the reservations there are."""
         return int(self.guarded("status", "--json").json["reservations"]["count"])
+
+
+def documented_location() -> str:
+    """Give the path that docs/exodus.md has nginx ask for."""
+    (found,) = re.findall(r"`location (\S+)` in place of `location /upload`", (ROOT / "docs/exodus.md").read_text())
+    return str(found)
 
 
 def changed_platform(folder: Path, *, uploads: bool = True) -> int:

@@ -21,6 +21,7 @@ from celery import Task
 
 from exodus_storage_guard.adapters.gate import Gate, WhenBroken
 from exodus_storage_guard.adapters.room import HELD, Room
+from exodus_storage_guard.admission import unguarded
 from exodus_storage_guard.admission.guard import UploadReservation
 from exodus_storage_guard.errors import UploadRefused
 
@@ -62,10 +63,10 @@ class GuardedTask(Task):
         """Let the platform tell whoever uploads; called once, when the task is given up."""
 
     @property
-    def reservation(self) -> UploadReservation | None:
-        """Give the reservation of the run at hand; None where a broken guard's uploads are accepted."""
+    def reservation(self) -> UploadReservation:
+        """Give the reservation of the run at hand; where a broken guard's uploads are accepted it counts nothing."""
         room = HELD.get()
-        return None if room is None else room.reservation
+        return unguarded.reservation() if room is None else room.reservation
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         """Ask for room; what is raised here ends the task as if its body had raised it."""

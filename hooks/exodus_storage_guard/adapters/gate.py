@@ -13,6 +13,7 @@ from exodus_common.clock import Clock, SystemClock
 from exodus_common.errors import ExodusError
 from exodus_storage_guard import alerts, settings
 from exodus_storage_guard.adapters.room import HELD, Room
+from exodus_storage_guard.admission import asking
 from exodus_storage_guard.admission.guard import StorageGuard
 from exodus_storage_guard.errors import UploadRefused, Why
 from exodus_storage_guard.model import Verdict
@@ -62,7 +63,7 @@ class Gate:
     ) -> Room | None:
         """Reserve room, or raise `UploadRefused`; None where a broken guard's uploads are accepted."""
         try:
-            admitted = self.guard.admit(size_bytes, key=key, lease_seconds=lease_seconds, client=client)
+            admitted = self.guard.admit(size_bytes, key=_usable(key), lease_seconds=lease_seconds, client=client)
         except UploadRefused:
             self._operator.hear(None)
             raise
@@ -125,8 +126,8 @@ class Gate:
         if not room.stored:
             room.reservation.release()
         for number, (key, size) in enumerate(room.stored.items()):
-            one = self.guard.admit(size, key=key) if number else room.reservation
-            one.commit(key, size_bytes=size)
+            one = self.guard.admit(size, key=_usable(key)) if number else room.reservation
+            one.commit(_usable(key), size_bytes=size)
 
     def is_accepting(self) -> bool:
         """Tell whether an upload of a usual size would be admitted now; nothing is reserved."""
@@ -148,6 +149,11 @@ class Gate:
             return settings.load(self.config and Path(self.config), os.environ).admission.when_broken
         except _BROKEN:
             return "refuse"
+
+
+def _usable(key: str | None) -> str | None:
+    """Leave out a name that no object has: whoever uploads may have chosen it, and the guard does not break by that."""
+    return key if key is not None and asking.is_key(key) else None
 
 
 @dataclass

@@ -6,8 +6,8 @@
         ...
         request.state.room.note(key, size_bytes)  # what was stored: that is committed, and nothing else
 
-`request.state.room` is None where a broken guard's uploads are accepted. With FastAPI a dependency comes too late: it
-is asked once the body has been read.
+Where a broken guard's uploads are accepted it can be used as ever, and nothing is counted. With FastAPI a dependency
+comes too late: it is asked once the body has been read.
 """
 
 import asyncio
@@ -16,22 +16,27 @@ from functools import partial
 from pathlib import Path
 
 from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exodus_storage_guard import words
 from exodus_storage_guard.adapters import clients
 from exodus_storage_guard.adapters.gate import Gate, WhenBroken
 from exodus_storage_guard.adapters.room import Room
+from exodus_storage_guard.admission import unguarded
 from exodus_storage_guard.errors import UploadRefused
 
 _LENGTH_REQUIRED = 411
-_BODIES = ("POST", "PUT", "PATCH")
+_LONGEST_SIZE = 100  # digits
+_BODIES = ["POST", "PUT", "PATCH"]
 
 
 class GuardMiddleware:
     """Have room for what a request to one of `paths` declares, or answer 503 or 507 without reading its body.
 
+    They are paths as a `Route` has them, "/apps/{id}/file" too; what a proxy strips (`root_path`) is no part of them.
     One that declares no length is answered 411. While its body comes a request keeps its room; one that brings nothing
     for `idle_seconds` loses it, and ends as if its client had gone.
     """
@@ -45,19 +50,21 @@ class GuardMiddleware:
         idle_seconds: float = 60.0,
     ) -> None:
         """Take the application, and which of its paths take uploads."""
-        self._app, self._paths, self._idle_seconds = app, frozenset(paths), idle_seconds
+        self._app, self._idle_seconds = app, idle_seconds
+        self._routes = [Route(path, _nobody, methods=_BODIES) for path in paths]
         self._gate = Gate(None if config is None else Path(config), when_broken)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        if scope["type"] != "http" or scope["path"] not in self._paths or scope["method"] not in _BODIES:
+        # Which part of its path a request is routed by differs between Starlette's versions: its own route knows.
+        if scope["type"] != "http" or not any(one.matches(scope)[0] is Match.FULL for one in self._routes):
             await self._app(scope, receive, send)
             return
         declared = Headers(scope=scope).get("content-length", "")
         if not declared.isdecimal():
             await PlainTextResponse("A length has to be declared.", _LENGTH_REQUIRED)(scope, receive, send)
             return
-        await self._within_room(int(declared), scope, receive, send)
+        await self._within_room(int(declared.lstrip("0")[:_LONGEST_SIZE] or "0"), scope, receive, send)
 
     async def _within_room(self, size_bytes: int, scope: Scope, receive: Receive, send: Send) -> None:
         wanted = partial(self._gate.admit, size_bytes, lease_seconds=self._idle_seconds, client=_client(scope))
@@ -69,11 +76,15 @@ class GuardMiddleware:
             theirs = words.for_reader(Headers(scope=scope).get("accept-language", ""))
             await PlainTextResponse(words.refused(refusal, theirs), refusal.http_status, headers)(scope, receive, send)
             return
-        scope.setdefault("state", {})["room"] = room
+        scope.setdefault("state", {})["room"] = room or Room(unguarded.reservation())
         try:
             await self._app(scope, _Kept(self._gate, room, receive, self._idle_seconds), send)
         finally:
             await asyncio.to_thread(self._gate.settle, room, otherwise_stored=False)
+
+
+async def _nobody(request: Request) -> Response:
+    raise AssertionError("only asked whether it would be")
 
 
 def _client(scope: Scope) -> str | None:

@@ -6,11 +6,12 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import overload
 
 from exodus_common.errors import UsageError
 from exodus_storage_guard import processes
 from exodus_storage_guard.admission.control import AdmissionControl
-from exodus_storage_guard.model import ObjectState, Reservation, Total
+from exodus_storage_guard.model import MOST_BYTES, ObjectState, Reservation, Total
 
 _LONGEST_KEY_BYTES = 1024
 _SMALLEST_ESTIMATE_BYTES = 64 * 1024 * 1024
@@ -45,6 +46,7 @@ def request(
     Raises `UsageError` for a longer lease than the settings allow, and for a longer key than any store has.
     """
     admission = control.settings.admission
+    size_bytes = countable(size_bytes)
     if size_bytes is None:
         size_bytes = min(_estimate(control.catalogue.totals()), admission.most_upload_bytes)
     seconds = lease_seconds or admission.lease_seconds
@@ -55,6 +57,26 @@ def request(
     return Reservation(
         uuid.uuid4().hex, size_bytes, charged, now, ends_at, key, asker.process, uid=asker.uid, client=client
     )
+
+
+@overload
+def countable(size_bytes: int) -> int: ...
+@overload
+def countable(size_bytes: int | None) -> int | None: ...
+def countable(size_bytes: int | None) -> int | None:
+    """Give a size that anybody may have declared as one that can be calculated with: what is more is refused as well.
+
+    `admission.most_bytes` is never more than that.
+    """
+    return None if size_bytes is None else min(size_bytes, MOST_BYTES)
+
+
+def is_key(name: str) -> bool:
+    """Tell whether a name, which whoever uploads may have chosen, can be that of an object in a store."""
+    try:
+        return 0 < len(os.fsencode(name)) <= _LONGEST_KEY_BYTES and "\0" not in name
+    except UnicodeEncodeError:
+        return False
 
 
 def refuse_longer_lease(control: AdmissionControl, lease_seconds: float) -> None:

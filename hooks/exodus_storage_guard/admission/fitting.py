@@ -93,10 +93,17 @@ def attempt(control: AdmissionControl, wanted: Reservation) -> Fit:
 
 
 def _refuse_more_than_enough(control: AdmissionControl, others: Iterable[Reservation], wanted: Reservation) -> None:
-    """Raise `UploadRefused` where a user has so many reservations that all others would have to wait for them."""
-    most = control.settings.admission.most_reservations
-    if sum(one.uid == wanted.uid for one in others) >= most:
-        reason = f"{most} reservations of one user are enough (admission.most_reservations)"
+    """Raise `UploadRefused` where a user has so many reservations that all others would have to wait for them.
+
+    Or an anonymous client has: all of them are the user's whose platform they send to.
+    """
+    admission, his = control.settings.admission, [one for one in others if one.uid == wanted.uid]
+    most, whose, named = admission.most_reservations, "one user", "admission.most_reservations"
+    if len(his) < most and wanted.client is not None:
+        his = [one for one in his if one.client == wanted.client]
+        most, whose, named = admission.most_of_client, wanted.client, f"{named}, of which a client has client_share"
+    if len(his) >= most:
+        reason = f"{most} reservations of {whose} are enough ({named})"
         raise UploadRefused(reason, _ASK_AGAIN_SECONDS, Why.TOO_MUCH_AT_ONCE)
 
 

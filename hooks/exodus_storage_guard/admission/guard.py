@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import BinaryIO, Literal
 
 from exodus_storage_guard import settings
-from exodus_storage_guard.admission import opening
+from exodus_storage_guard.admission import asking, opening
 from exodus_storage_guard.admission.admissions import Admissions, Reserved, Wanted
 
 
@@ -107,7 +107,7 @@ class StorageGuard:
 
     def is_archived(self, key: str) -> bool:
         """Tell whether an object is in the archive only, as far as is known here."""
-        return self._admissions.is_archived(key)
+        return asking.is_key(key) and self._admissions.is_archived(key)
 
     def fetch(self, key: str, target: BinaryIO) -> None:
         """Write an object, archived or not, to a file; the store is not refilled.

@@ -11,7 +11,7 @@ from functools import partial
 
 from exodus_common.clock import Deadline
 from exodus_common.terminal import printable
-from exodus_storage_guard.admission.asking import charged_for, refuse_longer_key, refuse_longer_lease
+from exodus_storage_guard.admission.asking import charged_for, countable, refuse_longer_key, refuse_longer_lease
 from exodus_storage_guard.admission.control import AdmissionControl
 from exodus_storage_guard.admission.counting import counts, forget_ended, seen_for_good
 from exodus_storage_guard.admission.fitting import attempt
@@ -62,7 +62,7 @@ def admit(control: AdmissionControl, wanted: Reservation, *, wait_seconds: float
 def steps(control: AdmissionControl, wanted: Reservation, *, wait_seconds: float = 0) -> Steps:
     """Do what `admit` promises, without waiting for anything: whoever goes on with this does that as he likes."""
     control.refuse_another_store()
-    if control.measure() is None and asks_a_server(control):
+    if asks_a_server(control) and control.measure() is None:  # in this order: every other admission measures once
         yield control.sweeper.look
     found = attempt(control, wanted)
     if found.missing_bytes == 0:
@@ -165,4 +165,5 @@ def larger(control: AdmissionControl, reservation_id: str, size_bytes: int) -> R
     present = control.catalogue.reservation(reservation_id)
     if present is None or present.committed_at is not None:
         raise ObjectMissing(f"there is no reservation {printable(reservation_id)} (any more): it had ended")
-    return replace(present, bytes=size_bytes, charged_bytes=charged_for(control, size_bytes))
+    size = countable(size_bytes)
+    return replace(present, bytes=size, charged_bytes=charged_for(control, size))

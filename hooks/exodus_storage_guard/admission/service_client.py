@@ -3,11 +3,13 @@
 import http.client
 import json
 import os
+import select
 import socket
 import struct
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,9 +18,15 @@ from urllib.parse import quote, urlencode
 from exodus_common.errors import ExodusError, TryLater, UsageError
 from exodus_common.terminal import printable
 from exodus_storage_guard.admission.admissions import Reserved, Wanted
+from exodus_storage_guard.admission.silence import Silence
 from exodus_storage_guard.errors import NotYours, ObjectMissing, StateFailed, StoreFailed, UploadRefused, Why
+from exodus_storage_guard.sizes import shown
 
-_SECONDS = 90.0  # making room takes the service a minute at most, and its answer less
+_LOOK_SECONDS = 1.0  # a page waits for it
+_ADMISSION_SECONDS = 12.0  # beside what is waited for room: the service gives no more than 8 to what it does for it
+_SECONDS = 90.0  # the store may have to be looked at, or an object to be sought in the archive
+_DOUBTED_AFTER_SECONDS, _CONNECTING_SECONDS = 2.0, 5.0
+_MOST_UPLOAD_BYTES = 2**53  # the last whole number that every language's JSON has
 _CHUNK_BYTES = 1024 * 1024
 _MOST_ANSWER_BYTES = 64 * 1024 * 1024  # several users' reservations, as many as each may have
 _NO_CONTENT, _BAD, _FORBIDDEN, _NOT_FOUND, _LATER, _NEVER = 204, 400, 403, 404, 503, 507
@@ -26,32 +34,40 @@ _NO_CONTENT, _BAD, _FORBIDDEN, _NOT_FOUND, _LATER, _NEVER = 204, 400, 403, 404, 
 
 @dataclass(frozen=True)
 class Service:
-    """Ask the service that listens on a Unix socket, with a connection for each question: it outlives a fork."""
+    """Ask the service that listens on a Unix socket, with a connection for each question: it outlives a fork.
+
+    One that is there and does not answer (it was stopped, its disk hangs) holds up who only looks for a second, and who
+    asks for room for a few, or for as long as it still answers others. For some seconds after that nobody waits.
+    """
 
     socket: Path
+    _looks: Silence = field(default_factory=Silence, repr=False, compare=False)
+    _all: Silence = field(default_factory=Silence, repr=False, compare=False)
 
     def admit(self, wanted: Wanted) -> Reserved:
         """Have room reserved."""
         fields = {
-            "bytes": wanted.size_bytes,
+            "bytes": _sayable(wanted.size_bytes),
             "key": wanted.key,
             "wait_seconds": wanted.wait_seconds,
             "lease_seconds": wanted.lease_seconds,
             "client": wanted.client,
             "ends_with_process": wanted.bound or None,
         }
-        return self._reserved("/v1/reservations", _said_of(fields), _SECONDS + wanted.wait_seconds)
+        return self._reserved("/v1/reservations", _said_of(fields), _ADMISSION_SECONDS + wanted.wait_seconds)
 
     def extend(self, reservation_id: str, lease_seconds: float | None) -> bool:
         """Have a reservation end later."""
-        return self._found("POST", f"{_path(reservation_id)}/extend", _said_of({"lease_seconds": lease_seconds}))
+        fields = _said_of({"lease_seconds": lease_seconds})
+        return self._found("POST", f"{_path(reservation_id)}/extend", fields, _ADMISSION_SECONDS)
 
     def grow(self, reservation_id: str, size_bytes: int) -> Reserved:
         """Have more reserved."""
-        return self._reserved(f"{_path(reservation_id)}/grow", {"bytes": size_bytes}, _SECONDS)
+        return self._reserved(f"{_path(reservation_id)}/grow", {"bytes": _sayable(size_bytes)}, _ADMISSION_SECONDS)
 
     def _reserved(self, path: str, fields: Mapping[str, object], seconds: float) -> Reserved:
-        found = self._asked("POST", path, fields, seconds=seconds)
+        with self._unless_silent(self._all):
+            found = self._asked("POST", path, fields, seconds=seconds)
         try:
             ends_at = datetime.fromisoformat(found["expires_at"])
             return Reserved(str(found["reservation"]), int(found["bytes"]), ends_at, int(found["freed_bytes"]))
@@ -64,19 +80,20 @@ class Service:
 
     def release(self, reservation_id: str) -> bool:
         """Say that an upload did not happen."""
-        return self._found("DELETE", _path(reservation_id), {})
+        return self._found("DELETE", _path(reservation_id), {}, _ADMISSION_SECONDS)
 
-    def _found(self, method: str, path: str, fields: Mapping[str, object]) -> bool:
+    def _found(self, method: str, path: str, fields: Mapping[str, object], seconds: float = _SECONDS) -> bool:
         try:
-            self._asked(method, path, fields)
+            self._asked(method, path, fields, seconds=seconds)
         except ObjectMissing:
             return False
         return True
 
     def is_accepting(self, size_bytes: int | None) -> bool:
         """Ask what nginx asks, of which nothing is reserved."""
-        size = {} if size_bytes is None else {"bytes": size_bytes}
-        with self._answered("GET", f"/v1/accepting?{urlencode(size)}") as answer:
+        size = {} if size_bytes is None else {"bytes": min(size_bytes, _MOST_UPLOAD_BYTES)}
+        path = f"/v1/accepting?{urlencode(size)}"
+        with self._unless_silent(self._looks), self._answered("GET", path, seconds=_LOOK_SECONDS) as answer:
             answer.read(_MOST_ANSWER_BYTES)
         if answer.status not in (_NO_CONTENT, _LATER):
             raise StateFailed(f"{self._where} answers HTTP {answer.status}")
@@ -84,8 +101,10 @@ class Service:
 
     def is_archived(self, key: str) -> bool:
         """Ask for the state that an object is in."""
+        path = f"/v1/states/{_name(key)}"
         try:
-            return bool(self._asked("GET", f"/v1/states/{_name(key)}", {})["state"] == "archived")
+            with self._unless_silent(self._looks):
+                return bool(self._asked("GET", path, {}, seconds=_LOOK_SECONDS)["state"] == "archived")
         except ObjectMissing:
             return False
 
@@ -149,20 +168,58 @@ class Service:
         connection = UnixConnection(self.socket, seconds)
         try:
             connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+            self._wait_for_answer(connection, seconds)
             yield connection.getresponse()
         except PermissionError as error:
             raise StateFailed(f"{self._where}: {error.strerror}: is our user a member of its group?") from error
         except (BlockingIOError, TimeoutError) as error:
-            raise StateFailed(f"{self._where} has much to do: it did not answer within {seconds:g} s") from error
+            raise Unanswered(f"{self._where} has much to do: it did not answer within {seconds:g} s") from error
         except (OSError, http.client.HTTPException) as error:
             what = str(error) or type(error).__name__
             raise StateFailed(f"{self._where}: {what}; does exodus-storage-guard serve run?") from error
         finally:
             connection.close()
 
+    def _wait_for_answer(self, connection: "UnixConnection", seconds: float) -> None:
+        """Wait until an answer begins; raise `Unanswered` where it does not, or nobody else is answered either."""
+        ends_at = time.monotonic() + seconds
+        while not connection.is_answered(min(_DOUBTED_AFTER_SECONDS, ends_at - time.monotonic())):
+            if time.monotonic() >= ends_at:
+                raise TimeoutError
+            if not self._is_alive():
+                self._all.begin()
+                raise Unanswered(f"{self._where} is there, and answers nobody")
+
+    def _is_alive(self) -> bool:
+        """Tell whether the service answers what takes it no work."""
+        connection = UnixConnection(self.socket, _LOOK_SECONDS)
+        try:
+            connection.request("HEAD", "/")
+            return connection.is_answered(_LOOK_SECONDS)
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    @contextmanager
+    def _unless_silent(self, of: Silence) -> Iterator[None]:
+        """Ask, and remember where there is no answer; raise `StateFailed` at once where there was none a moment ago."""
+        if of.is_kept() or self._all.is_kept():
+            raise StateFailed(f"{self._where} did not answer a moment ago")
+        try:
+            yield
+        except Unanswered:
+            of.begin()
+            raise
+        of.end()
+
     @property
     def _where(self) -> str:
         return f"the service at {printable(str(self.socket))}"
+
+
+class Unanswered(StateFailed):
+    """Say that the service is there, and did not answer."""
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -176,9 +233,15 @@ class UnixConnection(http.client.HTTPConnection):
         """Connect to the socket, where need be after all who came before."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         # A socket with a timeout of Python's is turned away where many wait already; by the kernel's own it waits, too.
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(self._seconds))
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(min(self._seconds, _CONNECTING_SECONDS)))
         self.sock.connect(str(self._path))
         self.sock.settimeout(self._seconds)
+
+    def is_answered(self, seconds: float) -> bool:
+        """Wait for so long at most; tell whether there is something to read."""
+        waiting = select.poll()
+        waiting.register(self.sock, select.POLLIN)
+        return bool(waiting.poll(max(0.0, seconds) * 1000))
 
 
 def _timeval(seconds: float) -> bytes:
@@ -188,6 +251,14 @@ def _timeval(seconds: float) -> bytes:
 
 def _said_of(fields: Mapping[str, object]) -> Mapping[str, object]:
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _sayable(size_bytes: int | None) -> int | None:
+    """Refuse what no JSON can say, and no store has room for: whoever uploads may have declared it."""
+    if size_bytes is not None and size_bytes > _MOST_UPLOAD_BYTES:
+        more = f"{shown(size_bytes)} are more than the {shown(_MOST_UPLOAD_BYTES)} that can be asked for"
+        raise UploadRefused(more, None, Why.TOO_LARGE)
+    return size_bytes
 
 
 def _why(said: object) -> Why:

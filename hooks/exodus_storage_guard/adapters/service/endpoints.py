@@ -42,6 +42,7 @@ class Endpoints:
         """Take what is served."""
         self._service = service
         self._turns = Turns()
+        self._looks = Turns()  # pages wait for these: they stand behind nobody who writes
         self._readers = Readers()
         self._waiting = Waiting(self._turns)
 
@@ -99,7 +100,7 @@ class Endpoints:
             client=fields.get("client"),
         )
         steps = await self._ask(request, partial(self._service.admission, wanted, who))
-        admitted = await self._waiting.admitted(who.uid, steps, gone(request))
+        admitted = await self._waiting.admitted(who.uid, steps, gone(request), wanted.wait_seconds)
         if admitted is not None and gone(request).done():
             await self._turns.ask(who.uid, partial(self._service.release, admitted.reservation.id, who.uid))
         return _admitted(admitted)
@@ -221,9 +222,8 @@ class Endpoints:
           503: {description: "It would not: `accepting` is false."}
         """
         said = request.query_params.get("bytes")
-        if await self._ask(
-            request, partial(self._service.is_accepting, None if said is None else _declared(said, "bytes"))
-        ):
+        size = None if said is None else _declared(said, "bytes")
+        if await self._look(request, partial(self._service.is_accepting, size)):
             return Response(status_code=204)
         told = {"accepting": False, "reason": "no upload of this size is admitted now"}
         return as_json(503, told, {"retry-after": "60"})
@@ -241,9 +241,9 @@ class Endpoints:
         """
         declared = request.headers.get("x-upload-bytes", "")
         size = _declared(declared, "X-Upload-Bytes") if declared else None
-        if await self._ask(request, partial(self._service.is_accepting, size)):
+        if await self._look(request, partial(self._service.is_accepting, size)):
             return Response(status_code=204)
-        never = await self._ask(request, partial(self._service.is_too_large, size))
+        never = await self._look(request, partial(self._service.is_too_large, size))
         later = None if never else _ASK_AGAIN_SECONDS
         refusal = UploadRefused("it does not fit", later, Why.TOO_LARGE if never else Why.NO_ROOM)
         answer = Response(status_code=403, headers={} if later is None else {"retry-after": str(later)})
@@ -270,7 +270,7 @@ class Endpoints:
           200: {description: "`state`."}
           404: {description: It is not known.}
         """
-        found = await self._ask(request, partial(self._service.state, _key_in_path(request)))
+        found = await self._look(request, partial(self._service.state, _key_in_path(request)))
         return problem(404, "no such object is known") if found is None else as_json(200, {"state": found})
 
     async def object(self, request: Request) -> Response:
@@ -303,6 +303,9 @@ class Endpoints:
     def _ask(self, request: Request, work: Callable[[], T]) -> Awaitable[T]:
         return self._turns.ask(user(request), work, gone(request))
 
+    def _look(self, request: Request, work: Callable[[], T]) -> Awaitable[T]:
+        return self._looks.ask(user(request), work, gone(request))
+
 
 def _admitted(found: Admission | None) -> Response:
     if found is None:
@@ -318,7 +321,7 @@ def _size(fields: Any) -> int | None:
 def _declared(text: str, where: str) -> int:
     if not text.isascii() or not text.isdecimal():
         raise UsageError(f"{where}: found {text[:40]!r}; allowed: whole bytes")
-    return min(int(text[:_LONGEST_SIZE]), _MOST_UPLOAD_BYTES)
+    return min(int(text.lstrip("0")[:_LONGEST_SIZE] or "0"), _MOST_UPLOAD_BYTES)
 
 
 def _id(request: Request) -> str:
