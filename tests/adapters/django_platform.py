@@ -45,6 +45,10 @@ def configure(**more: Any) -> None:
     django.setup()
 
 
+def while_it_works() -> None:
+    """Be what a test has happen between the upload and its saving."""
+
+
 def upload(request: HttpRequest) -> HttpResponseBase:
     """Take an APK."""
     from exodus_storage_guard.adapters.django.forms import GuardedFormMixin
@@ -56,6 +60,7 @@ def upload(request: HttpRequest) -> HttpResponseBase:
         return HttpResponse(request.FILES["apk"].name)
     form = ApkForm(request.POST or None, request.FILES or None)
     if form.is_valid():
+        while_it_works()
         if "fail" in request.GET:
             raise RuntimeError("the platform fails after the upload")
         saved = default_storage.save(request.POST.get("key", "upload.apk"), form.cleaned_data["apk"])

@@ -25,6 +25,7 @@ from exodus_storage_guard.adapters.django.closed import Closed
 from exodus_storage_guard.adapters.django.lingering_close import linger
 from exodus_storage_guard.adapters.django.requests import refusal_of
 from exodus_storage_guard.admission.admissions import Direct
+from exodus_storage_guard.admission.guard import UploadReservation
 from exodus_storage_guard.errors import UploadRefused, Why
 from exodus_storage_guard.model import Seen
 from exodus_storage_guard.state.sqlite import SqliteCatalogue
@@ -119,6 +120,92 @@ def test_each_of_several_files_is_counted_with_its_size(client: Client, platform
 
     sizes = [(key, entry.bytes) for key in platform.stored() if (entry := platform.run().catalogue.get(key))]
     assert (len(sizes), {size for _, size in sizes}, landed(platform)[0]) == (2, {MIB}, 0)
+
+
+def test_what_another_wants_between_the_savings_of_a_request_has_not_its_room(
+    client: Client, platform: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = UploadReservation.commit
+    refused: list[UploadRefused] = []
+
+    def beside(one: UploadReservation, *args: Any, **more: Any) -> bool:
+        if not refused:
+            with pytest.raises(UploadRefused) as found:
+                gates.gate().guard.admit(7 * MIB)
+            refused.append(found.value)
+        done = commit(one, *args, **more)
+        with pytest.raises(UploadRefused):
+            gates.gate().guard.admit(7 * MIB)
+        return done
+
+    monkeypatch.setattr(UploadReservation, "commit", beside)
+
+    assert upload(client, 2 * MIB, query="?second").status_code == 200
+    known = [entry.bytes for key in platform.stored() if (entry := platform.run().catalogue.get(key))]
+    assert (known, reservations(platform)) == ([2 * MIB] * 2, 0)
+
+
+# --- a view that works for long ---
+
+
+def ended_and_taken(platform: Guarded, by_another: int) -> Any:
+    """Give what ends a request's reservation, and has another take so much of the room."""
+
+    def ended() -> None:
+        catalogue = platform.run().catalogue
+        catalogue.end_reservations([one.id for one in catalogue.reservations()])
+        gates.gate().guard.admit(by_another)
+
+    return ended
+
+
+def test_what_has_lost_its_room_when_it_is_saved_is_refused_before_it_is_stored(
+    client: Client, platform: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(django_platform, "while_it_works", ended_and_taken(platform, 9 * MIB))
+
+    answer = upload(client)
+
+    assert (answer.status_code, platform.stored()) == (507, set())
+    assert "There is no room for new files" in answer.content.decode()
+
+
+@pytest.mark.parametrize("query", ["", "?second"])
+def test_what_has_lost_its_room_is_stored_where_there_is_some_yet_and_counted(
+    query: str, client: Client, platform: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(django_platform, "while_it_works", ended_and_taken(platform, MIB))
+
+    assert upload(client, query=query).status_code == 200
+    known = [entry.bytes for key in platform.stored() if (entry := platform.run().catalogue.get(key))]
+    assert (known, reservations(platform)) == ([MIB] * (2 if query else 1), 1)
+
+
+class EndsReservations(FileSystemStorage):
+    """A storage during whose saving the reservation ends."""
+
+    def save(self, *arguments: Any, **more: Any) -> Any:
+        catalogue = gates.gate().guard._admissions.control.catalogue  # type: ignore[attr-defined]  # it is Direct
+        catalogue.end_reservations([one.id for one in catalogue.reservations()])
+        return super().save(*arguments, **more)
+
+
+def test_what_loses_its_room_while_it_is_saved_is_counted(client: Client, platform: Guarded) -> None:
+    storage = {"backend": f"{__name__}.EndsReservations", "options": {"location": str(platform.store)}}
+    with guarded_by(platform, storage=storage):
+        assert upload(client).status_code == 200
+
+    assert {entry.bytes for key in platform.stored() if (entry := platform.run().catalogue.get(key))} == {MIB}
+
+
+@pytest.mark.parametrize("size", [1000, MIB])
+def test_an_upload_that_is_there_has_the_usual_lease_however_small_it_is(size: int, platform: Guarded) -> None:
+    handler = begun(size)
+    handler.receive_data_chunk(b"x", 0)
+    handler.upload_complete()
+
+    (storing,) = platform.run().catalogue.reservations()
+    assert storing.expires_at - storing.created_at > timedelta(minutes=50)
 
 
 # --- ASGI ---

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.files.uploadhandler import FileUploadHandler, StopUpload
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 from django.urls import Resolver404, resolve
 
@@ -16,7 +17,6 @@ from exodus_storage_guard.errors import UploadRefused, Why
 from exodus_storage_guard.sizes import shown_apart
 
 _EXTENSIONS = 4  # while its room would be lost for being idle
-_STORED_BYTES_PER_SECOND = 256 * 1024  # at the least
 _clock: Clock = SystemClock()
 
 
@@ -58,15 +58,14 @@ class GuardUploadHandler(FileUploadHandler):
         """Leave the file to the next handler."""
 
     def upload_complete(self) -> None:
-        """Give whoever stores it as long as a reservation usually has; to stop the upload it is too late.
+        """Give the view, and whoever stores it, as long as a reservation usually has; to stop it, it is too late."""
+        room = room_of(self.request)
+        if room is not None and not self._is_here() and not gate().extend(room, None):
+            self._reserved(None)
 
-        What is stored before its room would be lost needs no more: of a small file it would be a third of the cost.
-        """
-        room, left = room_of(self.request), self._options.idle_seconds - (_clock.monotonic() - self._extended_at)
-        if room is None or (self.declared_bytes or 0) / _STORED_BYTES_PER_SECOND < left:
-            return
-        if not gate().extend(room, None):
-            self._reserved()
+    def _is_here(self) -> bool:
+        """Tell whether all of the request was there when its first file was named: nobody can be idle any more."""
+        return isinstance(self.request, ASGIRequest) or (self.declared_bytes or 0) <= self.chunk_size
 
     def _extend(self, room: Room) -> None:
         self._extended_at = _clock.monotonic()
@@ -75,18 +74,17 @@ class GuardUploadHandler(FileUploadHandler):
 
     def _reserve(self) -> None:
         """Reserve what is declared, or stop the upload."""
-        refusal = self._reserved()
+        refusal = self._reserved(None if self._is_here() else self._options.idle_seconds)
         if refusal is not None:
             raise StopUpload(connection_reset=True) from refusal
 
-    def _reserved(self) -> UploadRefused | None:
+    def _reserved(self, lease_seconds: float | None) -> UploadRefused | None:
         """Reserve what is declared; give why that is refused, where it is."""
         self._extended_at = _clock.monotonic()
         try:
             self._refuse_more_than_is_allowed()
             client = client_of(self.request, self._options.client_header)
-            lease = self._options.idle_seconds
-            keep(self.request, gate().admit(self.declared_bytes, lease_seconds=lease, client=client))
+            keep(self.request, gate().admit(self.declared_bytes, lease_seconds=lease_seconds, client=client))
         except UploadRefused as refusal:
             keep(self.request, None)
             refuse(self.request, refusal)
