@@ -36,6 +36,7 @@ from tests.parts.waiting import wait_until
 
 django_platform.configure()
 PACKAGE = "exodus_storage_guard.adapters.django"
+GUARDED, DISK = f"{PACKAGE}.storage.GuardedStorage", "django.core.files.storage.FileSystemStorage"
 
 
 @pytest.fixture
@@ -582,6 +583,18 @@ def test_nothing_is_found_wrong_where_nothing_is(platform: Guarded) -> None:
         ({"EXODUS_STORAGE_GUARD": {"views": "upload"}}, "E001"),
         ({"EXODUS_STORAGE_GUARD": {"most_bytes": "much"}}, "E001"),
         ({"EXODUS_STORAGE_GUARD": {"idle_seconds": 0}}, "E001"),
+        ({"EXODUS_STORAGE_GUARD": {"accepting_seconds": "2"}}, "E001"),
+        ({"EXODUS_STORAGE_GUARD": {"most_bytes": 0}}, "E001"),
+        ({"EXODUS_STORAGE_GUARD": {"config": 5}}, "E001"),
+        ({"EXODUS_STORAGE_GUARD": {"client_header": 5}}, "E001"),
+        ({"EXODUS_STORAGE_GUARD": {"client_header": ""}}, "E001"),
+        ({"EXODUS_STORAGE_GUARD": {"suffixes": [""]}}, "E001"),
+        ({"EXODUS_STORAGE_GUARD": {"storage": "x"}}, "E001"),
+        ({"EXODUS_STORAGE_GUARD": {"storage": {"option": {}}}}, "E001"),
+        ({"EXODUS_STORAGE_GUARD": {"storage": {"options": "x"}}}, "E001"),
+        ({"EXODUS_STORAGE_GUARD": "x"}, "E001"),
+        ({"EXODUS_STORAGE_GUARD": {"views": ["upload"]}}, "E005"),
+        ({"STORAGES": {"default": {"BACKEND": GUARDED, "OPTIONS": {"backend": DISK, "options": {"no": 1}}}}}, "E005"),
         ({"STORAGES": {"default": {"BACKEND": "django.core.files.storage.FileSystemStorage"}}}, "W003"),
     ],
 )
@@ -594,6 +607,30 @@ def test_a_state_that_cannot_be_read_is_a_warning_at_start(platform: Guarded) ->
     platform.lose_catalogue()
 
     assert found("there is no catalogue") == ["exodus_storage_guard.W002"]
+
+
+@pytest.mark.parametrize("wrong", [{"view": ["upload"]}, {"most_bytes": "lots"}, {"config": 5}, {"storage": "x"}])
+def test_with_wrong_settings_a_page_is_as_ever_and_a_file_is_refused(
+    wrong: dict[str, Any], client: Client, platform: Guarded
+) -> None:
+    with guarded_by(platform, **wrong):
+        page, flag, form = client.get("/elsewhere"), client.get("/upload"), client.post("/elsewhere", {"key": "x"})
+        refused = upload(client)
+
+    assert [one.status_code for one in (page, flag, form, refused)] == [200, 200, 200, 503]
+    assert "No submissions now." in flag.content.decode()
+    assert "for a technical reason" in refused.content.decode()
+
+
+@pytest.mark.parametrize("wrong", [{"view": []}, {"storage": {"secret_key": 1, "options": {"secret_key": "hunter2"}}}])
+def test_what_is_wrong_is_said_without_what_is_secret(wrong: dict[str, Any], platform: Guarded) -> None:
+    secret = {"storage": {"options": {"secret_key": "hunter2"}, "backend": DISK}}
+    with override_settings(EXODUS_STORAGE_GUARD=secret | wrong):
+        said = " ".join(map(str, run_checks()))
+    with guarded_by(platform, storage=secret["storage"]):
+        said += " ".join(map(str, run_checks()))
+
+    assert ("E001" in said, "E005" in said, "hunter2" in said) == (True, True, False)
 
 
 def test_a_backend_that_is_none_is_found_at_start(platform: Guarded) -> None:

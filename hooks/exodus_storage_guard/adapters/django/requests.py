@@ -53,7 +53,8 @@ def settle(request: HttpRequest) -> None:
     room = room_of(request)
     keep(request, None)
     _REFUSED.set(None)
-    gate().settle(room, otherwise_stored=False)
+    if room is not None:  # a request that reserved nothing needs no settings
+        gate().settle(room, otherwise_stored=False)
 
 
 def mark(response: HttpResponseBase, refusal: UploadRefused) -> None:

@@ -1,6 +1,7 @@
 """Ask for room before a file is taken: by what the request declares, before any of it is spooled."""
 
-from typing import Any
+import logging
+from typing import Any, NoReturn
 
 from django.core.files.uploadhandler import FileUploadHandler, StopUpload
 from django.core.handlers.asgi import ASGIRequest
@@ -8,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import Resolver404, resolve
 
 from exodus_common.clock import Clock, SystemClock
+from exodus_common.errors import SettingsInvalid
 from exodus_storage_guard.adapters.django.clients import client_of
 from exodus_storage_guard.adapters.django.gates import gate
 from exodus_storage_guard.adapters.django.options import Options, options
@@ -16,6 +18,8 @@ from exodus_storage_guard.adapters.room import Room
 from exodus_storage_guard.errors import UploadRefused, Why
 from exodus_storage_guard.sizes import shown_apart
 
+_log = logging.getLogger(__name__)
+_ASK_AGAIN_SECONDS = 60
 _EXTENSIONS = 4  # while its room would be lost for being idle
 _clock: Clock = SystemClock()
 
@@ -35,11 +39,15 @@ class GuardUploadHandler(FileUploadHandler):
     def handle_raw_input(self, input_data: Any, META: Any, content_length: int, *more: Any, **others: Any) -> None:  # noqa: N803 - Django's name
         """Take note of the length; an error that is raised here would not stop the upload but be one of the server."""
         self.declared_bytes = content_length
-        self._options = options()
 
     def new_file(self, field_name: str, file_name: str, *more: Any, **others: Any) -> None:
         """Ask once for all files of a request."""
         super().new_file(field_name, file_name, *more, **others)
+        try:
+            self._options = options()
+        except SettingsInvalid as error:  # which files would be guarded nobody knows
+            _log.critical("uploads are not decided on by the storage guard: %s", error)
+            self._stop(UploadRefused(str(error), _ASK_AGAIN_SECONDS, Why.NOT_KNOWN))
         if room_of(self.request) is None and self.guards(file_name) and _view(self.request) in self._options.views:
             self._reserve()
 
@@ -76,7 +84,11 @@ class GuardUploadHandler(FileUploadHandler):
         """Reserve what is declared, or stop the upload."""
         refusal = self._reserved(None if self._is_here() else self._options.idle_seconds)
         if refusal is not None:
-            raise StopUpload(connection_reset=True) from refusal
+            self._stop(refusal)
+
+    def _stop(self, refusal: UploadRefused) -> NoReturn:
+        refuse(self.request, refusal)
+        raise StopUpload(connection_reset=True) from refusal
 
     def _reserved(self, lease_seconds: float | None) -> UploadRefused | None:
         """Reserve what is declared; give why that is refused, where it is."""
