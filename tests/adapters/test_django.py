@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import io
 import os
+import socket
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -15,12 +16,13 @@ import pytest
 from django.core.checks import run_checks
 from django.core.files.storage import FileSystemStorage, default_storage, storages
 from django.core.files.uploadhandler import StopUpload
+from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpResponse
 from django.test import AsyncClient, Client, RequestFactory
 from django.test.utils import override_settings
 from django.utils.functional import empty
 
-from exodus_storage_guard.adapters.django import clients, gates, uploads
+from exodus_storage_guard.adapters.django import clients, gates, lingering_close, uploads
 from exodus_storage_guard.adapters.django.closed import Closed
 from exodus_storage_guard.adapters.django.lingering_close import linger
 from exodus_storage_guard.adapters.django.requests import refusal_of
@@ -437,6 +439,43 @@ def test_what_a_refused_client_still_sends_is_read_for_a_while_once_it_is_answer
     assert answer.closed
     assert answer.headers["Content-Length"] == "2", "a proxy that sends no more has to know where it ends"
     assert 0 < sending.waited <= 2, "a client that is silent holds a worker no longer"
+
+
+def test_a_client_that_sends_a_byte_now_and_then_is_parted_from_though_a_read_waits_for_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lingering_close, "_MOST_SECONDS", 0.2)
+    ours, theirs = socket.socketpair()
+    sending: Any = SimpleNamespace(META={"gunicorn.socket": ours}, read=ours.makefile("rb").read)
+    answer = HttpResponse("no")
+    linger(sending, answer)
+    theirs.sendall(b"x")
+
+    answer.close()  # its read waits for as many bytes as it wants, and would for two seconds
+
+    with theirs, ours:
+        assert theirs.recv(1) == b""
+
+
+def test_under_asgi_nothing_is_left_to_be_read_of_a_refused_upload(platform: Guarded) -> None:
+    content = b'--B\r\nContent-Disposition: form-data; name="apk"; filename="a.apk"\r\n\r\n' + b"x" * (20 * MIB)
+    headers = {b"content-type": b"multipart/form-data; boundary=B", b"content-length": str(len(content)).encode()}
+    scope = {"type": "http", "method": "POST", "path": "/upload", "query_string": b"", "headers": list(headers.items())}
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def answered() -> None:
+        coming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        await coming.put({"type": "http.request", "body": content, "more_body": False})
+        await ASGIHandler()({"client": ("192.0.2.7", 1), "server": ("test", 80), **scope}, coming.get, send)
+
+    with override_settings(MIDDLEWARE=[f"{PACKAGE}.middleware.GuardMiddleware"]):
+        asyncio.run(answered())
+
+    assert sent[0]["status"] == 507
+    assert b"larger than what can be accepted" in b"".join(one.get("body", b"") for one in sent)
 
 
 def test_a_view_that_fails_releases_what_was_reserved(client: Client, platform: Guarded) -> None:

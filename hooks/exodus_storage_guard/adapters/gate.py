@@ -64,6 +64,7 @@ class Gate:
     ) -> Room | None:
         """Reserve room, or raise `UploadRefused`; None where a broken guard's uploads are accepted."""
         try:
+            lease_seconds = self._allowed(lease_seconds)
             admitted = self.guard.admit(size_bytes, key=key, lease_seconds=lease_seconds, client=client)
         except UploadRefused:
             self._operator.hear(None)
@@ -76,13 +77,18 @@ class Gate:
         self._operator.hear(None)
         return Room(admitted, self.hold)
 
+    def _allowed(self, lease_seconds: float | None) -> float | None:
+        """Ask for no longer lease than there is: how long a client may be idle is a platform's to say."""
+        longest = self.guard.longest_lease_seconds
+        return lease_seconds if lease_seconds is None or longest is None else min(lease_seconds, longest)
+
     def extend(self, room: Room, lease_seconds: float | None) -> bool:
         """Have a reservation end so long from now (None: as usual); False where it has ended already.
 
         A guard that is broken is not asked again by this: the operator is told, and the reservation ends by itself.
         """
         try:
-            return room.reservation.extend(lease_seconds)
+            return room.reservation.extend(self._allowed(lease_seconds))
         except _BROKEN as error:
             self._operator.hear(error)
             return True

@@ -76,9 +76,15 @@ class UploadReservation:
 class StorageGuard:
     """Ask for room before an upload is stored. May be shared by threads, and outlives a fork."""
 
-    def __init__(self, admissions: Admissions, when_broken: Literal["refuse", "accept"] = "refuse") -> None:
-        """Take whoever decides, and what becomes of uploads while nothing can be decided."""
+    def __init__(
+        self,
+        admissions: Admissions,
+        when_broken: Literal["refuse", "accept"] = "refuse",
+        longest_lease_seconds: float | None = None,
+    ) -> None:
+        """Take whoever decides, what becomes of uploads while nothing can be decided, and the longest lease."""
         self._admissions, self.when_broken = admissions, when_broken
+        self.longest_lease_seconds = longest_lease_seconds
 
     @classmethod
     def from_config(cls, path: str | Path | None = None) -> "StorageGuard":
@@ -88,7 +94,8 @@ class StorageGuard:
         """
         named = None if path is None else Path(path)
         found = settings.load(named, os.environ)
-        return cls(opening.opened(found, settings.named(named, os.environ)), found.admission.when_broken)
+        opened, admission = opening.opened(found, settings.named(named, os.environ)), found.admission
+        return cls(opened, admission.when_broken, admission.longest_lease_seconds)
 
     def admit(
         self,
