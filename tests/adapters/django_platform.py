@@ -4,12 +4,14 @@ import os
 from typing import Any
 
 import django
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.forms import FileField, Form
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
 from django.template import engines
 from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
 
 _GUARD = "exodus_storage_guard.adapters.django"
 _PAGE = "{% if not accepting_uploads %}<p>No submissions now.</p>{% endif %}<form>{{ form.errors }}</form>"
@@ -74,6 +76,12 @@ def upload(request: HttpRequest) -> HttpResponseBase:
     return HttpResponse(engines["django"].from_string(_PAGE).render({"form": form}, request))
 
 
+@csrf_exempt
+async def upload_from_a_program(request: HttpRequest) -> HttpResponse:
+    """Take an APK as an interface for programs does."""
+    return HttpResponse(await sync_to_async(default_storage.save)("from-a-program.apk", request.FILES["apk"]))
+
+
 def save(request: HttpRequest, key: str) -> HttpResponse:
     """Store what came by another way than an upload, as a worker does."""
     from django.core.files.base import ContentFile
@@ -93,6 +101,7 @@ def elsewhere(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [
     path("upload", upload, name="upload"),
+    path("program", upload_from_a_program, name="program"),
     path("save/<path:key>", save, name="save"),
     path("read/<path:key>", read),
     path("elsewhere", elsewhere, name="elsewhere"),

@@ -14,18 +14,21 @@ from typing import Any
 
 import pytest
 from django.core.checks import run_checks
+from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, default_storage, storages
 from django.core.files.uploadhandler import StopUpload
 from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpResponse
 from django.test import AsyncClient, Client, RequestFactory
 from django.test.utils import override_settings
-from django.utils.functional import empty
+from django.utils.asyncio import async_unsafe
+from django.utils.functional import SimpleLazyObject, empty
 
 from exodus_storage_guard.adapters.django import clients, gates, lingering_close, uploads
 from exodus_storage_guard.adapters.django.closed import Closed
 from exodus_storage_guard.adapters.django.lingering_close import linger
-from exodus_storage_guard.adapters.django.requests import refusal_of
+from exodus_storage_guard.adapters.django.requests import begin, refusal_of
+from exodus_storage_guard.adapters.room import HELD
 from exodus_storage_guard.admission.admissions import Direct
 from exodus_storage_guard.admission.guard import UploadReservation
 from exodus_storage_guard.errors import UploadRefused, Why
@@ -44,6 +47,7 @@ GUARDED, DISK = f"{PACKAGE}.storage.GuardedStorage", "django.core.files.storage.
 @pytest.fixture
 def platform(tmp_path: Path) -> Iterator[Guarded]:
     """Give a store of 10 MiB, guarded, that Django's storage writes to."""
+    HELD.set(None)  # of a request that an earlier test left unfinished
     guarded = Guarded(tmp_path).write(capacity={"total_bytes": "10 MiB"}, admission={"emergency_reserve": 0})
     assert guarded("init").exit_code == 0
     with guarded_by(guarded):
@@ -243,6 +247,60 @@ def test_under_asgi_requests_at_once_do_not_take_each_others_room(platform: Guar
     assert reservations(platform) == 0
 
 
+def known_by_the_database(get_response: Any) -> Any:
+    """Give requests a user as Django does: who asks for more than him asks the database."""
+
+    def answer(request: Any) -> Any:
+        request.user = SimpleLazyObject(async_unsafe(lambda: SimpleNamespace(is_authenticated=True)))
+        return get_response(request)
+
+    return answer
+
+
+def test_an_async_view_takes_the_upload_of_a_user_whom_the_database_knows(
+    platform: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    middleware = [f"{PACKAGE}.middleware.GuardMiddleware", f"{__name__}.known_by_the_database"]
+    file = io.BytesIO(b"x" * MIB)
+    file.name = "some.apk"
+    with guarded_by(platform, views=["program"]), override_settings(MIDDLEWARE=middleware):
+        admit, clients_of = gates.gate().guard.admit, []
+
+        def noted(*args: Any, **more: Any) -> Any:
+            clients_of.append(more["client"])
+            return admit(*args, **more)
+
+        monkeypatch.setattr(gates.gate().guard, "admit", noted)
+        answer = asyncio.run(AsyncClient().post("/program", {"apk": file}))
+
+    assert (answer.status_code, clients_of) == (200, [None])
+    assert (platform.stored(), landed(platform)) == ({"from-a-program.apk"}, (0, MIB))
+
+
+# --- within others, and without the middleware ---
+
+
+def test_what_holds_a_reservation_has_it_yet_after_a_request_that_is_made_within(
+    client: Client, platform: Guarded
+) -> None:
+    room = gates.gate().admit(MIB)
+    with gates.gate().holding(room):
+        assert upload(client).status_code == 200
+        assert HELD.get() is room
+
+
+def test_a_view_without_the_middleware_leaves_nothing_reserved_and_what_it_saves_is_counted(platform: Guarded) -> None:
+    file = io.BytesIO(b"x" * MIB)
+    file.name = "some.apk"
+    request = RequestFactory().post("/upload", {"key": apk_key(1), "apk": file})
+
+    assert django_platform.upload(request).status_code == 200
+    default_storage.save("after.apk", ContentFile(b"x" * 1000))
+
+    known = {entry.bytes for key in platform.stored() if (entry := platform.run().catalogue.get(key))}
+    assert (known, reservations(platform)) == ({MIB, 1000}, 0)
+
+
 # --- strangers ---
 
 
@@ -321,7 +379,9 @@ def test_what_is_more_than_a_share_of_the_room_that_is_left_has_room_made_for_it
 
 def begun(size: int) -> uploads.GuardUploadHandler:
     """Begin an upload that declares so much: its file is named, and none of it is there yet."""
-    handler = uploads.GuardUploadHandler(RequestFactory().post("/upload"))
+    request = RequestFactory().post("/upload")
+    begin(request)
+    handler = uploads.GuardUploadHandler(request)
     handler.handle_raw_input(None, {}, size)
     handler.new_file("apk", "some.apk", "", None)
     return handler
@@ -376,6 +436,22 @@ def test_a_view_that_takes_its_file_for_granted_is_no_error_where_that_was_refus
 
     assert answer.status_code == status
     assert (answer.content.decode() == "This is larger than what can be accepted here.") is (status == 507)
+
+
+@pytest.mark.parametrize(("size", "status"), [(1000, 200), (20 * MIB, 507)])
+def test_a_form_whose_token_comes_after_its_file_is_told_why_that_is_refused(
+    size: int, status: int, platform: Guarded
+) -> None:
+    client, token = Client(enforce_csrf_checks=True), "a" * 32
+    client.cookies["csrftoken"] = token
+    file = io.BytesIO(b"x" * size)
+    file.name = "some.apk"
+
+    answer = client.post("/upload", {"apk": file, "key": apk_key(1), "csrfmiddlewaretoken": token})
+    forged = client.post("/upload", {"key": apk_key(1)})
+
+    assert (answer.status_code, forged.status_code) == (status, 403)
+    assert ("larger than what can be accepted" in answer.content.decode()) is (status == 507)
 
 
 @pytest.mark.parametrize(("size", "said"), [(20 * MIB, "larger than what can be accepted"), (0, "")])

@@ -13,7 +13,7 @@ from exodus_common.errors import SettingsInvalid
 from exodus_storage_guard.adapters.django.clients import client_of
 from exodus_storage_guard.adapters.django.gates import gate
 from exodus_storage_guard.adapters.django.options import Options, options
-from exodus_storage_guard.adapters.django.requests import keep, refuse, room_of
+from exodus_storage_guard.adapters.django.requests import is_begun, keep, known_client, refuse, room_of
 from exodus_storage_guard.adapters.room import Room
 from exodus_storage_guard.errors import UploadRefused, Why
 from exodus_storage_guard.sizes import shown_apart
@@ -48,7 +48,7 @@ class GuardUploadHandler(FileUploadHandler):
         except SettingsInvalid as error:  # which files would be guarded nobody knows
             _log.critical("uploads are not decided on by the storage guard: %s", error)
             self._stop(UploadRefused(str(error), _ASK_AGAIN_SECONDS, Why.NOT_KNOWN))
-        if room_of(self.request) is None and self.guards(file_name) and _view(self.request) in self._options.views:
+        if room_of(self.request) is None and self.guards(file_name) and view_of(self.request) in self._options.views:
             self._reserve()
 
     def guards(self, file_name: str) -> bool:
@@ -95,8 +95,12 @@ class GuardUploadHandler(FileUploadHandler):
         self._extended_at = _clock.monotonic()
         try:
             self._refuse_more_than_is_allowed()
-            client = client_of(self.request, self._options.client_header)
-            keep(self.request, gate().admit(self.declared_bytes, lease_seconds=lease_seconds, client=client))
+            (client,) = known_client(self.request) or (client_of(self.request, self._options.client_header),)
+            room = gate().admit(self.declared_bytes, lease_seconds=lease_seconds, client=client)
+            if is_begun(self.request):
+                keep(self.request, room)
+            else:  # without the middleware nobody would settle it: what is saved has to reserve for itself
+                gate().settle(room, otherwise_stored=False)
         except UploadRefused as refusal:
             keep(self.request, None)
             refuse(self.request, refusal)
@@ -110,7 +114,7 @@ class GuardUploadHandler(FileUploadHandler):
             raise UploadRefused(more, None, Why.TOO_LARGE)
 
 
-def _view(request: HttpRequest) -> str | None:
+def view_of(request: HttpRequest) -> str | None:
     """Name the view that a request is for; a middleware may have its body read before it is known."""
     try:
         match = request.resolver_match or resolve(request.path_info, getattr(request, "urlconf", None))
