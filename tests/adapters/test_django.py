@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from django.core.checks import run_checks
-from django.core.files.base import ContentFile
+from django.core.files.base import ContentFile, File
 from django.core.files.storage import FileSystemStorage, default_storage, storages
 from django.core.files.uploadhandler import StopUpload
 from django.core.handlers.asgi import ASGIHandler
@@ -627,6 +627,46 @@ def test_an_archived_apk_is_read_through_the_archive_and_the_store_is_not_refill
         assert hashlib.sha256(content).hexdigest() == before[key]
     assert keys[0] not in platform.stored()
     assert default_storage.exists(keys[0]), "nobody else gets its name"
+
+
+class Overwrites(FileSystemStorage):
+    """A storage that keeps one file of a name, as many platforms have one."""
+
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+        self.delete(name)
+        return name
+
+
+def test_a_storage_that_overwrites_does_so_where_there_is_room_and_nothing_that_is_archived(platform: Guarded) -> None:
+    archived = platform.fill(9, oldest=400, newest=200)[0]
+    platform("sync")
+    assert platform("sweep").exit_code == 0
+    storage = {"backend": f"{__name__}.Overwrites", "options": {"location": str(platform.store)}}
+    with guarded_by(platform, storage=storage):
+        saved = [default_storage.save("report.apk", ContentFile(content)) for content in (b"1", b"2")]
+        with pytest.raises(UploadRefused):
+            default_storage.save("report.apk", ContentFile(b"x" * 20 * MIB))
+        beside = default_storage.save(archived, ContentFile(b"3"))
+
+        assert (saved, default_storage.open("report.apk").read()) == (["report.apk"] * 2, b"2")
+        assert (beside != archived, default_storage.open(beside).read()) == (True, b"3")
+
+
+class Piped(File):
+    """A file that has no size, as what comes from a pipe."""
+
+    def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        yield b"x" * 1000
+
+
+def test_what_has_no_size_is_stored_within_an_estimate_and_counted_with_what_it_had(platform: Guarded) -> None:
+    platform.write(capacity={"total_bytes": "200 MiB"}, admission={"emergency_reserve": 0})
+    with guarded_by(platform):
+        saved = default_storage.save("piped.apk", Piped(SimpleNamespace(closed=False), "piped.apk"))
+        entry = platform.run().catalogue.get(saved)
+
+    assert entry is not None
+    assert (entry.bytes, reservations(platform)) == (1000, 0)
 
 
 def test_a_file_that_is_nowhere_is_missing_as_ever(client: Client, platform: Guarded) -> None:
