@@ -4,12 +4,14 @@ import os
 from typing import Any
 
 import django
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.forms import FileField, Form
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
 from django.template import engines
 from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
 
 _GUARD = "exodus_storage_guard.adapters.django"
 _PAGE = "{% if not accepting_uploads %}<p>No submissions now.</p>{% endif %}<form>{{ form.errors }}</form>"
@@ -45,6 +47,10 @@ def configure(**more: Any) -> None:
     django.setup()
 
 
+def while_it_works() -> None:
+    """Be what a test has happen between the upload and its saving."""
+
+
 def upload(request: HttpRequest) -> HttpResponseBase:
     """Take an APK."""
     from exodus_storage_guard.adapters.django.forms import GuardedFormMixin
@@ -56,6 +62,7 @@ def upload(request: HttpRequest) -> HttpResponseBase:
         return HttpResponse(request.FILES["apk"].name)
     form = ApkForm(request.POST or None, request.FILES or None)
     if form.is_valid():
+        while_it_works()
         if "fail" in request.GET:
             raise RuntimeError("the platform fails after the upload")
         saved = default_storage.save(request.POST.get("key", "upload.apk"), form.cleaned_data["apk"])
@@ -67,6 +74,12 @@ def upload(request: HttpRequest) -> HttpResponseBase:
             raise RuntimeError("the platform fails after it has stored")
         return HttpResponse(saved)
     return HttpResponse(engines["django"].from_string(_PAGE).render({"form": form}, request))
+
+
+@csrf_exempt
+async def upload_from_a_program(request: HttpRequest) -> HttpResponse:
+    """Take an APK as an interface for programs does."""
+    return HttpResponse(await sync_to_async(default_storage.save)("from-a-program.apk", request.FILES["apk"]))
 
 
 def save(request: HttpRequest, key: str) -> HttpResponse:
@@ -88,6 +101,7 @@ def elsewhere(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [
     path("upload", upload, name="upload"),
+    path("program", upload_from_a_program, name="program"),
     path("save/<path:key>", save, name="save"),
     path("read/<path:key>", read),
     path("elsewhere", elsewhere, name="elsewhere"),

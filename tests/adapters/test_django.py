@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import io
 import os
+import socket
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,18 +14,23 @@ from typing import Any
 
 import pytest
 from django.core.checks import run_checks
+from django.core.files.base import ContentFile, File
 from django.core.files.storage import FileSystemStorage, default_storage, storages
 from django.core.files.uploadhandler import StopUpload
+from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpResponse
 from django.test import AsyncClient, Client, RequestFactory
 from django.test.utils import override_settings
-from django.utils.functional import empty
+from django.utils.asyncio import async_unsafe
+from django.utils.functional import SimpleLazyObject, empty
 
-from exodus_storage_guard.adapters.django import clients, gates, uploads
+from exodus_storage_guard.adapters.django import clients, gates, lingering_close, uploads
 from exodus_storage_guard.adapters.django.closed import Closed
 from exodus_storage_guard.adapters.django.lingering_close import linger
-from exodus_storage_guard.adapters.django.requests import refusal_of
+from exodus_storage_guard.adapters.django.requests import begin, refusal_of
+from exodus_storage_guard.adapters.room import HELD
 from exodus_storage_guard.admission.admissions import Direct
+from exodus_storage_guard.admission.guard import UploadReservation
 from exodus_storage_guard.errors import UploadRefused, Why
 from exodus_storage_guard.model import Seen
 from exodus_storage_guard.state.sqlite import SqliteCatalogue
@@ -35,11 +41,13 @@ from tests.parts.waiting import wait_until
 
 django_platform.configure()
 PACKAGE = "exodus_storage_guard.adapters.django"
+GUARDED, DISK = f"{PACKAGE}.storage.GuardedStorage", "django.core.files.storage.FileSystemStorage"
 
 
 @pytest.fixture
 def platform(tmp_path: Path) -> Iterator[Guarded]:
     """Give a store of 10 MiB, guarded, that Django's storage writes to."""
+    HELD.set(None)  # of a request that an earlier test left unfinished
     guarded = Guarded(tmp_path).write(capacity={"total_bytes": "10 MiB"}, admission={"emergency_reserve": 0})
     assert guarded("init").exit_code == 0
     with guarded_by(guarded):
@@ -121,6 +129,92 @@ def test_each_of_several_files_is_counted_with_its_size(client: Client, platform
     assert (len(sizes), {size for _, size in sizes}, landed(platform)[0]) == (2, {MIB}, 0)
 
 
+def test_what_another_wants_between_the_savings_of_a_request_has_not_its_room(
+    client: Client, platform: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = UploadReservation.commit
+    refused: list[UploadRefused] = []
+
+    def beside(one: UploadReservation, *args: Any, **more: Any) -> bool:
+        if not refused:
+            with pytest.raises(UploadRefused) as found:
+                gates.gate().guard.admit(7 * MIB)
+            refused.append(found.value)
+        done = commit(one, *args, **more)
+        with pytest.raises(UploadRefused):
+            gates.gate().guard.admit(7 * MIB)
+        return done
+
+    monkeypatch.setattr(UploadReservation, "commit", beside)
+
+    assert upload(client, 2 * MIB, query="?second").status_code == 200
+    known = [entry.bytes for key in platform.stored() if (entry := platform.run().catalogue.get(key))]
+    assert (known, reservations(platform)) == ([2 * MIB] * 2, 0)
+
+
+# --- a view that works for long ---
+
+
+def ended_and_taken(platform: Guarded, by_another: int) -> Any:
+    """Give what ends a request's reservation, and has another take so much of the room."""
+
+    def ended() -> None:
+        catalogue = platform.run().catalogue
+        catalogue.end_reservations([one.id for one in catalogue.reservations()])
+        gates.gate().guard.admit(by_another)
+
+    return ended
+
+
+def test_what_has_lost_its_room_when_it_is_saved_is_refused_before_it_is_stored(
+    client: Client, platform: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(django_platform, "while_it_works", ended_and_taken(platform, 9 * MIB))
+
+    answer = upload(client)
+
+    assert (answer.status_code, platform.stored()) == (507, set())
+    assert "There is no room for new files" in answer.content.decode()
+
+
+@pytest.mark.parametrize("query", ["", "?second"])
+def test_what_has_lost_its_room_is_stored_where_there_is_some_yet_and_counted(
+    query: str, client: Client, platform: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(django_platform, "while_it_works", ended_and_taken(platform, MIB))
+
+    assert upload(client, query=query).status_code == 200
+    known = [entry.bytes for key in platform.stored() if (entry := platform.run().catalogue.get(key))]
+    assert (known, reservations(platform)) == ([MIB] * (2 if query else 1), 1)
+
+
+class EndsReservations(FileSystemStorage):
+    """A storage during whose saving the reservation ends."""
+
+    def save(self, *arguments: Any, **more: Any) -> Any:
+        catalogue = gates.gate().guard._admissions.control.catalogue  # type: ignore[attr-defined]  # it is Direct
+        catalogue.end_reservations([one.id for one in catalogue.reservations()])
+        return super().save(*arguments, **more)
+
+
+def test_what_loses_its_room_while_it_is_saved_is_counted(client: Client, platform: Guarded) -> None:
+    storage = {"backend": f"{__name__}.EndsReservations", "options": {"location": str(platform.store)}}
+    with guarded_by(platform, storage=storage):
+        assert upload(client).status_code == 200
+
+    assert {entry.bytes for key in platform.stored() if (entry := platform.run().catalogue.get(key))} == {MIB}
+
+
+@pytest.mark.parametrize("size", [1000, MIB])
+def test_an_upload_that_is_there_has_the_usual_lease_however_small_it_is(size: int, platform: Guarded) -> None:
+    handler = begun(size)
+    handler.receive_data_chunk(b"x", 0)
+    handler.upload_complete()
+
+    (storing,) = platform.run().catalogue.reservations()
+    assert storing.expires_at - storing.created_at > timedelta(minutes=50)
+
+
 # --- ASGI ---
 
 
@@ -151,6 +245,60 @@ def test_under_asgi_requests_at_once_do_not_take_each_others_room(platform: Guar
     assert {entry.bytes for key in platform.stored() if (entry := platform.run().catalogue.get(key))} == {MIB}
     assert len(platform.stored()) == 5
     assert reservations(platform) == 0
+
+
+def known_by_the_database(get_response: Any) -> Any:
+    """Give requests a user as Django does: who asks for more than him asks the database."""
+
+    def answer(request: Any) -> Any:
+        request.user = SimpleLazyObject(async_unsafe(lambda: SimpleNamespace(is_authenticated=True)))
+        return get_response(request)
+
+    return answer
+
+
+def test_an_async_view_takes_the_upload_of_a_user_whom_the_database_knows(
+    platform: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    middleware = [f"{PACKAGE}.middleware.GuardMiddleware", f"{__name__}.known_by_the_database"]
+    file = io.BytesIO(b"x" * MIB)
+    file.name = "some.apk"
+    with guarded_by(platform, views=["program"]), override_settings(MIDDLEWARE=middleware):
+        admit, clients_of = gates.gate().guard.admit, []
+
+        def noted(*args: Any, **more: Any) -> Any:
+            clients_of.append(more["client"])
+            return admit(*args, **more)
+
+        monkeypatch.setattr(gates.gate().guard, "admit", noted)
+        answer = asyncio.run(AsyncClient().post("/program", {"apk": file}))
+
+    assert (answer.status_code, clients_of) == (200, [None])
+    assert (platform.stored(), landed(platform)) == ({"from-a-program.apk"}, (0, MIB))
+
+
+# --- within others, and without the middleware ---
+
+
+def test_what_holds_a_reservation_has_it_yet_after_a_request_that_is_made_within(
+    client: Client, platform: Guarded
+) -> None:
+    room = gates.gate().admit(MIB)
+    with gates.gate().holding(room):
+        assert upload(client).status_code == 200
+        assert HELD.get() is room
+
+
+def test_a_view_without_the_middleware_leaves_nothing_reserved_and_what_it_saves_is_counted(platform: Guarded) -> None:
+    file = io.BytesIO(b"x" * MIB)
+    file.name = "some.apk"
+    request = RequestFactory().post("/upload", {"key": apk_key(1), "apk": file})
+
+    assert django_platform.upload(request).status_code == 200
+    default_storage.save("after.apk", ContentFile(b"x" * 1000))
+
+    known = {entry.bytes for key in platform.stored() if (entry := platform.run().catalogue.get(key))}
+    assert (known, reservations(platform)) == ({MIB, 1000}, 0)
 
 
 # --- strangers ---
@@ -231,7 +379,9 @@ def test_what_is_more_than_a_share_of_the_room_that_is_left_has_room_made_for_it
 
 def begun(size: int) -> uploads.GuardUploadHandler:
     """Begin an upload that declares so much: its file is named, and none of it is there yet."""
-    handler = uploads.GuardUploadHandler(RequestFactory().post("/upload"))
+    request = RequestFactory().post("/upload")
+    begin(request)
+    handler = uploads.GuardUploadHandler(request)
     handler.handle_raw_input(None, {}, size)
     handler.new_file("apk", "some.apk", "", None)
     return handler
@@ -286,6 +436,22 @@ def test_a_view_that_takes_its_file_for_granted_is_no_error_where_that_was_refus
 
     assert answer.status_code == status
     assert (answer.content.decode() == "This is larger than what can be accepted here.") is (status == 507)
+
+
+@pytest.mark.parametrize(("size", "status"), [(1000, 200), (20 * MIB, 507)])
+def test_a_form_whose_token_comes_after_its_file_is_told_why_that_is_refused(
+    size: int, status: int, platform: Guarded
+) -> None:
+    client, token = Client(enforce_csrf_checks=True), "a" * 32
+    client.cookies["csrftoken"] = token
+    file = io.BytesIO(b"x" * size)
+    file.name = "some.apk"
+
+    answer = client.post("/upload", {"apk": file, "key": apk_key(1), "csrfmiddlewaretoken": token})
+    forged = client.post("/upload", {"key": apk_key(1)})
+
+    assert (answer.status_code, forged.status_code) == (status, 403)
+    assert ("larger than what can be accepted" in answer.content.decode()) is (status == 507)
 
 
 @pytest.mark.parametrize(("size", "said"), [(20 * MIB, "larger than what can be accepted"), (0, "")])
@@ -349,6 +515,43 @@ def test_what_a_refused_client_still_sends_is_read_for_a_while_once_it_is_answer
     assert answer.closed
     assert answer.headers["Content-Length"] == "2", "a proxy that sends no more has to know where it ends"
     assert 0 < sending.waited <= 2, "a client that is silent holds a worker no longer"
+
+
+def test_a_client_that_sends_a_byte_now_and_then_is_parted_from_though_a_read_waits_for_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lingering_close, "_MOST_SECONDS", 0.2)
+    ours, theirs = socket.socketpair()
+    sending: Any = SimpleNamespace(META={"gunicorn.socket": ours}, read=ours.makefile("rb").read)
+    answer = HttpResponse("no")
+    linger(sending, answer)
+    theirs.sendall(b"x")
+
+    answer.close()  # its read waits for as many bytes as it wants, and would for two seconds
+
+    with theirs, ours:
+        assert theirs.recv(1) == b""
+
+
+def test_under_asgi_nothing_is_left_to_be_read_of_a_refused_upload(platform: Guarded) -> None:
+    content = b'--B\r\nContent-Disposition: form-data; name="apk"; filename="a.apk"\r\n\r\n' + b"x" * (20 * MIB)
+    headers = {b"content-type": b"multipart/form-data; boundary=B", b"content-length": str(len(content)).encode()}
+    scope = {"type": "http", "method": "POST", "path": "/upload", "query_string": b"", "headers": list(headers.items())}
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def answered() -> None:
+        coming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        await coming.put({"type": "http.request", "body": content, "more_body": False})
+        await ASGIHandler()({"client": ("192.0.2.7", 1), "server": ("test", 80), **scope}, coming.get, send)
+
+    with override_settings(MIDDLEWARE=[f"{PACKAGE}.middleware.GuardMiddleware"]):
+        asyncio.run(answered())
+
+    assert sent[0]["status"] == 507
+    assert b"larger than what can be accepted" in b"".join(one.get("body", b"") for one in sent)
 
 
 def test_a_view_that_fails_releases_what_was_reserved(client: Client, platform: Guarded) -> None:
@@ -426,6 +629,46 @@ def test_an_archived_apk_is_read_through_the_archive_and_the_store_is_not_refill
     assert default_storage.exists(keys[0]), "nobody else gets its name"
 
 
+class Overwrites(FileSystemStorage):
+    """A storage that keeps one file of a name, as many platforms have one."""
+
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+        self.delete(name)
+        return name
+
+
+def test_a_storage_that_overwrites_does_so_where_there_is_room_and_nothing_that_is_archived(platform: Guarded) -> None:
+    archived = platform.fill(9, oldest=400, newest=200)[0]
+    platform("sync")
+    assert platform("sweep").exit_code == 0
+    storage = {"backend": f"{__name__}.Overwrites", "options": {"location": str(platform.store)}}
+    with guarded_by(platform, storage=storage):
+        saved = [default_storage.save("report.apk", ContentFile(content)) for content in (b"1", b"2")]
+        with pytest.raises(UploadRefused):
+            default_storage.save("report.apk", ContentFile(b"x" * 20 * MIB))
+        beside = default_storage.save(archived, ContentFile(b"3"))
+
+        assert (saved, default_storage.open("report.apk").read()) == (["report.apk"] * 2, b"2")
+        assert (beside != archived, default_storage.open(beside).read()) == (True, b"3")
+
+
+class Piped(File):
+    """A file that has no size, as what comes from a pipe."""
+
+    def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        yield b"x" * 1000
+
+
+def test_what_has_no_size_is_stored_within_an_estimate_and_counted_with_what_it_had(platform: Guarded) -> None:
+    platform.write(capacity={"total_bytes": "200 MiB"}, admission={"emergency_reserve": 0})
+    with guarded_by(platform):
+        saved = default_storage.save("piped.apk", Piped(SimpleNamespace(closed=False), "piped.apk"))
+        entry = platform.run().catalogue.get(saved)
+
+    assert entry is not None
+    assert (entry.bytes, reservations(platform)) == (1000, 0)
+
+
 def test_a_file_that_is_nowhere_is_missing_as_ever(client: Client, platform: Guarded) -> None:
     with pytest.raises(FileNotFoundError):
         default_storage.open("nowhere.apk")
@@ -495,6 +738,18 @@ def test_nothing_is_found_wrong_where_nothing_is(platform: Guarded) -> None:
         ({"EXODUS_STORAGE_GUARD": {"views": "upload"}}, "E001"),
         ({"EXODUS_STORAGE_GUARD": {"most_bytes": "much"}}, "E001"),
         ({"EXODUS_STORAGE_GUARD": {"idle_seconds": 0}}, "E001"),
+        ({"EXODUS_STORAGE_GUARD": {"accepting_seconds": "2"}}, "E001"),
+        ({"EXODUS_STORAGE_GUARD": {"most_bytes": 0}}, "E001"),
+        ({"EXODUS_STORAGE_GUARD": {"config": 5}}, "E001"),
+        ({"EXODUS_STORAGE_GUARD": {"client_header": 5}}, "E001"),
+        ({"EXODUS_STORAGE_GUARD": {"client_header": ""}}, "E001"),
+        ({"EXODUS_STORAGE_GUARD": {"suffixes": [""]}}, "E001"),
+        ({"EXODUS_STORAGE_GUARD": {"storage": "x"}}, "E001"),
+        ({"EXODUS_STORAGE_GUARD": {"storage": {"option": {}}}}, "E001"),
+        ({"EXODUS_STORAGE_GUARD": {"storage": {"options": "x"}}}, "E001"),
+        ({"EXODUS_STORAGE_GUARD": "x"}, "E001"),
+        ({"EXODUS_STORAGE_GUARD": {"views": ["upload"]}}, "E005"),
+        ({"STORAGES": {"default": {"BACKEND": GUARDED, "OPTIONS": {"backend": DISK, "options": {"no": 1}}}}}, "E005"),
         ({"STORAGES": {"default": {"BACKEND": "django.core.files.storage.FileSystemStorage"}}}, "W003"),
     ],
 )
@@ -507,6 +762,30 @@ def test_a_state_that_cannot_be_read_is_a_warning_at_start(platform: Guarded) ->
     platform.lose_catalogue()
 
     assert found("there is no catalogue") == ["exodus_storage_guard.W002"]
+
+
+@pytest.mark.parametrize("wrong", [{"view": ["upload"]}, {"most_bytes": "lots"}, {"config": 5}, {"storage": "x"}])
+def test_with_wrong_settings_a_page_is_as_ever_and_a_file_is_refused(
+    wrong: dict[str, Any], client: Client, platform: Guarded
+) -> None:
+    with guarded_by(platform, **wrong):
+        page, flag, form = client.get("/elsewhere"), client.get("/upload"), client.post("/elsewhere", {"key": "x"})
+        refused = upload(client)
+
+    assert [one.status_code for one in (page, flag, form, refused)] == [200, 200, 200, 503]
+    assert "No submissions now." in flag.content.decode()
+    assert "for a technical reason" in refused.content.decode()
+
+
+@pytest.mark.parametrize("wrong", [{"view": []}, {"storage": {"secret_key": 1, "options": {"secret_key": "hunter2"}}}])
+def test_what_is_wrong_is_said_without_what_is_secret(wrong: dict[str, Any], platform: Guarded) -> None:
+    secret = {"storage": {"options": {"secret_key": "hunter2"}, "backend": DISK}}
+    with override_settings(EXODUS_STORAGE_GUARD=secret | wrong):
+        said = " ".join(map(str, run_checks()))
+    with guarded_by(platform, storage=secret["storage"]):
+        said += " ".join(map(str, run_checks()))
+
+    assert ("E001" in said, "E005" in said, "hunter2" in said) == (True, True, False)
 
 
 def test_a_backend_that_is_none_is_found_at_start(platform: Guarded) -> None:

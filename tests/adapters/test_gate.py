@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -297,6 +298,19 @@ def test_a_fork_leaves_nobody_waiting_and_tells_for_itself(guarded: Guarded, tol
 
     assert os.waitstatus_to_exitcode(status) == 0
     assert len(told.lines(2)) == 2
+
+
+def test_where_the_longest_lease_is_short_no_longer_one_is_asked_for(guarded: Guarded) -> None:
+    guarded.write(admission={"lease_seconds": 30, "most_lease_seconds": 45})
+    gate = Gate(guarded.config)
+    room = gate.admit(MIB, lease_seconds=60)
+
+    assert room is not None
+    assert gate.extend(room, 60)
+    (one,) = guarded("reservations", "--json").json
+    assert (
+        timedelta(seconds=40) < datetime.fromisoformat(one["expires_at"]) - datetime.now(UTC) <= timedelta(seconds=45)
+    )
 
 
 # --- holding ---

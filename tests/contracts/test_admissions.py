@@ -144,6 +144,48 @@ def test_what_was_stored_is_counted_with_its_own_size(deciding: tuple[Admissions
     assert guarded("status", "--json").json["objects"]["resident"] == {"count": 1, "bytes": MIB}
 
 
+def test_what_is_stored_in_parts_is_counted_and_the_rest_stays_reserved(deciding: tuple[Admissions, Guarded]) -> None:
+    admissions, guarded = deciding
+    found = admissions.admit(Wanted(90 * MIB))
+
+    assert admissions.commit(found.id, "a.apk", 40 * MIB, is_part=True)
+    status = guarded("status", "--json").json
+    with pytest.raises(UploadRefused):
+        admissions.admit(Wanted(20 * MIB))
+    assert admissions.commit(found.id, "b.apk", 50 * MIB)
+
+    assert (status["reservations"], status["objects"]["resident"]) == (
+        {"count": 1, "bytes": 50 * MIB}, {"count": 1, "bytes": 40 * MIB},
+    )  # fmt: skip
+    assert guarded("status", "--json").json["objects"]["resident"] == {"count": 2, "bytes": 90 * MIB}
+    assert guarded("reservations", "--json").json == []
+
+
+@pytest.mark.parametrize("is_forgotten", [False, True])
+def test_what_was_stored_is_counted_though_its_reservation_has_ended(
+    is_forgotten: bool, deciding: tuple[Admissions, Guarded]
+) -> None:
+    admissions, guarded = deciding
+    ended = admissions.admit(Wanted(MIB, lease_seconds=0.01))
+    wait_until(lambda: guarded("reservations", "--json").json == [])
+    if is_forgotten:
+        admissions.release(ended.id)
+    key = guarded.put("some", size=MIB).name
+
+    assert not admissions.commit(ended.id if is_forgotten else "no-such-id", None, MIB)
+    assert admissions.commit(ended.id, key, MIB)
+
+    assert guarded("status", "--json").json["objects"]["resident"] == {"count": 1, "bytes": MIB}
+
+
+def test_what_the_store_has_not_is_not_counted_by_the_word_of_a_client(deciding: tuple[Admissions, Guarded]) -> None:
+    admissions, guarded = deciding
+
+    if isinstance(admissions, Service):
+        assert not admissions.commit("no-such-id", "a.apk", 90 * MIB)
+        assert guarded.states() == {}
+
+
 def test_a_reservation_that_is_extended_ends_later_and_one_that_has_ended_stays_so(
     deciding: tuple[Admissions, Guarded],
 ) -> None:

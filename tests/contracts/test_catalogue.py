@@ -719,6 +719,18 @@ def test_a_commit_happens_once(catalogue: Catalogue) -> None:
     assert catalogue.reservation("b") is None
 
 
+def test_a_part_of_a_reservation_is_one_of_its_own_and_the_rest_is_that_much_smaller(catalogue: Catalogue) -> None:
+    whole = replace(reservation("whole"), bytes=10, charged_bytes=20)
+    catalogue.reserve(whole, lambda others, totals: True)
+
+    catalogue.split("whole", replace(whole, id="part", bytes=4, charged_bytes=8))
+    catalogue.split("whole", replace(whole, id="more", bytes=100, charged_bytes=200))
+    catalogue.split("gone", replace(whole, id="late", bytes=1, charged_bytes=2))
+
+    found = {one.id: (one.bytes, one.charged_bytes) for one in catalogue.reservations()}
+    assert found == {"whole": (0, 0), "part": (4, 8), "more": (100, 200), "late": (1, 2)}
+
+
 def test_a_landed_upload_counts_until_a_measurement_has_seen_it(catalogue: Catalogue) -> None:
     commit_all(catalogue, {"early": T0, "late": T0 + HOUR})
 

@@ -11,11 +11,12 @@ from typing import Literal
 
 from exodus_common.clock import Clock, SystemClock
 from exodus_common.errors import ExodusError
+from exodus_common.terminal import printable
 from exodus_storage_guard import alerts, settings
 from exodus_storage_guard.adapters.room import HELD, Room
 from exodus_storage_guard.admission import asking
-from exodus_storage_guard.admission.guard import StorageGuard
-from exodus_storage_guard.errors import UploadRefused, Why
+from exodus_storage_guard.admission.guard import StorageGuard, UploadReservation
+from exodus_storage_guard.errors import ObjectMissing, UploadRefused, Why
 from exodus_storage_guard.model import Verdict
 
 _log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ _ASK_AGAIN_SECONDS = 60
 _TOLD_EVERY_SECONDS = 60.0
 _TOPIC = "storage-guard-broken"
 _BROKEN = (ExodusError, OSError)
+_BROKEN_REASON = "the storage guard does not work at this moment"
 
 WhenBroken = Literal["refuse", "accept"]
 
@@ -63,6 +65,7 @@ class Gate:
     ) -> Room | None:
         """Reserve room, or raise `UploadRefused`; None where a broken guard's uploads are accepted."""
         try:
+            lease_seconds = self._allowed(lease_seconds)
             admitted = self.guard.admit(size_bytes, key=_usable(key), lease_seconds=lease_seconds, client=client)
         except UploadRefused:
             self._operator.hear(None)
@@ -71,10 +74,14 @@ class Gate:
             self._operator.hear(error)
             if self.when_broken_now() == "accept":
                 return None
-            broken = "the storage guard does not work at this moment"
-            raise UploadRefused(broken, _ASK_AGAIN_SECONDS, Why.NOT_KNOWN) from error
+            raise UploadRefused(_BROKEN_REASON, _ASK_AGAIN_SECONDS, Why.NOT_KNOWN) from error
         self._operator.hear(None)
-        return Room(admitted)
+        return Room(admitted, self.hold)
+
+    def _allowed(self, lease_seconds: float | None) -> float | None:
+        """Ask for no longer lease than there is: how long a client may be idle is a platform's to say."""
+        longest = self.guard.longest_lease_seconds
+        return lease_seconds if lease_seconds is None or longest is None else min(lease_seconds, longest)
 
     def extend(self, room: Room, lease_seconds: float | None) -> bool:
         """Have a reservation end so long from now (None: as usual); False where it has ended already.
@@ -82,10 +89,26 @@ class Gate:
         A guard that is broken is not asked again by this: the operator is told, and the reservation ends by itself.
         """
         try:
-            return room.reservation.extend(lease_seconds)
+            return room.reservation.extend(self._allowed(lease_seconds))
         except _BROKEN as error:
             self._operator.hear(error)
             return True
+
+    def hold(self, room: Room, size_bytes: int) -> None:
+        """See that a reservation holds while something is stored: for as long as is usual, and for so many bytes.
+
+        One that has ended is asked for anew: raise `UploadRefused` before anything is stored that has no room.
+        """
+        is_held = self.extend(room, None)
+        try:
+            if not is_held or not _has_grown(room.reservation, size_bytes):
+                room.reservation.renew(max(size_bytes, room.reservation.reserved.bytes))
+        except UploadRefused:
+            raise
+        except _BROKEN as error:
+            self._operator.hear(error)
+            if self.when_broken_now() != "accept":
+                raise UploadRefused(_BROKEN_REASON, _ASK_AGAIN_SECONDS, Why.NOT_KNOWN) from error
 
     @contextmanager
     def holding(self, room: Room | None) -> Iterator[None]:
@@ -122,12 +145,12 @@ class Gate:
             self._operator.hear(error)
 
     def _commit(self, room: Room) -> None:
-        """Commit the first of what was stored with the reservation, and for each other one make one of its own."""
+        """Commit all that was stored; what is yet to be committed keeps its room meanwhile."""
         if not room.stored:
             room.reservation.release()
-        for number, (key, size) in enumerate(room.stored.items()):
-            one = self.guard.admit(size, key=_usable(key)) if number else room.reservation
-            one.commit(_usable(key), size_bytes=size)
+        for left, (key, size) in zip(reversed(range(len(room.stored))), room.stored.items(), strict=True):
+            if not room.reservation.commit(_usable(key), size_bytes=size, is_part=left > 0):
+                _log.warning("%s was stored, and its reservation has ended; the next sync counts it", printable(key))
 
     def is_accepting(self) -> bool:
         """Tell whether an upload of a usual size would be admitted now; nothing is reserved."""
@@ -154,6 +177,16 @@ class Gate:
 def _usable(key: str | None) -> str | None:
     """Leave out a name that no object has: whoever uploads may have chosen it, and the guard does not break by that."""
     return key if key is not None and asking.is_key(key) else None
+
+
+def _has_grown(reservation: UploadReservation, size_bytes: int) -> bool:
+    """Have a reservation grow where it is smaller; False where it ended at this very moment."""
+    try:
+        if size_bytes > reservation.reserved.bytes:
+            reservation.grow(size_bytes)
+    except ObjectMissing:
+        return False
+    return True
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """What a request or a task has reserved, and what of it was really stored: that alone is committed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -12,6 +12,8 @@ class Room:
     """Hold a reservation, and what a storage says it has stored within it."""
 
     reservation: UploadReservation
+    hold: "Callable[[Room, int], None]" = field(repr=False)
+    """What sees that the reservation holds now, and so many bytes."""
     is_told: bool = field(default=False, init=False)
     """Whether a storage says what it stores; where none does, whoever reserved has to know."""
     _stored: dict[str, int] = field(default_factory=dict, init=False)
@@ -23,9 +25,7 @@ class Room:
 
     def take(self, size_bytes: int) -> None:
         """See that so many bytes more have room; raise `UploadRefused` where they have not."""
-        wanted = sum(self._stored.values()) + size_bytes
-        if wanted > self.reservation.reserved.bytes:
-            self.reservation.grow(wanted)
+        self.hold(self, sum(self._stored.values()) + size_bytes)
 
     def note(self, key: str, size_bytes: int) -> None:
         """Remember what was stored."""

@@ -54,8 +54,11 @@ class Admissions(Protocol):
     def grow(self, reservation_id: str, size_bytes: int) -> Reserved:
         """Reserve for an upload that is larger than was said; raise `ObjectMissing` where its reservation has ended."""
 
-    def commit(self, reservation_id: str, key: str | None, size_bytes: int | None) -> bool:
-        """Say that an upload is stored, of this size or what was reserved; False where there is no such reservation."""
+    def commit(self, reservation_id: str, key: str | None, size_bytes: int | None, *, is_part: bool = False) -> bool:
+        """Say that an upload is stored, of this size or what was reserved; False where there is no such reservation.
+
+        With key and size that is counted also where there is none. `is_part`: it holds on for what else it has.
+        """
 
     def release(self, reservation_id: str) -> bool:
         """Say that an upload did not happen; False where there is no such reservation (any more)."""
@@ -90,9 +93,11 @@ class Direct:
         """Reserve more."""
         return reserved(reservations.grow(self.control, reservation_id, size_bytes))
 
-    def commit(self, reservation_id: str, key: str | None, size_bytes: int | None = None) -> bool:
+    def commit(
+        self, reservation_id: str, key: str | None, size_bytes: int | None = None, *, is_part: bool = False
+    ) -> bool:
         """Say that an upload is stored."""
-        return reservations.commit(self.control, reservation_id, key, size_bytes)
+        return reservations.commit(self.control, reservation_id, key, size_bytes, is_part=is_part)
 
     def release(self, reservation_id: str) -> bool:
         """Say that an upload did not happen."""

@@ -50,7 +50,7 @@ def seen_for_good(control: AdmissionControl, measured: Capacity | None) -> Seen:
     return replace(seen, until=min(oldest, on_its_way.looked_at) if on_its_way else oldest)
 
 
-def forget_ended(control: AdmissionControl) -> None:
-    """Drop reservations that ended without a word."""
-    if ended := ids_of_ended(control):
+def forget_ended(control: AdmissionControl, *, but: str) -> None:
+    """Drop reservations that ended without a word, but for one of which somebody has a word to say yet."""
+    if ended := [one for one in ids_of_ended(control) if one != but]:
         control.catalogue.end_reservations(ended)

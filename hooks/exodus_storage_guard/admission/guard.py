@@ -1,7 +1,7 @@
 """What a platform calls in its own process: admit an upload, store it, done."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal
@@ -19,6 +19,8 @@ class UploadReservation:
     reserved: Reserved
     key: str | None = None
     """Under which the upload was stored, where that is only known after it was admitted."""
+    wanted: Wanted = field(default_factory=Wanted, repr=False)
+    """What was asked for at first."""
     asked_bytes: int | None = None
     """What `grow` was asked for last, whether it was had or not."""
 
@@ -37,16 +39,23 @@ class UploadReservation:
         self.asked_bytes = size_bytes
         self.reserved = self.admissions.grow(self.id, size_bytes)
 
+    def renew(self, size_bytes: int) -> None:
+        """Have one that has ended reserved anew, of this size; raise `UploadRefused` where that does not fit."""
+        self.asked_bytes = size_bytes
+        anew = replace(self.wanted, size_bytes=size_bytes, lease_seconds=None)
+        self.reserved = self.admissions.admit(anew)
+
     def extend(self, lease_seconds: float | None = None) -> bool:
         """Have it end so long from now (None: as if it began now); False where it has ended already."""
         return self.admissions.extend(self.id, lease_seconds)
 
-    def commit(self, key: str | None = None, *, size_bytes: int | None = None) -> None:
+    def commit(self, key: str | None = None, *, size_bytes: int | None = None, is_part: bool = False) -> bool:
         """Say that the upload is stored, under this key, that of `key`, or the one it was admitted with.
 
-        `size_bytes` is what was stored, where that is not what was reserved.
+        `size_bytes` is what was stored, where that is not what was reserved. With key and size it is counted also where
+        the reservation has ended; False where it is not. `is_part`: more will be, and the rest is held for that.
         """
-        self.admissions.commit(self.id, key or self.key, size_bytes)
+        return self.admissions.commit(self.id, key or self.key, size_bytes, is_part=is_part)
 
     def release(self) -> None:
         """Say that it did not happen."""
@@ -67,9 +76,15 @@ class UploadReservation:
 class StorageGuard:
     """Ask for room before an upload is stored. May be shared by threads, and outlives a fork."""
 
-    def __init__(self, admissions: Admissions, when_broken: Literal["refuse", "accept"] = "refuse") -> None:
-        """Take whoever decides, and what becomes of uploads while nothing can be decided."""
+    def __init__(
+        self,
+        admissions: Admissions,
+        when_broken: Literal["refuse", "accept"] = "refuse",
+        longest_lease_seconds: float | None = None,
+    ) -> None:
+        """Take whoever decides, what becomes of uploads while nothing can be decided, and the longest lease."""
         self._admissions, self.when_broken = admissions, when_broken
+        self.longest_lease_seconds = longest_lease_seconds
 
     @classmethod
     def from_config(cls, path: str | Path | None = None) -> "StorageGuard":
@@ -79,7 +94,8 @@ class StorageGuard:
         """
         named = None if path is None else Path(path)
         found = settings.load(named, os.environ)
-        return cls(opening.opened(found, settings.named(named, os.environ)), found.admission.when_broken)
+        opened, admission = opening.opened(found, settings.named(named, os.environ)), found.admission
+        return cls(opened, admission.when_broken, admission.longest_lease_seconds)
 
     def admit(
         self,
@@ -96,7 +112,7 @@ class StorageGuard:
         `client` names who sends it, where that may be anybody: his uploads together may have a share of the room.
         """
         wanted = Wanted(size_bytes, key, wait_seconds, lease_seconds, bound=True, client=client)
-        return UploadReservation(self._admissions, self._admissions.admit(wanted))
+        return UploadReservation(self._admissions, self._admissions.admit(wanted), wanted=wanted)
 
     def is_accepting(self, size_bytes: int | None = None) -> bool:
         """Tell whether an upload of this size, or of a usual one, would be admitted now; nothing is reserved.

@@ -11,7 +11,14 @@ from functools import partial
 
 from exodus_common.clock import Deadline
 from exodus_common.terminal import printable
-from exodus_storage_guard.admission.asking import charged_for, countable, refuse_longer_key, refuse_longer_lease
+from exodus_storage_guard.admission.asking import (
+    Asker,
+    charged_for,
+    countable,
+    refuse_longer_key,
+    refuse_longer_lease,
+    request,
+)
 from exodus_storage_guard.admission.control import AdmissionControl
 from exodus_storage_guard.admission.counting import counts, forget_ended, seen_for_good
 from exodus_storage_guard.admission.fitting import attempt
@@ -106,23 +113,42 @@ def _freed(before: Capacity | None, now: Capacity | None) -> int:
 
 
 def commit(
-    control: AdmissionControl, reservation_id: str, key: str | None = None, size_bytes: int | None = None
+    control: AdmissionControl,
+    reservation_id: str,
+    key: str | None = None,
+    size_bytes: int | None = None,
+    *,
+    is_part: bool = False,
 ) -> bool:
     """Say that the upload is stored; False where there is no such reservation (any more).
 
-    `size_bytes` is what was stored, where that is not what was reserved.
+    `size_bytes` is what was stored, where that is not what was reserved. Where it is said, and the key, that is counted
+    also where the reservation has ended: it is in the store. `is_part`: more will be, within the same reservation.
     """
     present = control.catalogue.reservation(reservation_id)
-    if present is None or present.committed_at is not None:
-        return present is not None
+    if present is not None and present.committed_at is not None:
+        return True
+    if size_bytes is not None and key is not None and (present is None or is_part):
+        present = part(control, reservation_id, key, size_bytes, None if present is None else present.uid)
+    if present is None:
+        return False
     key = key or present.key
     refuse_longer_key(key)
     size = present.bytes if size_bytes is None else size_bytes
-    forget_ended(control)
+    forget_ended(control, but=present.id)
     seen = seen_for_good(control, control.measure())
     now = control.clock.now()  # after that look, which does not know of it: the next one has to
     stored = StoredObject(key, size, "", now) if key else None
     return control.catalogue.commit(replace(present, bytes=size, committed_at=now, key=key), stored, seen)
+
+
+def part(
+    control: AdmissionControl, reservation_id: str, key: str, size_bytes: int, uid: int | None = None
+) -> Reservation:
+    """Take out of a reservation what was stored of it: nobody else gets its room meanwhile. It need not be there."""
+    taken = request(control, size_bytes, key, asker=None if uid is None else Asker(uid))
+    control.catalogue.split(reservation_id, taken)
+    return taken
 
 
 def count_until_measured(control: AdmissionControl, one: Reservation) -> bool:

@@ -74,9 +74,10 @@ class Service:
         except (KeyError, TypeError, ValueError) as error:
             raise StateFailed(f"{self._where} answers what is no reservation: {found}") from error
 
-    def commit(self, reservation_id: str, key: str | None, size_bytes: int | None) -> bool:
+    def commit(self, reservation_id: str, key: str | None, size_bytes: int | None, *, is_part: bool = False) -> bool:
         """Say that an upload is stored."""
-        return self._found("POST", f"{_path(reservation_id)}/commit", _said_of({"key": key, "bytes": size_bytes}))
+        said = {"key": key, "bytes": size_bytes, "is_part": is_part or None}
+        return self._found("POST", f"{_path(reservation_id)}/commit", _said_of(said))
 
     def release(self, reservation_id: str) -> bool:
         """Say that an upload did not happen."""

@@ -95,6 +95,12 @@ class Catalogue(Protocol):
         Only where `holds` says, in the same transaction, that nobody can have given its room away.
         """
 
+    def split(self, id_: str, part: Reservation) -> None:
+        """Write down a part of a reservation as one of its own, whose room the other has no more, in one transaction.
+
+        It is written all the same where the other is gone, or has not so much: so much is stored.
+        """
+
     def end_reservations(self, ids: Collection[str]) -> int:
         """Remove reservations; give how many there were."""
 

@@ -129,6 +129,19 @@ class SqlCatalogue:
 
         return self._database.write(work, Writing.ADMISSION)
 
+    def split(self, id_: str, part: Reservation) -> None:
+        """Write down a part of a reservation as one of its own, whose room the other has no more."""
+        sql = "UPDATE reservations SET bytes = ?, charged_bytes = ? WHERE id = ? AND committed_at IS NULL"
+
+        def work(session: Session) -> None:
+            present = self.reservation(id_)
+            if present is not None:
+                left = max(0, present.bytes - part.bytes), max(0, present.charged_bytes - part.charged_bytes)
+                session.execute(sql, (*left, id_))
+            session.execute(_RESERVE, rows.reservation_row(part))
+
+        self._database.write(work, Writing.ADMISSION)
+
     def end_reservations(self, ids: Collection[str]) -> int:
         """Remove reservations; give how many there were."""
         sql = "DELETE FROM reservations WHERE id = ?"

@@ -1,7 +1,8 @@
 """Find what is wrong at start, and not when the first upload comes."""
 
+import inspect
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -61,12 +62,27 @@ def _of_django() -> Iterator[CheckMessage]:
 
 
 def _of_storage(found: Options) -> Iterator[CheckMessage]:
+    """See that what a GuardedStorage wraps is there, and takes its options: none of their values is told."""
+    named = {f"{NAME}: storage": found.storage} if found.storage else {}
+    if _default_is_guarded():
+        own = _default().get("OPTIONS", {})
+        named |= {"STORAGES: default: OPTIONS": own} if own.get("backend") else {f"{NAME}: storage": found.storage}
+    for where, storage in named.items():
+        if wrong := _wrong_of_backend(storage.get("backend"), storage.get("options") or {}):
+            yield Error(f"{where}: {wrong}", hint="no upload can be stored", id="exodus_storage_guard.E005")
+
+
+def _wrong_of_backend(named: str | None, its_options: Mapping[str, Any]) -> str:
+    """Say what keeps a backend from being made, without making it: it may ask its store."""
+    if not named:
+        return "there is no backend, which GuardedStorage wraps"
     try:
-        backend = found.storage.get("backend")
-        if backend is not None:
-            import_string(backend)
-    except ImportError as error:
-        yield Error(f"{NAME}: storage: {error}", id="exodus_storage_guard.E005")
+        backend = import_string(named)
+        if isinstance(backend, type):  # Django's own take anything in __new__
+            inspect.signature(backend.__init__).bind(None, **its_options)  # type: ignore[misc]  # of that very class
+    except (ImportError, TypeError) as error:
+        return f"{named}: {error}"
+    return ""
 
 
 def _of_views(found: Options) -> Iterator[CheckMessage]:
@@ -85,11 +101,16 @@ def _of_views(found: Options) -> Iterator[CheckMessage]:
 
 def _default_is_guarded() -> bool:
     """Tell it without making a storage: Django 4.2 has `STORAGES`, an older one a setting of its own."""
-    named = getattr(settings, "STORAGES", {}).get("default", {}).get("BACKEND")
+    named = _default().get("BACKEND")
     try:
         return issubclass(import_string(named or settings.DEFAULT_FILE_STORAGE), GuardedStorage)
     except ImportError:
         return False
+
+
+def _default() -> Mapping[str, Any]:
+    found: Mapping[str, Any] = getattr(settings, "STORAGES", {}).get("default", {})
+    return found
 
 
 def _names(resolver: URLResolver, namespace: str) -> Iterator[str]:

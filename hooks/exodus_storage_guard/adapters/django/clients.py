@@ -1,5 +1,6 @@
 """Say who sends a request, as far as one who is not known may have a share of the room only."""
 
+from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
 
 from exodus_storage_guard.adapters import clients
@@ -11,8 +12,15 @@ def client_of(request: HttpRequest, header: str | None) -> str | None:
     Behind a proxy that is the proxy's, for all of them, unless `header` is the one in which it gives theirs: whoever
     sends could write any other himself.
     """
-    user = getattr(request, "user", None)
-    if user is not None and user.is_authenticated:
+    if _is_logged_in(request):
         return None
     said = request.META.get("REMOTE_ADDR") if header is None else request.headers.get(header, "").split(",")[-1]
     return clients.at(said)
+
+
+def _is_logged_in(request: HttpRequest) -> bool:
+    try:
+        user = getattr(request, "user", None)
+        return user is not None and bool(user.is_authenticated)
+    except SynchronousOnlyOperation:  # the middleware asks in time, where it is there
+        return False

@@ -1,5 +1,6 @@
 """The gate of this process, and whether it is open: cheap enough for every request."""
 
+import logging
 from functools import cache
 from typing import Any
 
@@ -7,9 +8,12 @@ from django.core.signals import setting_changed
 from django.http import HttpRequest
 
 from exodus_common.clock import SystemClock
+from exodus_common.errors import SettingsInvalid
 from exodus_storage_guard.adapters.django.options import NAME, options
 from exodus_storage_guard.adapters.gate import Gate
 from exodus_storage_guard.adapters.recent import Recent
+
+_log = logging.getLogger(__name__)
 
 
 @cache
@@ -21,7 +25,11 @@ def gate() -> Gate:
 
 def accepting() -> bool:
     """Tell whether an upload of a usual size would be admitted, as it was seen within the last seconds."""
-    return _recent().answer()
+    try:
+        return _recent().answer()
+    except SettingsInvalid as error:
+        _log.critical("whether uploads are accepted is not known: %s", error)
+        return False
 
 
 def context(request: HttpRequest) -> dict[str, object]:

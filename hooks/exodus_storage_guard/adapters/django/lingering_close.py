@@ -8,8 +8,13 @@ where that is, or both wait for each other.
 """
 
 import logging
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Timer
+from typing import Any
 
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
@@ -30,16 +35,40 @@ def linger(request: HttpRequest, response: HttpResponseBase, clock: Clock | None
         close()
         _drain(request, clock or SystemClock())
 
-    response.close = close_and_drain
+    if not isinstance(request, ASGIRequest):  # its body was taken before
+        response.close = close_and_drain
 
 
 def _drain(request: HttpRequest, clock: Clock) -> None:
     until = clock.monotonic() + _MOST_SECONDS
     connection = request.META.get("gunicorn.socket")
     try:
-        if connection is not None:  # it waits as long as a client is silent
-            connection.settimeout(_SILENT_SECONDS)
-        while request.read(_CHUNK_BYTES) and clock.monotonic() < until:
-            pass
-    except OSError as error:  # it has hung up, as it may
+        with _ended_in_time(connection):
+            while request.read(_CHUNK_BYTES) and clock.monotonic() < until:
+                pass
+    except (OSError, ValueError) as error:  # it has hung up, as it may, or what it sent is closed
         _log.debug("the rest of a refused upload did not come: %s", error)
+
+
+@contextmanager
+def _ended_in_time(connection: Any) -> Iterator[None]:
+    """Have a connection end where it is silent, or still sends after so long: a read waits for a whole chunk.
+
+    Only where the server gives it: no other way ends a read of a client that sends a byte a second.
+    """
+    if connection is None:
+        yield
+        return
+    connection.settimeout(_SILENT_SECONDS)
+
+    def end() -> None:
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+    ending = Timer(_MOST_SECONDS, end)
+    ending.daemon = True
+    ending.start()
+    try:
+        yield
+    finally:
+        ending.cancel()

@@ -1,5 +1,6 @@
 """What a platform says of the guard in its own settings: `EXODUS_STORAGE_GUARD`."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -12,7 +13,7 @@ from exodus_storage_guard.adapters.gate import WhenBroken
 from exodus_storage_guard.sizes import parse_bytes
 
 NAME = "EXODUS_STORAGE_GUARD"
-_LONGEST_IDLE_SECONDS = 3600
+_LONGEST_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -44,39 +45,77 @@ class Options:
 
 
 def options() -> Options:
-    """Read them; raise `SettingsInvalid` for what is none."""
+    """Read them; raise `SettingsInvalid` for what is none, which tells no values of a storage's."""
     found = getattr(settings, NAME, {})
+    if not isinstance(found, dict):
+        raise SettingsInvalid(f"{NAME}: found one of type {type(found).__name__}; allowed: a dict")
     allowed = {one.name for one in fields(Options)}
-    if not isinstance(found, dict) or not set(found) <= allowed:
-        raise SettingsInvalid(f"{NAME}: found {found!r:.80}; allowed: a dict of {', '.join(sorted(allowed))}")
+    if unknown := sorted(f"{one!r:.40}" for one in found.keys() - allowed):
+        raise SettingsInvalid(f"{NAME}: found {', '.join(unknown)}; allowed: {', '.join(sorted(allowed))}")
     if found.get("when_broken") not in (None, "refuse", "accept"):
         raise SettingsInvalid(f'{NAME}: when_broken: found {found["when_broken"]!r:.40}; allowed: "refuse", "accept"')
-    suffixes, views = _names(found, "suffixes", "['.apk']"), _names(found, "views", "['analysis:upload']")
-    config = Path(found["config"]) if found.get("config") else None
-    read = {"config": config, "suffixes": tuple(one.lower() for one in suffixes), "views": views}
-    return Options(**{**found, **read, "most_bytes": _most(found.get("most_bytes")), **_idle(found)})
+    suffixes = tuple(one.lower() for one in _names(found, "suffixes", "['.apk']"))
+    read = {
+        "views": _names(found, "views", "['analysis:upload']"),
+        "suffixes": suffixes,
+        "config": _config(found.get("config")),
+        "client_header": _header(found.get("client_header")),
+        "most_bytes": _most(found.get("most_bytes")),
+        "storage": _storage(found.get("storage", {})),
+    }
+    seconds = {"idle_seconds": (1, _LONGEST_SECONDS), "accepting_seconds": (0, _LONGEST_SECONDS)}
+    return Options(**{**found, **read, **{name: _seconds(found, name, *span) for name, span in seconds.items()}})
 
 
 def _names(found: Mapping[str, Any], name: str, example: str) -> tuple[str, ...]:
     said = found.get(name, ())
-    if not isinstance(said, list | tuple) or not all(isinstance(one, str) for one in said):
+    if not isinstance(said, list | tuple) or not all(isinstance(one, str) and one for one in said):
         raise SettingsInvalid(f"{NAME}: {name}: found {said!r:.40}; allowed: a list such as {example}")
     return tuple(said)
+
+
+def _config(said: object) -> Path | None:
+    if said is None or said == "":
+        return None
+    if not isinstance(said, str | os.PathLike):
+        raise SettingsInvalid(f"{NAME}: config: found {said!r:.40}; allowed: the path of a file")
+    return Path(said)
+
+
+def _header(said: object) -> str | None:
+    if said is None:
+        return None
+    if not isinstance(said, str) or not said.strip():
+        raise SettingsInvalid(f'{NAME}: client_header: found {said!r:.40}; allowed: a name such as "X-Real-IP"')
+    return said
 
 
 def _most(said: object) -> int | None:
     if said is None:
         return None
     try:
-        return parse_bytes(said)  # type: ignore[arg-type]  # it says what is wrong with any other
+        found = 0 if isinstance(said, bool) else parse_bytes(said)  # type: ignore[arg-type]  # it says what is wrong
     except (TypeError, ValueError) as error:
         raise SettingsInvalid(f"{NAME}: most_bytes: {error}") from error
+    if found <= 0:
+        raise SettingsInvalid(f'{NAME}: most_bytes: found {said!r:.40}; allowed: a size such as "500 MiB"')
+    return found
 
 
-def _idle(found: Mapping[str, Any]) -> Mapping[str, float]:
-    if "idle_seconds" not in found:
-        return {}
-    said = found["idle_seconds"]
-    if isinstance(said, bool) or not isinstance(said, int | float) or not 1 <= said <= _LONGEST_IDLE_SECONDS:
-        raise SettingsInvalid(f"{NAME}: idle_seconds: found {said!r:.40}; allowed: 1 to {_LONGEST_IDLE_SECONDS}")
-    return {"idle_seconds": float(said)}
+def _storage(said: object) -> Mapping[str, Any]:
+    """Tell no value: a store's secret may be one."""
+    shape = f"{NAME}: storage: allowed: a dict of `backend`, a dotted name, and `options`, a dict"
+    if not isinstance(said, dict):
+        raise SettingsInvalid(f"{shape}; found one of type {type(said).__name__}")
+    if unknown := sorted(f"{one!r:.40}" for one in said.keys() - {"backend", "options"}):
+        raise SettingsInvalid(f"{shape}; found {', '.join(unknown)}")
+    if not isinstance(said.get("backend", ""), str) or not isinstance(said.get("options", {}), dict):
+        raise SettingsInvalid(shape)
+    return said
+
+
+def _seconds(found: Mapping[str, Any], name: str, least: float, most: float) -> float:
+    said = found.get(name, getattr(Options, name))
+    if isinstance(said, bool) or not isinstance(said, int | float) or not least <= said <= most:
+        raise SettingsInvalid(f"{NAME}: {name}: found {said!r:.40}; allowed: {least:g} to {most:g}")
+    return float(said)

@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+from pathlib import PurePosixPath
 from typing import Any, cast
 
 from django.core.files import File
@@ -41,24 +42,43 @@ class GuardedStorage(Storage):
         """Tell whether a name is taken: what was archived keeps its own."""
         return bool(self._inner.exists(name)) or _is_archived(name)
 
-    def _save(self, name: str, content: File) -> str:
-        """Save within a reservation: the request's, or one of its own; raise `UploadRefused` where there is no room."""
-        if not options().guards(name):
-            return cast(str, self._inner.save(name, content))
-        if HELD.get() is not None:
-            return self._save_within(name, content)
-        with gate().holding(gate().admit(content.size, name)):
-            return self._save_within(name, content)
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+        """Give the name that the wrapped storage would, which may be taken where it overwrites; no archived one."""
+        found = cast(str, self._inner.get_available_name(name, max_length=max_length))
+        while _is_archived(found) and not self._inner.exists(found):
+            taken = PurePosixPath(found)
+            other = self._inner.get_alternative_name(str(taken.with_suffix("")), taken.suffix)
+            found = cast(str, self._inner.get_available_name(other, max_length=max_length))
+        return found
 
-    def _save_within(self, name: str, content: File) -> str:
-        """Save, and note what was stored under which key."""
+    def save(self, name: str | None, content: Any, max_length: int | None = None) -> str:
+        """Save within a reservation: the request's, or one of its own; raise `UploadRefused` where there is no room.
+
+        Before anything is done: a storage may remove the file that it overwrites when it is asked for a name.
+        """
+        file = content if hasattr(content, "chunks") else File(content, name)
+        wanted = file.name or "" if name is None else name
+        if not options().guards(wanted):
+            return self._saved(wanted, file, max_length)
+        size = _size(file)
+        if HELD.get() is not None and size is not None:
+            return self._save_within(wanted, file, max_length, size)
+        with gate().holding(gate().admit(size, wanted)):
+            return self._save_within(wanted, file, max_length, size)
+
+    def _save_within(self, name: str, content: File, max_length: int | None, size: int | None) -> str:
+        """Save, and note what was stored under which key; what has no size has the stored one's."""
         held = HELD.get()
-        if held is None:
-            return cast(str, self._inner.save(name, content))
-        held.take(content.size)
-        saved = cast(str, self._inner.save(name, content))
-        held.note(saved, content.size)
+        if held is not None:
+            held.take(size or 0)
+        saved = self._saved(name, content, max_length)
+        if held is not None:
+            held.note(saved, self._inner.size(saved) if size is None else size)
         return saved
+
+    def _saved(self, name: str, content: File, max_length: int | None) -> str:
+        free = self.get_available_name(name, max_length)
+        return cast(str, self._inner.save(free, content, max_length=max_length))
 
     def delete(self, name: str) -> None:
         """Remove a file; what was stored within the request or task at hand is not committed then."""
@@ -75,6 +95,14 @@ class GuardedStorage(Storage):
         gate().guard.fetch(name, file)
         file.seek(0)
         return File(file, name)
+
+
+def _size(content: File) -> int | None:
+    """Give the size of a file, where it has one: what comes from a pipe has none."""
+    try:
+        return int(content.size)
+    except AttributeError:
+        return None
 
 
 def _named() -> dict[str, Any]:

@@ -1,22 +1,26 @@
 """Ask for room before a file is taken: by what the request declares, before any of it is spooled."""
 
-from typing import Any
+import logging
+from typing import Any, NoReturn
 
 from django.core.files.uploadhandler import FileUploadHandler, StopUpload
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 from django.urls import Resolver404, resolve
 
 from exodus_common.clock import Clock, SystemClock
+from exodus_common.errors import SettingsInvalid
 from exodus_storage_guard.adapters.django.clients import client_of
 from exodus_storage_guard.adapters.django.gates import gate
 from exodus_storage_guard.adapters.django.options import Options, options
-from exodus_storage_guard.adapters.django.requests import keep, refuse, room_of
+from exodus_storage_guard.adapters.django.requests import is_begun, keep, known_client, refuse, room_of
 from exodus_storage_guard.adapters.room import Room
 from exodus_storage_guard.errors import UploadRefused, Why
 from exodus_storage_guard.sizes import shown_apart
 
+_log = logging.getLogger(__name__)
+_ASK_AGAIN_SECONDS = 60
 _EXTENSIONS = 4  # while its room would be lost for being idle
-_STORED_BYTES_PER_SECOND = 256 * 1024  # at the least
 _clock: Clock = SystemClock()
 
 
@@ -35,12 +39,16 @@ class GuardUploadHandler(FileUploadHandler):
     def handle_raw_input(self, input_data: Any, META: Any, content_length: int, *more: Any, **others: Any) -> None:  # noqa: N803 - Django's name
         """Take note of the length; an error that is raised here would not stop the upload but be one of the server."""
         self.declared_bytes = content_length
-        self._options = options()
 
     def new_file(self, field_name: str, file_name: str, *more: Any, **others: Any) -> None:
         """Ask once for all files of a request."""
         super().new_file(field_name, file_name, *more, **others)
-        if room_of(self.request) is None and self.guards(file_name) and _view(self.request) in self._options.views:
+        try:
+            self._options = options()
+        except SettingsInvalid as error:  # which files would be guarded nobody knows
+            _log.critical("uploads are not decided on by the storage guard: %s", error)
+            self._stop(UploadRefused(str(error), _ASK_AGAIN_SECONDS, Why.NOT_KNOWN))
+        if room_of(self.request) is None and self.guards(file_name) and view_of(self.request) in self._options.views:
             self._reserve()
 
     def guards(self, file_name: str) -> bool:
@@ -58,15 +66,14 @@ class GuardUploadHandler(FileUploadHandler):
         """Leave the file to the next handler."""
 
     def upload_complete(self) -> None:
-        """Give whoever stores it as long as a reservation usually has; to stop the upload it is too late.
+        """Give the view, and whoever stores it, as long as a reservation usually has; to stop it, it is too late."""
+        room = room_of(self.request)
+        if room is not None and not self._is_here() and not gate().extend(room, None):
+            self._reserved(None)
 
-        What is stored before its room would be lost needs no more: of a small file it would be a third of the cost.
-        """
-        room, left = room_of(self.request), self._options.idle_seconds - (_clock.monotonic() - self._extended_at)
-        if room is None or (self.declared_bytes or 0) / _STORED_BYTES_PER_SECOND < left:
-            return
-        if not gate().extend(room, None):
-            self._reserved()
+    def _is_here(self) -> bool:
+        """Tell whether all of the request was there when its first file was named: nobody can be idle any more."""
+        return isinstance(self.request, ASGIRequest) or (self.declared_bytes or 0) <= self.chunk_size
 
     def _extend(self, room: Room) -> None:
         self._extended_at = _clock.monotonic()
@@ -75,18 +82,25 @@ class GuardUploadHandler(FileUploadHandler):
 
     def _reserve(self) -> None:
         """Reserve what is declared, or stop the upload."""
-        refusal = self._reserved()
+        refusal = self._reserved(None if self._is_here() else self._options.idle_seconds)
         if refusal is not None:
-            raise StopUpload(connection_reset=True) from refusal
+            self._stop(refusal)
 
-    def _reserved(self) -> UploadRefused | None:
+    def _stop(self, refusal: UploadRefused) -> NoReturn:
+        refuse(self.request, refusal)
+        raise StopUpload(connection_reset=True) from refusal
+
+    def _reserved(self, lease_seconds: float | None) -> UploadRefused | None:
         """Reserve what is declared; give why that is refused, where it is."""
         self._extended_at = _clock.monotonic()
         try:
             self._refuse_more_than_is_allowed()
-            client = client_of(self.request, self._options.client_header)
-            lease = self._options.idle_seconds
-            keep(self.request, gate().admit(self.declared_bytes, lease_seconds=lease, client=client))
+            (client,) = known_client(self.request) or (client_of(self.request, self._options.client_header),)
+            room = gate().admit(self.declared_bytes, lease_seconds=lease_seconds, client=client)
+            if is_begun(self.request):
+                keep(self.request, room)
+            else:  # without the middleware nobody would settle it: what is saved has to reserve for itself
+                gate().settle(room, otherwise_stored=False)
         except UploadRefused as refusal:
             keep(self.request, None)
             refuse(self.request, refusal)
@@ -100,7 +114,7 @@ class GuardUploadHandler(FileUploadHandler):
             raise UploadRefused(more, None, Why.TOO_LARGE)
 
 
-def _view(request: HttpRequest) -> str | None:
+def view_of(request: HttpRequest) -> str | None:
     """Name the view that a request is for; a middleware may have its body read before it is known."""
     try:
         match = request.resolver_match or resolve(request.path_info, getattr(request, "urlconf", None))

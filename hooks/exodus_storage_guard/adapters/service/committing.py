@@ -40,22 +40,49 @@ def look(store: Store, key: str) -> Looked:
 
 
 def commit(
-    control: AdmissionControl, present: Reservation, key: str | None, size_bytes: int | None, looked: Looked | None
+    control: AdmissionControl,
+    present: Reservation,
+    key: str | None,
+    size_bytes: int | None,
+    looked: Looked | None,
+    *,
+    is_part: bool = False,
 ) -> bool | LookFirst:
-    """Say that an upload is stored; False where its reservation has ended meanwhile."""
+    """Say that an upload is stored; False where its reservation has ended meanwhile.
+
+    `is_part`: more will be, within the same reservation.
+    """
     named = key or present.key
     if named is None or present.committed_at is not None:
         return reservations.commit(control, present.id, None, _most_believed(control, present, size_bytes))
     known = control.catalogue.get(named)
     if known is None and (size_bytes is None or size_bytes <= present.bytes):
-        return reservations.commit(control, present.id, key, size_bytes)
+        return reservations.commit(control, present.id, key, size_bytes, is_part=is_part)
     if looked is None:
         return LookFirst(named)
     if looked.found is not None and (known is None or not _is_as_known(known, looked.found)):
-        return reservations.commit(control, present.id, key, looked.found.bytes)
+        return reservations.commit(control, present.id, named, looked.found.bytes, is_part=is_part)
     if looked.found is None:
         _log.warning("%s was committed, and is not in the store", printable(named))
+    if is_part:
+        size_bytes = min(present.bytes if size_bytes is None else size_bytes, present.bytes)
+        present = reservations.part(control, present.id, named, size_bytes, present.uid)
     return reservations.count_until_measured(control, present)
+
+
+def commit_ended(
+    control: AdmissionControl, reservation_id: str, key: str, uid: int, looked: Looked | None
+) -> bool | LookFirst:
+    """Count what was stored though its reservation has ended, as the store has it; False where that has nothing."""
+    if looked is None:
+        return LookFirst(key)
+    if looked.found is None:
+        return False
+    known = control.catalogue.get(key)
+    if known is not None and _is_as_known(known, looked.found):
+        return True
+    taken = reservations.part(control, reservation_id, key, looked.found.bytes, uid)
+    return reservations.commit(control, taken.id, key, looked.found.bytes)
 
 
 def _most_believed(control: AdmissionControl, present: Reservation, size_bytes: int | None) -> int | None:

@@ -173,14 +173,18 @@ class Endpoints:
                     type: [integer, "null"]
                     minimum: 0
                     maximum: 9007199254740992
+                  is_part:
+                    type: boolean
+                    description: more will be stored within the same reservation, which holds on for what it has left
         responses:
           204: {description: It is written down.}
-          404: {description: The reservation had ended.}
+          404: {description: "The reservation had ended, and no object was named with its size that the store has."}
           503: {description: "The key is known already, or its object larger than was reserved, and the store cannot be
             looked at now."}
         """
         fields = await self.schema.fields(request)
-        commit = partial(self._service.commit, _id(request), key_of(fields), _size(fields), user(request))
+        is_part = bool(fields.get("is_part"))
+        commit = partial(self._service.commit, _id(request), key_of(fields), _size(fields), user(request), is_part)
         committed = await self._ask(request, commit)
         if isinstance(committed, LookFirst):
             with self._readers.place(user(request)):

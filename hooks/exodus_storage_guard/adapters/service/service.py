@@ -19,6 +19,7 @@ from exodus_storage_guard.admission import fitting, opening, promised, reservati
 from exodus_storage_guard.admission.admissions import Direct, Wanted, requested
 from exodus_storage_guard.admission.asking import Asker
 from exodus_storage_guard.admission.control import AdmissionControl
+from exodus_storage_guard.admission.counting import counts
 from exodus_storage_guard.admission.reservations import Steps
 from exodus_storage_guard.errors import NotYours, StoreFailed
 from exodus_storage_guard.model import ObjectState, Reservation
@@ -69,11 +70,21 @@ class GuardService:
         return reservations.steps(self.control, reservations.larger(self.control, reservation_id, size_bytes))
 
     def commit(
-        self, reservation_id: str, key: str | None, size_bytes: int | None, uid: int, looked: Looked | None = None
+        self,
+        reservation_id: str,
+        key: str | None,
+        size_bytes: int | None,
+        uid: int,
+        is_part: bool = False,
+        looked: Looked | None = None,
     ) -> bool | LookFirst:
         """Say that an upload of this user's is stored; `looked` is what the store has, where that was to be seen."""
         present = self._see_that_it_is_his(reservation_id, uid)
-        return present is not None and committing.commit(self.control, present, key, size_bytes, looked)
+        if present is not None and (present.committed_at is not None or counts(self.control, present)):
+            return committing.commit(self.control, present, key, size_bytes, looked, is_part=is_part)
+        if key is None or size_bytes is None:
+            return False
+        return committing.commit_ended(self.control, reservation_id, key, uid, looked)
 
     def look(self, key: str) -> Looked:
         """Look at what the store has under a key."""
