@@ -13,7 +13,7 @@ import pytest
 
 from exodus_storage_guard import UploadRefused
 from exodus_storage_guard.adapters.gate import Gate
-from exodus_storage_guard.adapters.room import HELD
+from exodus_storage_guard.adapters.room import HELD, Room
 from tests.parts.clocks import SetClock
 from tests.parts.command import ROOT
 from tests.parts.guard import MIB, Guarded
@@ -106,6 +106,12 @@ def repair_catalogue(guarded: Guarded) -> None:
 def break_off_in_a_broken_guard(guarded: Guarded) -> None:
     spoil_catalogue(guarded)
     (guarded.store / "none").unlink()
+
+
+def stored(room: Room | None, key: str) -> None:
+    """Say that what was reserved is stored, as a storage does."""
+    assert room is not None
+    room.note(key, 10 * MIB)
 
 
 readable = [have_no_catalogue, have_no_database, have_a_name_that_no_file_has, have_no_password, spoil_catalogue]
@@ -286,12 +292,14 @@ def test_a_fork_leaves_nobody_waiting_and_tells_for_itself(guarded: Guarded, tol
 # --- holding ---
 
 
-def test_what_is_held_is_committed_or_released(guarded: Guarded) -> None:
+def test_what_is_stored_while_it_is_held_is_committed_and_all_else_released(guarded: Guarded) -> None:
     gate = Gate(guarded.config)
-    with gate.holding(stored := gate.admit(10 * MIB, "one.apk")):
-        assert HELD.get() is stored
-    broken_off = gate.admit(10 * MIB, "two.apk")
-    with pytest.raises(KeyboardInterrupt), gate.holding(broken_off):
+    with gate.holding(room := gate.admit(10 * MIB, "one.apk")):
+        assert HELD.get() is room
+        stored(room, "one.apk")
+    with gate.holding(gate.admit(10 * MIB, "two.apk")):
+        pass
+    with pytest.raises(KeyboardInterrupt), gate.holding(gate.admit(10 * MIB, "three.apk")):
         raise KeyboardInterrupt
     with gate.holding(None):
         assert HELD.get() is None
@@ -304,7 +312,8 @@ def test_what_is_held_is_committed_or_released(guarded: Guarded) -> None:
 
 def test_an_upload_does_not_fail_since_the_guard_broke_while_it_was_stored(guarded: Guarded, told: Told) -> None:
     gate = Gate(guarded.config)
-    with gate.holding(gate.admit(10 * MIB, "one.apk")):
+    with gate.holding(room := gate.admit(10 * MIB, "one.apk")):
+        stored(room, "one.apk")
         spoil_catalogue(guarded)
     repair_catalogue(guarded)
     with pytest.raises(FileNotFoundError), gate.holding(gate.admit(10 * MIB, "two.apk")):

@@ -10,7 +10,9 @@ A platform derives a task of its own:
             UploadRequest.objects.filter(pk=request_id).update(in_error=True, description=words.given_up(refusal))
 
     @app.task(base=Analysis, bind=True)
-    def analyse(self, request_id): ...
+    def analyse(self, request_id):
+        ...  # store it
+        self.stored(key, size_bytes)  # where no storage of the guard's does
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,10 +31,10 @@ _gates: dict[tuple[Path | None, WhenBroken | None], Gate] = {}
 
 
 class GuardedTask(Task):
-    """Run a task within a reservation: what returns commits it, and whatever ends it otherwise releases it.
+    """Run a task within a reservation: what it stored is committed, with its size, whatever ends it; the rest released.
 
-    Where a storage of the guard's says what it stores (`exodus_storage_guard.adapters.minio`, Django's
-    `GuardedStorage`), that is committed, with its size, whatever ends the task.
+    A storage of the guard's says what it stores (`exodus_storage_guard.adapters.minio`, Django's `GuardedStorage`). A
+    body that stores by any other means says so itself, by `self.stored`.
 
     Where there is no room the body is not run, or ends where it grows. While the guard says when to come back, the task
     is tried again then, `max_retries` times, with the size that it was found to need; `on_waiting` is called each time.
@@ -66,6 +68,12 @@ class GuardedTask(Task):
         """Give the reservation of the run at hand; None where a broken guard's uploads are accepted."""
         room = HELD.get()
         return None if room is None else room.reservation
+
+    def stored(self, key: str, size_bytes: int) -> None:
+        """Say what was stored, where no storage of the guard's does: that is committed."""
+        room = HELD.get()
+        if room is not None:
+            room.note(key, size_bytes)
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         """Ask for room; what is raised here ends the task as if its body had raised it."""

@@ -10,7 +10,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
@@ -74,15 +74,15 @@ def _room_for(key: str, size_bytes: int) -> Iterator[None]:
     if _storing.get():  # MinIO's client stores a file by storing what is read from it
         yield
         return
-    held, before = HELD.get(), _storing.set(True)
+    before = _storing.set(True)
     try:
-        if held is not None:
-            held.take(size_bytes)
+        with nullcontext() if HELD.get() else _gate().holding(_gate().admit(size_bytes, key)):
+            held = HELD.get()
+            if held is not None:
+                held.take(size_bytes)
             yield
-            held.note(key, size_bytes)
-        else:
-            with _gate().holding(_gate().admit(size_bytes, key)):
-                yield
+            if held is not None:
+                held.note(key, size_bytes)
     finally:
         _storing.reset(before)
 

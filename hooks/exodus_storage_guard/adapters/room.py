@@ -12,8 +12,6 @@ class Room:
     """Hold a reservation, and what a storage says it has stored within it."""
 
     reservation: UploadReservation
-    is_told: bool = field(default=False, init=False)
-    """Whether a storage says what it stores; where none does, whoever reserved has to know."""
     _stored: dict[str, int] = field(default_factory=dict, init=False)
 
     @property
@@ -29,7 +27,6 @@ class Room:
 
     def note(self, key: str, size_bytes: int) -> None:
         """Remember what was stored."""
-        self.is_told = True
         self._stored[key] = size_bytes
 
     def forget(self, key: str) -> None:

@@ -73,7 +73,7 @@ class GuardMiddleware:
         try:
             await self._app(scope, _Kept(self._gate, room, receive, self._idle_seconds), send)
         finally:
-            await asyncio.to_thread(self._gate.settle, room, otherwise_stored=False)
+            await asyncio.to_thread(self._gate.settle, room)
 
 
 def _client(scope: Scope) -> str | None:

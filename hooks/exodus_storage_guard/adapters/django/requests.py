@@ -53,7 +53,7 @@ def settle(request: HttpRequest) -> None:
     room = room_of(request)
     keep(request, None)
     _REFUSED.set(None)
-    gate().settle(room, otherwise_stored=False)
+    gate().settle(room)
 
 
 def mark(response: HttpResponseBase, refusal: UploadRefused) -> None:
