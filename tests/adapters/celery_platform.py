@@ -105,6 +105,23 @@ def find_nothing(self: Upload, key: str, size: int) -> int:
     return -2
 
 
+class GoneBefore(Upload):
+    """A task whose row is gone, which it looks for before it starts."""
+
+    abstract = True
+
+    def before_start(self, task_id: str, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        super().before_start(task_id, args, kwargs)
+        note("begun", key=args[0])
+        raise Ignore
+
+
+@app.task(base=GoneBefore, bind=True)
+def be_gone(self: Upload, key: str, size: int) -> str:
+    self.runs(key)
+    return write(self, key, size)
+
+
 @app.task(base=Upload, bind=True)
 def break_off(self: Upload, key: str, size: int) -> None:
     self.runs(key)

@@ -182,6 +182,16 @@ def test_what_is_ignored_or_rejected_is_released(task: str, platform: Platform) 
     assert platform.catalogued("one.apk") is None
 
 
+def test_a_task_that_ends_before_its_start_leaves_nothing_reserved(platform: Platform) -> None:
+    with platform.worker():
+        platform.send("be_gone", "one.apk", 60 * MIB)
+        platform.wait_until(lambda: platform.notes("begun"), "it does not begin")
+        stored = platform.ended(platform.send("store", "two.apk", 90 * MIB))
+
+    assert (stored.result, platform.reservations) == ("two.apk", NOTHING)
+    assert [ran["key"] for ran in platform.notes("ran")] == ["two.apk"]
+
+
 def test_a_body_that_has_itself_retried_reserves_anew(platform: Platform) -> None:
     with platform.worker():
         stored = platform.ended(platform.send("retry_once", "one.apk", 60 * MIB))

@@ -75,20 +75,18 @@ class GuardedTask(Task):
         if room is not None:
             room.note(key, size_bytes)
 
-    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
-        """Ask for room; what is raised here ends the task as if its body had raised it."""
-        super().before_start(task_id, args, kwargs)
-        self.request.exodus_admitted = (self._admitted(args, kwargs),)
-
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the body within what `before_start` reserved; who calls it like a function has not been there."""
-        admitted = self.request.__dict__.pop("exodus_admitted", None) or (self._admitted(args, kwargs),)
+        """Run the body within a reservation.
+
+        Not asked for in `before_start`: where that of a platform raised after ours nobody would be there to release it.
+        """
+        room = self._admitted(args, kwargs)
         try:
-            with self._gate().holding(*admitted):
+            with self._gate().holding(room):
                 # A worker has made the request at hand already; Celery's own __call__ would put an empty one over it.
                 return super().__call__(*args, **kwargs) if self.request.called_directly else self.run(*args, **kwargs)
         except UploadRefused as refusal:
-            self._try_again(refusal, admitted[0], args, kwargs)
+            self._try_again(refusal, room, args, kwargs)
             raise
 
     def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
