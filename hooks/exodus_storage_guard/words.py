@@ -7,15 +7,17 @@ change here `packaging/translations` renews them.
 import gettext
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from exodus_storage_guard.errors import UploadRefused, Why
 
 _LONGEST_HEADER = 200  # characters
-_LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*")
+_WEIGHT = re.compile(r"[0-9](\.[0-9]*)?")
+_USUAL = "en"
 
 
 def _one_or_more(one: str, more: str, number: int) -> str:
@@ -35,25 +37,43 @@ ENGLISH = Words()
 
 def for_reader(accept_language: str) -> Words:
     """Give the words of the first language that a browser asks for and there is (RFC 9110, 12.5.4), or else English."""
-    wanted = [_rated(one) for one in accept_language[:_LONGEST_HEADER].split(",") if one.strip()]
-    ordered = [language for rate, language in sorted(wanted, key=lambda one: -one[0]) if rate > 0]
-    return _of(tuple(ordered))
+    wanted = [_rated(one) for one in accept_language[:_LONGEST_HEADER].split(",")]
+    rated = [(rate, _known(language)) for rate, language in wanted if rate > 0]
+    ordered = sorted(((rate, known) for rate, known in rated if known), key=lambda one: -one[0])
+    return _of(ordered[0][1] if ordered else _USUAL)
 
 
 def _rated(one: str) -> tuple[float, str]:
-    language, _, rate = one.partition(";")
-    try:
-        return float(rate.strip().removeprefix("q=") or 1), language.strip()
-    except ValueError:
-        return 0, ""
+    """Read a language and how much it is wanted: as much as can be without a weight, not at all with one that is none.
+
+    What else stands beside the weight is not looked at.
+    """
+    language, *parameters = one.split(";")
+    named = [(name.strip().lower(), value.strip()) for name, _, value in (each.partition("=") for each in parameters)]
+    weights = [float(value) if _WEIGHT.fullmatch(value) else 0.0 for name, value in named if name == "q"]
+    return next(iter(weights), 1.0), language.strip()
 
 
-@lru_cache(100)  # of a browser's own choice, and there are not many
-def _of(languages: Sequence[str]) -> Words:
-    folder = str(files("exodus_storage_guard").joinpath("adapters/django/locale"))
-    known = [one.replace("-", "_") for one in languages if _LANGUAGE.fullmatch(one)]
-    found = gettext.translation("django", folder, [*known, "en"], fallback=True)
+def _known(language: str) -> str | None:
+    """Give the language of ours that one is, or is a kind of: `fr` for `fr-CA` and `fr_FR` (RFC 4647, 3.4)."""
+    parts = language.lower().replace("_", "-").split("-")
+    kinds = ("_".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next((_ours()[kind] for kind in kinds if kind in _ours()), None)
+
+
+@cache
+def _ours() -> Mapping[str, str]:
+    return {one.name.lower(): one.name for one in _folder().iterdir()}
+
+
+@cache
+def _of(language: str) -> Words:
+    found = gettext.translation("django", str(_folder()), [language], fallback=True)
     return Words(found.gettext, found.ngettext)
+
+
+def _folder() -> Traversable:
+    return files("exodus_storage_guard").joinpath("adapters/django/locale")
 
 
 def refused(refusal: UploadRefused, words: Words = ENGLISH) -> str:

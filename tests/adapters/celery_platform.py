@@ -61,16 +61,17 @@ def note(what: str, **fields: object) -> None:
         file.write(json.dumps(fields) + "\n")
 
 
-def write(key: str, size: int) -> str:
-    """Store what was uploaded."""
+def write(self: Upload, key: str, size: int) -> str:
+    """Store what was uploaded, and say so."""
     (FOLDER / "store" / key).write_bytes(b"\0" * size)
+    self.stored(key, size)
     return key
 
 
 @app.task(base=Upload, bind=True)
 def store(self: Upload, key: str, size: int) -> str:
     self.runs(key)
-    return write(key, size)
+    return write(self, key, size)
 
 
 @app.task(base=UploadOfUnknownSize, bind=True)
@@ -78,7 +79,7 @@ def grow(self: Upload, key: str, size: int) -> str:
     self.runs(key)
     assert self.reservation is not None
     self.reservation.grow(size)
-    return write(key, size)
+    return write(self, key, size)
 
 
 @app.task(base=UploadOfUnknownSize, bind=True)
@@ -88,14 +89,37 @@ def fetch(self: Upload, key: str, size: int) -> str:
     room = HELD.get()
     assert room is not None
     room.take(size)
-    write(key, size)
-    room.note(key, size)
+    write(self, key, size)
     if key.startswith("undone"):
         (FOLDER / "store" / key).unlink()
         room.forget(key)
     if key.startswith("failing"):
         raise RuntimeError("it fails after it has stored")
     return key
+
+
+@app.task(base=Upload, bind=True)
+def find_nothing(self: Upload, key: str, size: int) -> int:
+    """End as a task does whose file cannot be had: it says so, stores nothing and returns."""
+    self.runs(key)
+    return -2
+
+
+class GoneBefore(Upload):
+    """A task whose row is gone, which it looks for before it starts."""
+
+    abstract = True
+
+    def before_start(self, task_id: str, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        super().before_start(task_id, args, kwargs)
+        note("begun", key=args[0])
+        raise Ignore
+
+
+@app.task(base=GoneBefore, bind=True)
+def be_gone(self: Upload, key: str, size: int) -> str:
+    self.runs(key)
+    return write(self, key, size)
 
 
 @app.task(base=Upload, bind=True)
@@ -121,7 +145,7 @@ def retry_once(self: Upload, key: str, size: int) -> str:
     self.runs(key)
     if self.request.retries == 0:
         raise self.retry(countdown=0)
-    return write(key, size)
+    return write(self, key, size)
 
 
 @app.task(base=Upload, bind=True)
@@ -144,4 +168,4 @@ def store_another_inside(self: Upload, key: str, size: int) -> str:
         store(f"other-{key}", size)
         self(f"inner-{key}", size)
         self.runs(key)
-    return write(key, size)
+    return write(self, key, size)

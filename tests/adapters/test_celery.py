@@ -22,6 +22,7 @@ from celery.result import AsyncResult
 from kombu.exceptions import DecodeError
 
 from exodus_storage_guard import UploadRefused
+from exodus_storage_guard.model import Seen
 from tests.parts.command import ROOT, Ran
 from tests.parts.guard import MIB, Guarded
 from tests.parts.messages import configuration
@@ -96,6 +97,11 @@ class Platform:
         found: dict[str, int] = self.guarded("status", "--json").json["reservations"]
         return found
 
+    @property
+    def landed(self) -> int:
+        """Give the bytes that are believed to be stored and were not measured yet."""
+        return self.guarded.run().catalogue.landed(Seen()).bytes
+
     def catalogued(self, key: str) -> int | None:
         """Give the size of an object as the catalogue has it."""
         entry = self.guarded.run().catalogue.get(key)
@@ -127,7 +133,7 @@ pools = pytest.mark.parametrize("pool", ["prefork", "solo"])
 
 
 @pools
-def test_what_returns_is_committed_under_its_key(pool: str, platform: Platform) -> None:
+def test_what_was_stored_is_committed_under_its_key(pool: str, platform: Platform) -> None:
     with platform.worker(pool):
         stored = platform.ended(platform.send("store", "one.apk", 3 * MIB))
 
@@ -136,6 +142,18 @@ def test_what_returns_is_committed_under_its_key(pool: str, platform: Platform) 
     assert ran["reservation"] is not None
     assert platform.reservations == NOTHING
     assert platform.catalogued("one.apk") == 3 * MIB
+
+
+@pools
+def test_what_returns_and_has_stored_nothing_is_released(pool: str, platform: Platform) -> None:
+    with platform.worker(pool):
+        for number in range(3):
+            ended = platform.ended(platform.send("find_nothing", f"{number}.apk", 60 * MIB))
+            assert ended.result == -2
+
+    assert platform.reservations == NOTHING
+    assert platform.landed == 0
+    assert platform.catalogued("0.apk") is None
 
 
 @pools
@@ -162,6 +180,16 @@ def test_what_is_ignored_or_rejected_is_released(task: str, platform: Platform) 
     assert stored.result == "two.apk"
     assert platform.notes("ran")[0]["reservation"] is not None
     assert platform.catalogued("one.apk") is None
+
+
+def test_a_task_that_ends_before_its_start_leaves_nothing_reserved(platform: Platform) -> None:
+    with platform.worker():
+        platform.send("be_gone", "one.apk", 60 * MIB)
+        platform.wait_until(lambda: platform.notes("begun"), "it does not begin")
+        stored = platform.ended(platform.send("store", "two.apk", 90 * MIB))
+
+    assert (stored.result, platform.reservations) == ("two.apk", NOTHING)
+    assert [ran["key"] for ran in platform.notes("ran")] == ["two.apk"]
 
 
 def test_a_body_that_has_itself_retried_reserves_anew(platform: Platform) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from exodus_storage_guard import UploadRefused
 from exodus_storage_guard.adapters.gate import Gate
-from exodus_storage_guard.adapters.room import HELD
+from exodus_storage_guard.adapters.room import HELD, Room
 from exodus_storage_guard.model import Seen
 from tests.parts.clocks import SetClock
 from tests.parts.command import ROOT
@@ -108,6 +108,12 @@ def repair_catalogue(guarded: Guarded) -> None:
 def break_off_in_a_broken_guard(guarded: Guarded) -> None:
     spoil_catalogue(guarded)
     (guarded.store / "none").unlink()
+
+
+def stored(room: Room | None, key: str) -> None:
+    """Say that what was reserved is stored, as a storage does."""
+    assert room is not None
+    room.note(key, 10 * MIB)
 
 
 readable = [have_no_catalogue, have_no_database, have_a_name_that_no_file_has, have_no_password, spoil_catalogue]
@@ -316,12 +322,14 @@ def test_where_the_longest_lease_is_short_no_longer_one_is_asked_for(guarded: Gu
 # --- holding ---
 
 
-def test_what_is_held_is_committed_or_released(guarded: Guarded) -> None:
+def test_what_is_stored_while_it_is_held_is_committed_and_all_else_released(guarded: Guarded) -> None:
     gate = Gate(guarded.config)
-    with gate.holding(stored := gate.admit(10 * MIB, "one.apk")):
-        assert HELD.get() is stored
-    broken_off = gate.admit(10 * MIB, "two.apk")
-    with pytest.raises(KeyboardInterrupt), gate.holding(broken_off):
+    with gate.holding(room := gate.admit(10 * MIB, "one.apk")):
+        assert HELD.get() is room
+        stored(room, "one.apk")
+    with gate.holding(gate.admit(10 * MIB, "two.apk")):
+        pass
+    with pytest.raises(KeyboardInterrupt), gate.holding(gate.admit(10 * MIB, "three.apk")):
         raise KeyboardInterrupt
     with gate.holding(None):
         assert HELD.get() is None
@@ -334,7 +342,8 @@ def test_what_is_held_is_committed_or_released(guarded: Guarded) -> None:
 
 def test_an_upload_does_not_fail_since_the_guard_broke_while_it_was_stored(guarded: Guarded, told: Told) -> None:
     gate = Gate(guarded.config)
-    with gate.holding(gate.admit(10 * MIB, "one.apk")):
+    with gate.holding(room := gate.admit(10 * MIB, "one.apk")):
+        stored(room, "one.apk")
         spoil_catalogue(guarded)
     repair_catalogue(guarded)
     with pytest.raises(FileNotFoundError), gate.holding(gate.admit(10 * MIB, "two.apk")):

@@ -253,6 +253,34 @@ def test_what_was_given_up_has_no_number(why: Why, language: str) -> None:
     assert not re.search(r"\d", words.given_up(refusal(why, AN_HOUR), of(language)))
 
 
+# --- for whom ---
+
+
+@pytest.mark.parametrize(
+    ("language", "asked_for"),
+    [
+        *(
+            ("fr", text)
+            for text in ("fr", "FR", "fr-CA", "fr_FR", "fr-Latn-CA", "fr;q=0.1", "fr ; q = 0.9", "fr;Q=0.9")
+        ),
+        *(("fr", text) for text in ("fr;q=0.9;x=1", "fr;x=1;q=0.9", "fr;q=0.5;", "fr;level=1", "fr;q=1.5")),
+        *(("fr", text) for text in ("C,fr", "C;q=0.1,fr", "posix,fr", "it, fr;q=0.8, en;q=0.5", "en;q=0.1,fr;q=0.2")),
+        *(("fr", text) for text in ("*, fr", "*;q=1, en;q=0.1, fr;q=0.9", "en;q=nan, fr;q=0.1", ",,fr,")),
+        *(("de", text) for text in ("de-CH-1996", "gsw, de;q=0.8", "de, fr")),
+        *(
+            ("en", text)
+            for text in ("", ",,,", "*", "it", "C", "en-GB,fr", "fr;q=0", "fr;q=-1", "fr;q=nan", "fr;q=much")
+        ),
+        *(
+            ("en", text)
+            for text in ("../../etc;q=1", "fr/../fr", "f", "fra", "\xff\xfe", "a" * 5000, ";q=1", "fr" * 99)
+        ),
+    ],
+)
+def test_a_browser_is_told_in_the_language_that_it_wants_most_of_those_there_are(asked_for: str, language: str) -> None:
+    assert list(all_that_is_said(words.for_reader(asked_for))) == list(all_that_is_said(of(language)))
+
+
 # --- through Django ---
 
 

@@ -10,7 +10,9 @@ A platform derives a task of its own:
             UploadRequest.objects.filter(pk=request_id).update(in_error=True, description=words.given_up(refusal))
 
     @app.task(base=Analysis, bind=True)
-    def analyse(self, request_id): ...
+    def analyse(self, request_id):
+        ...  # store it
+        self.stored(key, size_bytes)  # where no storage of the guard's does
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,10 +32,10 @@ _gates: dict[tuple[Path | None, WhenBroken | None], Gate] = {}
 
 
 class GuardedTask(Task):
-    """Run a task within a reservation: what returns commits it, and whatever ends it otherwise releases it.
+    """Run a task within a reservation: what it stored is committed, with its size, whatever ends it; the rest released.
 
-    Where a storage of the guard's says what it stores (`exodus_storage_guard.adapters.minio`, Django's
-    `GuardedStorage`), that is committed, with its size, whatever ends the task.
+    A storage of the guard's says what it stores (`exodus_storage_guard.adapters.minio`, Django's `GuardedStorage`). A
+    body that stores by any other means says so itself, by `self.stored`.
 
     Where there is no room the body is not run, or ends where it grows. While the guard says when to come back, the task
     is tried again then, `max_retries` times, with the size that it was found to need; `on_waiting` is called each time.
@@ -68,20 +70,24 @@ class GuardedTask(Task):
         room = HELD.get()
         return unguarded.reservation() if room is None else room.reservation
 
-    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
-        """Ask for room; what is raised here ends the task as if its body had raised it."""
-        super().before_start(task_id, args, kwargs)
-        self.request.exodus_admitted = (self._admitted(args, kwargs),)
+    def stored(self, key: str, size_bytes: int) -> None:
+        """Say what was stored, where no storage of the guard's does: that is committed."""
+        room = HELD.get()
+        if room is not None:
+            room.note(key, size_bytes)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the body within what `before_start` reserved; who calls it like a function has not been there."""
-        admitted = self.request.__dict__.pop("exodus_admitted", None) or (self._admitted(args, kwargs),)
+        """Run the body within a reservation.
+
+        Not asked for in `before_start`: where that of a platform raised after ours nobody would be there to release it.
+        """
+        room = self._admitted(args, kwargs)
         try:
-            with self._gate().holding(*admitted):
+            with self._gate().holding(room):
                 # A worker has made the request at hand already; Celery's own __call__ would put an empty one over it.
                 return super().__call__(*args, **kwargs) if self.request.called_directly else self.run(*args, **kwargs)
         except UploadRefused as refusal:
-            self._try_again(refusal, admitted[0], args, kwargs)
+            self._try_again(refusal, room, args, kwargs)
             raise
 
     def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:

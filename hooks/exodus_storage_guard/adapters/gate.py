@@ -112,33 +112,24 @@ class Gate:
 
     @contextmanager
     def holding(self, room: Room | None) -> Iterator[None]:
-        """Settle what `admit` gave when the block ends; a block that raises has stored nothing but what was noted."""
+        """Settle what `admit` gave when the block ends, however that is: what was noted is stored, and nothing else."""
         before = HELD.set(room)
         try:
             yield
-        except BaseException:
-            self.settle(room, otherwise_stored=False)
-            raise
         finally:
             HELD.reset(before)
-        self.settle(room, otherwise_stored=True)
+            self.settle(room)
 
-    def settle(self, room: Room | None, *, otherwise_stored: bool) -> None:
-        """Commit what was stored within a reservation, with its size, and release the rest.
+    def settle(self, room: Room | None) -> None:
+        """Commit what was noted as stored within a reservation, with its size, and release the rest.
 
-        Where no storage says what it stores, `otherwise_stored` says whether that was what was reserved. An upload that
-        is stored does not fail since the guard broke meanwhile: the operator is told, and what could not be written
-        down ends by itself.
+        An upload that is stored does not fail since the guard broke meanwhile: the operator is told, and what could not
+        be written down ends by itself.
         """
         if room is None:
             return
         try:
-            if room.is_told:
-                self._commit(room)
-            elif otherwise_stored:
-                room.reservation.commit()
-            else:
-                room.reservation.release()
+            self._commit(room)
         except UploadRefused as refusal:
             _log.warning("more was stored than was reserved; the next sync counts it: %s", refusal)
         except _BROKEN as error:

@@ -14,8 +14,6 @@ class Room:
     reservation: UploadReservation
     hold: "Callable[[Room, int], None]" = field(repr=False)
     """What sees that the reservation holds now, and so many bytes."""
-    is_told: bool = field(default=False, init=False)
-    """Whether a storage says what it stores; where none does, whoever reserved has to know."""
     _stored: dict[str, int] = field(default_factory=dict, init=False)
 
     @property
@@ -29,7 +27,6 @@ class Room:
 
     def note(self, key: str, size_bytes: int) -> None:
         """Remember what was stored."""
-        self.is_told = True
         self._stored[key] = size_bytes
 
     def forget(self, key: str) -> None:

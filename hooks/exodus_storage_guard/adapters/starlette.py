@@ -76,11 +76,11 @@ class GuardMiddleware:
             theirs = words.for_reader(Headers(scope=scope).get("accept-language", ""))
             await PlainTextResponse(words.refused(refusal, theirs), refusal.http_status, headers)(scope, receive, send)
             return
-        scope.setdefault("state", {})["room"] = room or Room(unguarded.reservation())
+        scope.setdefault("state", {})["room"] = room or Room(unguarded.reservation(), self._gate.hold)
         try:
             await self._app(scope, _Kept(self._gate, room, receive, self._idle_seconds), send)
         finally:
-            await asyncio.to_thread(self._gate.settle, room, otherwise_stored=False)
+            await asyncio.to_thread(self._gate.settle, room)
 
 
 async def _nobody(request: Request) -> Response:

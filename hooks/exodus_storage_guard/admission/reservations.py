@@ -128,7 +128,7 @@ def commit(
     present = control.catalogue.reservation(reservation_id)
     if present is not None and present.committed_at is not None:
         return True
-    if size_bytes is not None and key is not None and (present is None or is_part):
+    if size_bytes is not None and (key is not None if present is None else is_part):
         present = part(control, reservation_id, key, size_bytes, None if present is None else present.uid)
     if present is None:
         return False
@@ -143,7 +143,7 @@ def commit(
 
 
 def part(
-    control: AdmissionControl, reservation_id: str, key: str, size_bytes: int, uid: int | None = None
+    control: AdmissionControl, reservation_id: str, key: str | None, size_bytes: int, uid: int | None = None
 ) -> Reservation:
     """Take out of a reservation what was stored of it: nobody else gets its room meanwhile. It need not be there."""
     taken = request(control, size_bytes, key, asker=None if uid is None else Asker(uid))

@@ -74,7 +74,7 @@ def settle(request: HttpRequest, before: Room | None) -> None:
     HELD.set(before)
     _REFUSED.set(None)
     if room is not None:  # a request that reserved nothing needs no settings
-        gate().settle(room, otherwise_stored=False)
+        gate().settle(room)
 
 
 def mark(response: HttpResponseBase, refusal: UploadRefused) -> None:

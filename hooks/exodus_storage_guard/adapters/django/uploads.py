@@ -100,7 +100,7 @@ class GuardUploadHandler(FileUploadHandler):
             if is_begun(self.request):
                 keep(self.request, room)
             else:  # without the middleware nobody would settle it: what is saved has to reserve for itself
-                gate().settle(room, otherwise_stored=False)
+                gate().settle(room)
         except UploadRefused as refusal:
             keep(self.request, None)
             refuse(self.request, refusal)

@@ -54,7 +54,8 @@ def commit(
     """
     named = key or present.key
     if named is None or present.committed_at is not None:
-        return reservations.commit(control, present.id, None, _most_believed(control, present, size_bytes))
+        size_bytes = _most_believed(control, present, size_bytes)
+        return reservations.commit(control, present.id, None, size_bytes, is_part=is_part)
     known = control.catalogue.get(named)
     if known is None and (size_bytes is None or size_bytes <= present.bytes):
         return reservations.commit(control, present.id, key, size_bytes, is_part=is_part)
