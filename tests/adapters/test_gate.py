@@ -222,7 +222,7 @@ def test_what_a_stranger_calls_his_file_breaks_nothing(name: str, guarded: Guard
     gate = Gate(guarded.config)
     with gate.holding(room := gate.admit(MIB, name)):
         assert room is not None
-        for noted in ("one.apk", name, f"{name}{name}"):
+        for noted in (name, "one.apk", f"{name}{name}"):
             room.note(noted, MIB)
 
     assert not gate.guard.is_archived(name)

@@ -3,7 +3,7 @@
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,9 +125,9 @@ class Gate:
         """Commit the first of what was stored with the reservation, and for each other one make one of its own."""
         if not room.stored:
             room.reservation.release()
-        for number, (key, size) in enumerate(room.stored.items()):
-            one = self.guard.admit(size, key=_usable(key)) if number else room.reservation
-            one.commit(_usable(key), size_bytes=size)
+        for number, (key, size) in enumerate(_counted(room.stored)):
+            one = self.guard.admit(size, key=key) if number else room.reservation
+            one.commit(key, size_bytes=size)
 
     def is_accepting(self) -> bool:
         """Tell whether an upload of a usual size would be admitted now; nothing is reserved."""
@@ -154,6 +154,13 @@ class Gate:
 def _usable(key: str | None) -> str | None:
     """Leave out a name that no object has: whoever uploads may have chosen it, and the guard does not break by that."""
     return key if key is not None and asking.is_key(key) else None
+
+
+def _counted(stored: Mapping[str, int]) -> Sequence[tuple[str | None, int]]:
+    """Give what was stored, each under its key; at the end, as one, what no object is called."""
+    named = [(key, size) for key, size in stored.items() if asking.is_key(key)]
+    nameless = [size for key, size in stored.items() if not asking.is_key(key)]
+    return [*named, *([(None, sum(nameless))] if nameless else [])]
 
 
 @dataclass
