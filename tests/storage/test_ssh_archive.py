@@ -1,5 +1,6 @@
 """An archive behind ssh, as the operators had it in 2019: a port, a key, a known host; and all that can fail there."""
 
+import gc
 import hashlib
 import os
 import signal
@@ -154,8 +155,25 @@ def test_an_account_whose_noise_goes_to_standard_error_will_do(tmp_path: Path) -
 def test_complaints_without_an_end_are_given_up(tmp_path: Path) -> None:
     command = 'case "$SSH_ORIGINAL_COMMAND" in *ready*) eval "$SSH_ORIGINAL_COMMAND";; *) yes oh no >&2;; esac'
     forced = f"ForceCommand {command}"
-    with running_sshd(tmp_path / "sshd", forced) as server, pytest.raises(StoreFailed, match="oh no oh no"):
-        store_at(server, tmp_path, seconds=30).stat("key")
+    with running_sshd(tmp_path / "sshd", forced) as server:
+        store = store_at(server, tmp_path, seconds=30)
+        with pytest.raises(StoreFailed, match="oh no oh no"):
+            store.stat("key")
+        assert _connections(server) != []
+
+        del store
+
+        wait_until(lambda: gc.collect() is not None and not _connections(server), "it outlives whoever made it")
+
+
+def _connections(server: Sshd) -> list[bytes]:
+    """Give the command lines of the clients that are connected."""
+    port = f"\0-p\0{server.port}\0".encode()
+    found = list[bytes]()
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(file.read_bytes())
+    return [one for one in found if one.startswith(b"ssh\0") and port in one]
 
 
 def test_a_connection_that_drops_in_the_middle_leaves_nothing_and_the_next_try_works(tmp_path: Path) -> None:

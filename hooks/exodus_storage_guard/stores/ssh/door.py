@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -153,6 +154,7 @@ class SshDoor:
                 if self._master is not None and self._master[0] == os.getpid():
                     _end(self._master[1])
                 self._master = self._connected()
+                weakref.finalize(self, _end_ours, *self._master[:2])
             return Path(self._master[2].name) / "s"
 
     def _connected(self) -> "tuple[int, subprocess.Popen[bytes], tempfile.TemporaryDirectory[str]]":
@@ -231,6 +233,12 @@ def _end(process: "subprocess.Popen[bytes]") -> int:
             with suppress(OSError):
                 stream.close()
     return process.wait()
+
+
+def _end_ours(pid: int, process: "subprocess.Popen[bytes]") -> None:
+    """End a connection with the process that made it: a session whose end never comes would keep it for ever."""
+    if pid == os.getpid():
+        _end(process)
 
 
 class _Watch:
