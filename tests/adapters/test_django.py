@@ -522,14 +522,15 @@ def test_a_client_that_sends_a_byte_now_and_then_is_parted_from_though_a_read_wa
 ) -> None:
     monkeypatch.setattr(lingering_close, "_MOST_SECONDS", 0.2)
     ours, theirs = socket.socketpair()
-    sending: Any = SimpleNamespace(META={"gunicorn.socket": ours}, read=ours.makefile("rb").read)
+    reading = ours.makefile("rb")
+    sending: Any = SimpleNamespace(META={"gunicorn.socket": ours}, read=reading.read)
     answer = HttpResponse("no")
     linger(sending, answer)
     theirs.sendall(b"x")
 
     answer.close()  # its read waits for as many bytes as it wants, and would for two seconds
 
-    with theirs, ours:
+    with theirs, ours, reading:
         assert theirs.recv(1) == b""
 
 
