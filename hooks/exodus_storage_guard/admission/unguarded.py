@@ -25,7 +25,7 @@ class _Nobody:
         """Admit that, too."""
         return Reserved("", size_bytes, _FOREVER)
 
-    def commit(self, reservation_id: str, key: str | None, size_bytes: int | None) -> bool:
+    def commit(self, reservation_id: str, key: str | None, size_bytes: int | None, *, is_part: bool = False) -> bool:
         """Write nothing down."""
         return True
 
