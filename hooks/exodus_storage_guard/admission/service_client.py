@@ -23,7 +23,7 @@ from exodus_storage_guard.errors import NotYours, ObjectMissing, StateFailed, St
 from exodus_storage_guard.sizes import shown
 
 _LOOK_SECONDS = 1.0  # a page waits for it
-_ADMISSION_SECONDS = 12.0  # beside what is waited for room: the service gives no more than 8 to what it does for it
+_ADMISSION_SECONDS = 25.0  # beside what is waited for room: the service gives no more than 20 to what it does for it
 _SECONDS = 90.0  # the store may have to be looked at, or an object to be sought in the archive
 _DOUBTED_AFTER_SECONDS, _CONNECTING_SECONDS = 2.0, 5.0
 _MOST_UPLOAD_BYTES = 2**53  # the last whole number that every language's JSON has

@@ -13,7 +13,7 @@ from exodus_storage_guard.errors import UploadRefused, Why
 
 _MOST_OF_A_USER, _MOST = 100, 400
 _AGAIN_SECONDS, _LATER_SECONDS = 10, 60
-_WORK_SECONDS = 8.0
+_WORK_SECONDS = 20.0
 """How much longer than it asked to wait an admission has its answer by: whoever asks may be a page's only worker."""
 
 
