@@ -1,7 +1,7 @@
 """Ask for room before a file is taken: by what the request declares, before any of it is spooled."""
 
 import logging
-from typing import Any, NoReturn
+from typing import Any
 
 from django.core.files.uploadhandler import FileUploadHandler, StopUpload
 from django.core.handlers.asgi import ASGIRequest
@@ -47,7 +47,9 @@ class GuardUploadHandler(FileUploadHandler):
             self._options = options()
         except SettingsInvalid as error:  # which files would be guarded nobody knows
             _log.critical("uploads are not decided on by the storage guard: %s", error)
-            self._stop(UploadRefused(str(error), _ASK_AGAIN_SECONDS, Why.NOT_KNOWN))
+            refusal = UploadRefused(str(error), _ASK_AGAIN_SECONDS, Why.NOT_KNOWN)
+            refuse(self.request, refusal)
+            raise StopUpload(connection_reset=True) from refusal
         if room_of(self.request) is None and self.guards(file_name) and view_of(self.request) in self._options.views:
             self._reserve()
 
@@ -84,11 +86,7 @@ class GuardUploadHandler(FileUploadHandler):
         """Reserve what is declared, or stop the upload."""
         refusal = self._reserved(None if self._is_here() else self._options.idle_seconds)
         if refusal is not None:
-            self._stop(refusal)
-
-    def _stop(self, refusal: UploadRefused) -> NoReturn:
-        refuse(self.request, refusal)
-        raise StopUpload(connection_reset=True) from refusal
+            raise StopUpload(connection_reset=True) from refusal
 
     def _reserved(self, lease_seconds: float | None) -> UploadRefused | None:
         """Reserve what is declared; give why that is refused, where it is."""
