@@ -150,6 +150,14 @@ class Gate:
             self._operator.hear(error)
             return self.when_broken_now() == "accept"
 
+    def is_archived(self, key: str) -> bool:
+        """Tell whether an object is in the archive only; where nobody can be asked the store says what there is."""
+        try:
+            return self.guard.is_archived(key)
+        except ExodusError as error:
+            _log.warning("whether %s is archived is not known: %s", printable(key), error)
+            return False
+
     def when_broken_now(self) -> WhenBroken:
         """Say what becomes of uploads while nothing can be decided."""
         if self.when_broken is not None:

@@ -27,16 +27,7 @@ def archived_key(error: Exception, bucket: str, name: str) -> str | None:
     if (getattr(error, "code", None) or type(error).__name__) != _MISSING:
         return None
     key = guarded_key(bucket, name)
-    return key if key is not None and _is_archived(key) else None
-
-
-def _is_archived(key: str) -> bool:
-    """Ask the guard; where it cannot be asked the store alone says what there is."""
-    try:
-        return gate().guard.is_archived(key)
-    except ExodusError as error:
-        _log.warning("whether %s is archived is not known: %s", key, error)
-        return False
+    return key if key is not None and gate().is_archived(key) else None
 
 
 def archived(key: str) -> urllib3.HTTPResponse:

@@ -1,6 +1,5 @@
 """A storage around the platform's own: it reserves before it saves, and reads what was archived from the archive."""
 
-import logging
 import tempfile
 from pathlib import PurePosixPath
 from typing import Any, cast
@@ -10,12 +9,10 @@ from django.core.files.storage import Storage
 from django.utils.deconstruct import deconstructible
 from django.utils.module_loading import import_string
 
-from exodus_common.errors import ExodusError
 from exodus_storage_guard.adapters.django.gates import gate
 from exodus_storage_guard.adapters.django.options import options
 from exodus_storage_guard.adapters.room import HELD
 
-_log = logging.getLogger(__name__)
 _PASSED_ON = (
     *("listdir", "path", "size", "url"),
     *("get_accessed_time", "get_created_time", "get_modified_time"),
@@ -40,12 +37,12 @@ class GuardedStorage(Storage):
 
     def exists(self, name: str) -> bool:
         """Tell whether a name is taken: what was archived keeps its own."""
-        return bool(self._inner.exists(name)) or _is_archived(name)
+        return bool(self._inner.exists(name)) or gate().is_archived(name)
 
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
         """Give the name that the wrapped storage would, which may be taken where it overwrites; no archived one."""
         found = cast(str, self._inner.get_available_name(name, max_length=max_length))
-        while _is_archived(found) and not self._inner.exists(found):
+        while gate().is_archived(found) and not self._inner.exists(found):
             taken = PurePosixPath(found)
             other = self._inner.get_alternative_name(str(taken.with_suffix("")), taken.suffix)
             found = cast(str, self._inner.get_available_name(other, max_length=max_length))
@@ -89,7 +86,7 @@ class GuardedStorage(Storage):
 
     def _open(self, name: str, mode: str = "rb") -> File:
         """Open a file; what is in the archive only is read from there into a temporary one, and not put back."""
-        if mode != "rb" or not _is_archived(name) or self._inner.exists(name):
+        if mode != "rb" or not gate().is_archived(name) or self._inner.exists(name):
             return self._inner.open(name, mode)
         file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever opens it closes it
         gate().guard.fetch(name, file)
@@ -107,12 +104,3 @@ def _size(content: File) -> int | None:
 
 def _named() -> dict[str, Any]:
     return dict(options().storage)
-
-
-def _is_archived(name: str) -> bool:
-    """Ask the state; where it is away the store alone says what there is."""
-    try:
-        return bool(gate().guard.is_archived(name))
-    except ExodusError as error:
-        _log.warning("whether %s is archived is not known: %s", name, error)
-        return False
