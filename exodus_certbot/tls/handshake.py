@@ -109,6 +109,7 @@ def _context(ciphers: str) -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.options |= ssl.OP_NO_TICKET  # nothing is ever resumed: the server need not make what would be thrown away
     context.set_ciphers((ciphers or "ALL") + ":@SECLEVEL=0")
     if ciphers:
         context.maximum_version = ssl.TLSVersion.TLSv1_2

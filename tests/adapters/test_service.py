@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import json
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -26,9 +27,11 @@ from exodus_storage_guard.adapters.service import answers, schema
 from exodus_storage_guard.adapters.service.application import application
 from exodus_storage_guard.adapters.service.service import GuardService, whole
 from exodus_storage_guard.adapters.service.turns import Turns
+from exodus_storage_guard.admission.admissions import Wanted
+from exodus_storage_guard.admission.connections import Connections, UnixConnection
 from exodus_storage_guard.admission.service_client import Service as Client
-from exodus_storage_guard.admission.service_client import UnixConnection
 from exodus_storage_guard.errors import ObjectMissing, StateFailed, StoreFailed, UploadRefused
+from tests.parts.clocks import SetClock
 from tests.parts.command import ROOT
 from tests.parts.guard import MIB, Guarded, apk_key
 from tests.parts.service import Reply, Service, object_path, opened, running_service, short_folder
@@ -675,6 +678,88 @@ def test_a_guard_has_its_room_made_by_the_service(guarded: Guarded, at: Path) ->
 def test_a_guard_whose_service_does_not_run_is_broken_and_says_why(at: Path) -> None:
     with pytest.raises(StateFailed, match=r"does exodus-storage-guard serve run\?"):
         StorageGuard(Client(at)).admit(10 * MIB)
+
+
+# --- connections that are kept ---
+
+
+def _sockets() -> int:
+    return sum(name.startswith("socket:") for name in opened(os.getpid()))
+
+
+def test_what_is_asked_soon_after_is_asked_on_the_same_connection(service: Service) -> None:
+    before, guard = _sockets(), StorageGuard(Client(service.socket))
+    for _ in range(5):
+        guard.admit(1).release()
+
+    assert _sockets() == before + 1
+    del guard
+    assert _sockets() == before
+
+
+def test_each_of_those_who_ask_at_once_has_a_connection_and_a_few_are_kept(service: Service) -> None:
+    before, guard = _sockets(), StorageGuard(Client(service.socket))
+    with ThreadPoolExecutor(12) as pool:
+        admitted = list(pool.map(lambda _: guard.admit(1), range(60)))
+
+    assert len({one.id for one in admitted}) == service.reserved() == 60
+    assert _sockets() <= before + 4
+
+
+def test_a_service_that_was_started_anew_is_asked_at_once(guarded: Guarded, at: Path) -> None:
+    guarded("init")
+    guard = StorageGuard(Client(at))
+    for _ in range(2):
+        with running_service(guarded, at):
+            guard.admit(1).release()
+            assert guard.is_accepting()
+
+
+def test_what_ends_while_it_is_asked_is_asked_anew(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    guard, asked = StorageGuard(Client(service.socket)), UnixConnection.request
+
+    def ends(self: UnixConnection, *arguments: Any, **more: Any) -> None:
+        monkeypatch.setattr(UnixConnection, "request", asked)
+        self.sock.shutdown(socket.SHUT_RDWR)
+        asked(self, *arguments, **more)
+
+    guard.admit(1).release()
+    monkeypatch.setattr(UnixConnection, "request", ends)
+    guard.admit(1)
+
+    assert service.reserved() == 1
+
+
+def test_a_connection_that_was_silent_for_long_is_not_asked_on(service: Service) -> None:
+    clock = SetClock()
+    connections = Connections(service.socket, clock)
+    for waited, is_kept in ((4.0, True), (6.0, False)):
+        connection = UnixConnection(service.socket)
+        connection.request("GET", "/v1/accepting")
+        connection.getresponse().read()
+        connections.done(connection, is_read=True)
+        clock.seconds += waited
+        assert (connections.kept(1.0) is connection, connection.sock is not None) == (is_kept, is_kept)
+        connection.close()
+
+
+def test_a_child_asks_on_a_connection_of_its_own(service: Service) -> None:
+    client = Client(service.socket)
+    client.admit(Wanted(1, bound=True))
+    child = os.fork()
+    if child == 0:
+        with suppress(BaseException):
+            client.admit(Wanted(2, bound=True))
+            time.sleep(60)
+        os._exit(1)
+    try:
+        wait_until(lambda: service.reserved() == 2)
+        promised = service.ask("GET", "/v1/reservations").json["reservations"]
+        assert {one["bytes"]: one["process"] for one in promised} == {1: os.getpid(), 2: child}
+        client.admit(Wanted(3))
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def test_growing_uploads_that_wait_for_room_hold_up_no_other_of_their_user(guarded: Guarded, at: Path) -> None:

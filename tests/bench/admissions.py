@@ -76,7 +76,8 @@ def _by_command(guarded: Guarded) -> None:
     """Admit from cold, by the door that this process would take."""
     directly = privileges.opens_state(settings.load(guarded.config, {}).state, guarded.folder / "guard.sock")
     argv = [sys.executable, "-c", _COMMAND.format(directly=directly)]
-    subprocess.run(argv, env=guarded.environment, check=True, timeout=60, stdout=subprocess.DEVNULL)
+    # Its output is captured since subprocess then waits for the end of that; without, it looks every 50 ms.
+    subprocess.run(argv, env=guarded.environment, check=True, timeout=60, capture_output=True)
 
 
 def _together(guarded: Guarded) -> list[float]:

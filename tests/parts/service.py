@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from exodus_storage_guard.admission.service_client import UnixConnection
+from exodus_storage_guard.admission.connections import UnixConnection
 from tests.parts.guard import Guarded
 from tests.parts.processes import end_of, running, wait_until_answers
 

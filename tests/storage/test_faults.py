@@ -7,6 +7,7 @@ import gc
 import hashlib
 import io
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -496,6 +497,37 @@ def test_a_state_on_a_full_disk_gives_up_its_ballast_and_goes_on(full: tuple[Gua
     assert not ballast
     assert {key: sha256_of(guarded.store / key) for key in guarded.stored()} | guarded.archived() == before
     assert len(guarded.stored()) == 7
+
+
+_MANY_RESERVATIONS = """
+import sys
+from exodus_storage_guard import StorageGuard
+
+guard = StorageGuard.from_config(sys.argv[1])
+for _ in range(1500):
+    guard.admit(1).release()
+"""
+
+
+@on_sqlite
+@pytest.mark.parametrize("kept", ["ballast", "nothing"])
+def test_whoever_keeps_a_state_open_on_a_full_disk_goes_on_for_ever(
+    full: tuple[Guarded, dict[str, str]], kept: str
+) -> None:
+    guarded, _ = full
+    guarded.write(capacity={"total_bytes": "1 GiB"})
+    state = guarded.state.parent
+    script = f"cp -a {state} {state}.kept; mount -t tmpfs -o size=12m tmpfs {state}; cp -a {state}.kept/. {state}/"
+    argv = [sys.executable, "-c", _MANY_RESERVATIONS, str(guarded.config)]
+    with mounted(script) as own:
+        own.sh(f"dd if=/dev/zero of={state}/filler bs=4k 2>/dev/null || true; truncate -s -400k {state}/filler")
+        if kept == "nothing":
+            own.sh(f"rm {state}/state.db.ballast; dd if=/dev/zero of={state}/more bs=4k count=1024 2>/dev/null || true")
+        done = subprocess.run(
+            own.argv(argv), env=guarded.environment, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_sync_of_a_store_of_odd_files_takes_only_what_is_one(guarded: Guarded, tmp_path: Path) -> None:

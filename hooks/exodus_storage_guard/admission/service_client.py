@@ -3,12 +3,9 @@
 import http.client
 import json
 import os
-import select
-import socket
-import struct
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +15,7 @@ from urllib.parse import quote, urlencode
 from exodus_common.errors import ExodusError, TryLater, UsageError
 from exodus_common.terminal import printable
 from exodus_storage_guard.admission.admissions import Reserved, Wanted
+from exodus_storage_guard.admission.connections import Connections, UnixConnection
 from exodus_storage_guard.admission.silence import Silence
 from exodus_storage_guard.errors import NotYours, ObjectMissing, StateFailed, StoreFailed, UploadRefused, Why
 from exodus_storage_guard.sizes import shown
@@ -25,16 +23,17 @@ from exodus_storage_guard.sizes import shown
 _LOOK_SECONDS = 1.0  # a page waits for it
 _ADMISSION_SECONDS = 25.0  # beside what is waited for room: the service gives no more than 20 to what it does for it
 _SECONDS = 90.0  # the store may have to be looked at, or an object to be sought in the archive
-_DOUBTED_AFTER_SECONDS, _CONNECTING_SECONDS = 2.0, 5.0
+_DOUBTED_AFTER_SECONDS = 2.0
 _MOST_UPLOAD_BYTES = 2**53  # the last whole number that every language's JSON has
 _CHUNK_BYTES = 1024 * 1024
 _MOST_ANSWER_BYTES = 64 * 1024 * 1024  # several users' reservations, as many as each may have
+_Begun = tuple[UnixConnection, http.client.HTTPResponse]
 _NO_CONTENT, _BAD, _FORBIDDEN, _NOT_FOUND, _LATER, _NEVER = 204, 400, 403, 404, 503, 507
 
 
 @dataclass(frozen=True)
 class Service:
-    """Ask the service that listens on a Unix socket, with a connection for each question: it outlives a fork.
+    """Ask the service that listens on a Unix socket; threads may share it, and it outlives a fork.
 
     One that is there and does not answer (it was stopped, its disk hangs) holds up who only looks for a second, and who
     asks for room for a few, or for as long as it still answers others. For some seconds after that nobody waits.
@@ -43,6 +42,11 @@ class Service:
     socket: Path
     _looks: Silence = field(default_factory=Silence, repr=False, compare=False)
     _all: Silence = field(default_factory=Silence, repr=False, compare=False)
+    _connections: Connections = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Have connections of its own."""
+        object.__setattr__(self, "_connections", Connections(self.socket))
 
     def admit(self, wanted: Wanted) -> Reserved:
         """Have room reserved."""
@@ -166,11 +170,12 @@ class Service:
     def _answered(
         self, method: str, path: str, body: bytes | None = None, seconds: float = _SECONDS
     ) -> Iterator[http.client.HTTPResponse]:
-        connection = UnixConnection(self.socket, seconds)
         try:
-            connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
-            self._wait_for_answer(connection, seconds)
-            yield connection.getresponse()
+            connection, answer = self._begun(method, path, body, seconds)
+            try:
+                yield answer
+            finally:
+                self._connections.done(connection, is_read=answer.isclosed())
         except PermissionError as error:
             raise StateFailed(f"{self._where}: {error.strerror}: is our user a member of its group?") from error
         except (BlockingIOError, TimeoutError) as error:
@@ -178,10 +183,27 @@ class Service:
         except (OSError, http.client.HTTPException) as error:
             what = str(error) or type(error).__name__
             raise StateFailed(f"{self._where}: {what}; does exodus-storage-guard serve run?") from error
-        finally:
-            connection.close()
 
-    def _wait_for_answer(self, connection: "UnixConnection", seconds: float) -> None:
+    def _begun(self, method: str, path: str, body: bytes | None, seconds: float) -> _Begun:
+        """Ask, and wait until an answer begins; what was kept may have ended at this very moment."""
+        kept = self._connections.kept(seconds)
+        if kept is not None:
+            with suppress(ConnectionError):
+                return self._begun_on(kept, method, path, body, seconds)
+        return self._begun_on(UnixConnection(self.socket, seconds), method, path, body, seconds)
+
+    def _begun_on(
+        self, connection: UnixConnection, method: str, path: str, body: bytes | None, seconds: float
+    ) -> _Begun:
+        try:
+            connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+            self._wait_for_answer(connection, seconds)
+            return connection, connection.getresponse()
+        except BaseException:
+            connection.close()
+            raise
+
+    def _wait_for_answer(self, connection: UnixConnection, seconds: float) -> None:
         """Wait until an answer begins; raise `Unanswered` where it does not, or nobody else is answered either."""
         ends_at = time.monotonic() + seconds
         while not connection.is_answered(min(_DOUBTED_AFTER_SECONDS, ends_at - time.monotonic())):
@@ -221,33 +243,6 @@ class Service:
 
 class Unanswered(StateFailed):
     """Say that the service is there, and did not answer."""
-
-
-class UnixConnection(http.client.HTTPConnection):
-    """Speak HTTP on a Unix socket."""
-
-    def __init__(self, path: Path, seconds: float = _SECONDS) -> None:
-        super().__init__("localhost", timeout=seconds)
-        self._path, self._seconds = path, seconds
-
-    def connect(self) -> None:
-        """Connect to the socket, where need be after all who came before."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # A socket with a timeout of Python's is turned away where many wait already; by the kernel's own it waits, too.
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(min(self._seconds, _CONNECTING_SECONDS)))
-        self.sock.connect(str(self._path))
-        self.sock.settimeout(self._seconds)
-
-    def is_answered(self, seconds: float) -> bool:
-        """Wait for so long at most; tell whether there is something to read."""
-        waiting = select.poll()
-        waiting.register(self.sock, select.POLLIN)
-        return bool(waiting.poll(max(0.0, seconds) * 1000))
-
-
-def _timeval(seconds: float) -> bytes:
-    whole = int(seconds)
-    return struct.pack("@ll", whole, int((seconds - whole) * 1_000_000))
 
 
 def _said_of(fields: Mapping[str, object]) -> Mapping[str, object]:

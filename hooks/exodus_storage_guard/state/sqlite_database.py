@@ -28,6 +28,7 @@ _OPENED = (*_SIDES, "-journal")  # and whatever it would open or follow there
 _NEW, _BALLAST = ".new", ".ballast"
 _BALLAST_BYTES = 4 * 1024 * 1024
 _BATCH = 5_000
+_LOG_PAGES = 8_000
 _RECORDED = "key BLOB, created_at INTEGER, sha256 TEXT"
 _LISTED = "key BLOB, bytes INTEGER, etag TEXT, modified_at INTEGER"
 _ANEW = "move it away, and have it made anew from the archive and the store: exodus-storage-guard rebuild"
@@ -229,12 +230,12 @@ class SqliteDatabase:
         connection.execute("DROP TABLE heard")
 
     def guarded(self, work: Callable[[], T]) -> T:
-        """Do some work with SQLite's errors in our words; on a full disk give up the ballast and do it again."""
+        """Do some work with SQLite's errors in our words; on a full disk make some room and do it again."""
         try:
             with self.translated():
                 return work()
         except StateFailed as failure:
-            if not (self._is_full(failure.__cause__) and self._drop_ballast()):
+            if not (self._is_full(failure.__cause__) and (self._empty_log() or self._drop_ballast())):
                 raise
         with self.translated():
             return work()
@@ -244,6 +245,17 @@ class SqliteDatabase:
         if not isinstance(error, sqlite3.Error):
             return False
         return "full" in str(error) or ("disk I/O" in str(error) and _free_bytes(self.file.parent) < _NO_ROOM_BYTES)
+
+    def _empty_log(self) -> bool:
+        """Have what the log holds written where it belongs: the next commits need no larger one. False where it cannot.
+
+        https://www.sqlite.org/pragma.html#pragma_wal_checkpoint
+        """
+        try:
+            is_busy, pages, written = self.get().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except (sqlite3.Error, StateFailed):
+            return False
+        return not is_busy and pages == written > 0
 
     def _drop_ballast(self) -> bool:
         try:
@@ -275,6 +287,8 @@ class SqliteDatabase:
             )
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            # What makes room in the log is slow, and whoever writes just then waits for it: not every hundredth upload.
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
             return connection
 
     @contextmanager

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -63,6 +64,7 @@ class Remote:
 Location = Folder | Bucket | Remote
 
 
+@lru_cache(maxsize=64)  # it is read several times of each upload
 def location(url: str, *allowed: type[Location]) -> Location:
     """Read a URL of one of these kinds; raise `ValueError` where it is none."""
     readers = {scheme: reader for scheme, (kind, reader, _) in _KINDS.items() if kind in allowed}

@@ -99,7 +99,7 @@ class Endpoints:
             fields.get("lease_seconds"),
             client=fields.get("client"),
         )
-        steps = await self._ask(request, partial(self._service.admission, wanted, who))
+        steps = self._service.admission(wanted, who)
         admitted = await self._waiting.admitted(who.uid, steps, gone(request), wanted.wait_seconds)
         if admitted is not None and gone(request).done():
             await self._turns.ask(who.uid, partial(self._service.release, admitted.reservation.id, who.uid))
@@ -150,8 +150,7 @@ class Endpoints:
           201: {description: "As of the reservation that was made first."}
         """
         fields = await self.schema.fields(request)
-        growing = partial(self._service.growing, _id(request), _size(fields) or 0, user(request))
-        steps = await self._ask(request, growing)
+        steps = self._service.growing(_id(request), _size(fields) or 0, user(request))
         return _admitted(await self._waiting.admitted(user(request), steps, gone(request)))
 
     async def commit(self, request: Request) -> Response:

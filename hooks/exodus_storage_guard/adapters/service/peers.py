@@ -87,8 +87,10 @@ class PeerProtocol(HttpToolsProtocol):
         mine = self._user.connected
         mine[self] = None
         if len(mine) > _MOST_OF_A_USER:
-            self._user.waste(self.loop.time())
-            next((one for one in mine if one._is_idle()), self)._hang_up()
+            one_less = next((one for one in mine if one._is_idle()), self)
+            if not one_less._is_heard:  # else it was answered, and kept for what might follow
+                self._user.waste(self.loop.time())
+            one_less._hang_up()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it, and tell whoever is at work on what it asked."""

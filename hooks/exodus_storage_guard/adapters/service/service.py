@@ -55,9 +55,9 @@ class GuardService:
         return Run.begin(self.settings, SystemClock())
 
     def admission(self, wanted: Wanted, asker: Asker) -> Steps:
-        """Begin to reserve on behalf of somebody; nothing is waited for here."""
+        """Reserve on behalf of somebody, step by step; nothing is waited for here."""
         asked = requested(self.control, wanted, asker)
-        return reservations.steps(self.control, asked, wait_seconds=wanted.wait_seconds)
+        return (yield from reservations.steps(self.control, asked, wait_seconds=wanted.wait_seconds))
 
     def extend(self, reservation_id: str, lease_seconds: float | None, uid: int) -> bool:
         """Have a reservation of this user's end later."""
@@ -65,9 +65,10 @@ class GuardService:
         return self._direct.extend(reservation_id, lease_seconds)
 
     def growing(self, reservation_id: str, size_bytes: int, uid: int) -> Steps:
-        """Begin to reserve more for an upload of this user's; nothing is waited for here."""
+        """Reserve more for an upload of this user's, step by step; nothing is waited for here."""
         self._see_that_it_is_his(reservation_id, uid)
-        return reservations.steps(self.control, reservations.larger(self.control, reservation_id, size_bytes))
+        larger = reservations.larger(self.control, reservation_id, size_bytes)
+        return (yield from reservations.steps(self.control, larger))
 
     def commit(
         self,
