@@ -1,5 +1,6 @@
 """What every catalogue does: one suite, over each of them."""
 
+import gc
 import os
 import threading
 import time
@@ -18,6 +19,7 @@ from exodus_storage_guard.state.postgresql import PostgresqlCatalogue
 from exodus_storage_guard.state.sqlite import SqliteCatalogue
 from exodus_storage_guard.transitions import TRANSITIONS, Event
 from tests.parts.postgresql import Postgresql
+from tests.parts.service import opened
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -841,6 +843,19 @@ def test_nobody_else_may_read_or_write_it_whatever_the_umask(tmp_path: Path, mas
     assert modes == dict.fromkeys(modes, 0o600)
     assert set(modes) == {"state.db", "state.db-wal", "state.db-shm", "state.db.ballast"}
     assert (tmp_path / "state").stat().st_mode & 0o7777 == 0o700
+
+
+@pytest.mark.filterwarnings("error")  # Python 3.13 and newer warn of connections that nobody closes
+def test_what_a_thread_opened_is_closed_when_it_ends(tmp_path: Path) -> None:
+    made = SqliteCatalogue(tmp_path / "state.db")
+    made.create()
+    reader = threading.Thread(target=made.settled)
+    reader.start()
+    reader.join()
+    del made, reader
+    gc.collect()
+
+    assert not [name for name in opened(os.getpid()) if name.startswith(str(tmp_path))]
 
 
 def test_a_catalogue_that_was_replaced_is_noticed_by_who_has_it_open(tmp_path: Path) -> None:
