@@ -41,6 +41,8 @@ class Clock:
     wrong_by: timedelta = timedelta()
 
     def now(self) -> datetime:
+        """Tell the time; who looks twice is not told the same, as on any machine."""
+        self.true += timedelta(microseconds=1)
         return self.true + self.wrong_by
 
     def monotonic(self) -> float:
