@@ -23,6 +23,16 @@ class Settings:
 
     `timeout_seconds` bounds a run after it has got its lock; `warn_days` replaces every other rule of age;
     `except_listeners` are not asked.
+
+    nginx: the nginx program; without it the one on PATH. Example: "/usr/sbin/nginx"
+    nginx_conf: nginx's main configuration file; without it its built-in one. Example: "/etc/nginx/nginx.conf"
+    certbot_dir: certbot's folder; without it /etc/letsencrypt. Example: "/etc/letsencrypt"
+    connect: an address that is asked in place of the listen addresses. Example: "127.0.0.1"
+    timeout_seconds: when a run ends after it has got its lock.
+    warn_days: how many days a certificate has left when `check` warns; without it where renewal is overdue, and 21
+        where nobody is known to renew it. Example: 14
+    except_listeners: listeners that are not asked: an address and port as configured or asked, or a name; * is
+        allowed. Example: ["192.0.2.10:443", "*.internal.example"]
     """
 
     nginx: str | None = None
@@ -63,12 +73,12 @@ def _check_pattern(number: int, written: str) -> None:
 
 def load(option: Path | None, environ: Mapping[str, str]) -> Settings:
     """Read the settings file that `--config`, the environment or the default names."""
-    return common.load(Settings, default_path=DEFAULT_FILE, option=option, variable=VARIABLE, environ=environ)
+    return source(option, environ).build(Settings)
 
 
-def file_of(option: Path | None, environ: Mapping[str, str]) -> Path:
-    """Name the settings file that `load` reads."""
-    return option or Path(environ.get(VARIABLE) or DEFAULT_FILE)
+def source(option: Path | None, environ: Mapping[str, str]) -> common.Source:
+    """Find the settings file that `load` reads, and read it."""
+    return common.found(default_path=DEFAULT_FILE, option=option, variable=VARIABLE, environ=environ)
 
 
 def missing(chosen: Settings) -> Iterator[tuple[str, str]]:

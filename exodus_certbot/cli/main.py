@@ -15,11 +15,12 @@ from exodus_certbot.cli import options, report
 from exodus_certbot.cli.report import Format
 from exodus_certbot.model import Overall, Report
 from exodus_certbot.settings import Settings
-from exodus_common import program, stopping
+from exodus_common import in_force, program, stopping
 from exodus_common.clock import SystemClock
 from exodus_common.errors import ExodusError, SettingsInvalid, UsageError
 from exodus_common.output import complain, say
 from exodus_common.render import json_text, printable
+from exodus_common.settings import Source
 
 _NAME = "exodus-certbot"
 _Environ = Mapping[str, str]
@@ -35,8 +36,11 @@ def _run(argv: Sequence[str] | None) -> int:
     level = logging.INFO if arguments.verbose else logging.WARNING
     logging.basicConfig(level=level, format=f"{_NAME}: %(message)s")
     try:
-        chosen = options.overriding(settings.load(arguments.config, os.environ), arguments)
-        options.refuse_what_is_missing(chosen, arguments, settings.file_of(arguments.config, os.environ))
+        source = settings.source(arguments.config, os.environ)
+        chosen = options.overriding(source.build(Settings), arguments)
+        options.refuse_what_is_missing(chosen, arguments, source.file)
+        if arguments.command == "config":
+            return _config(arguments, source, chosen)
         with stopping.heard(), _packages():
             return _FACES[arguments.command](arguments, chosen, os.environ)
     except (UsageError, SettingsInvalid) as error:
@@ -46,6 +50,15 @@ def _run(argv: Sequence[str] | None) -> int:
         return error.exit_code
     except ExodusError as error:
         return _fail(error, arguments)
+
+
+def _config(arguments: argparse.Namespace, source: Source, chosen: Settings) -> int:
+    as_json = arguments.format == "json"
+    if arguments.show:
+        say(in_force.shown(source, chosen, options.given(arguments), as_json=as_json))
+    elif not arguments.quiet:
+        say(in_force.checked(source, as_json=as_json))
+    return 0
 
 
 def _check(arguments: argparse.Namespace, chosen: Settings, environ: _Environ) -> int:

@@ -17,6 +17,7 @@ _HELP = {
     "preflight": "before renewing: would the CA's challenge be answered?",
     "doctor": "find out why a renewal could go wrong; read-only",
     "adopt": "have certbot call the plugin exodus-nginx for lineages",
+    "config": "the settings: whether they are right, or which are in force and where each comes from",
 }
 
 
@@ -44,6 +45,9 @@ def parser() -> argparse.ArgumentParser:
     of["adopt"].add_argument("lineages", metavar="LINEAGE", nargs="*", help="its name, or its folder")
     of["adopt"].add_argument("--all", action="store_true", help="all whose installer is none or nginx")
     of["adopt"].add_argument("--undo", action="store_true", help="put back what was there before")
+    which = of["config"].add_mutually_exclusive_group(required=True)
+    which.add_argument("--check", action="store_true", help="whether they are right")
+    which.add_argument("--show", action="store_true", help="each, with where it comes from; secrets are not shown")
     return parser
 
 
@@ -74,11 +78,16 @@ def _common_options() -> argparse.ArgumentParser:
 
 def overriding(from_file: Settings, arguments: argparse.Namespace) -> Settings:
     """Let options replace what the settings file says."""
-    named: dict[str, Any] = {field.name: getattr(arguments, field.name, None) for field in fields(Settings)}
     try:
-        return replace(from_file, **{name: value for name, value in named.items() if value is not None})
+        return replace(from_file, **given(arguments))
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Give the settings that options were given for."""
+    named = {field.name: getattr(arguments, field.name, None) for field in fields(Settings)}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def refuse_what_is_missing(chosen: Settings, arguments: argparse.Namespace, file: Path) -> None:

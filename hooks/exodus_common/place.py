@@ -79,8 +79,12 @@ class Place:
         if isinstance(value, str) and value and self._hides(value):
             yield from (value, repr(value)[1:-1])
 
+    def may_hold_secret(self, text: str) -> bool:
+        """Tell whether a value that is right may be a secret, or have one in it; a URL as such is none."""
+        return self._is_secret() or bool(_SECRET_TEXT.search(text))
+
     def _hides(self, text: str) -> bool:
-        return self._is_secret() or bool(_URL.search(text) or _SECRET_TEXT.search(text))
+        return self.may_hold_secret(text) or bool(_URL.search(text))
 
     def _is_secret(self) -> bool:
         return any(isinstance(key, str) and _SECRET_KEY.search(key) for key in self.keys)

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,21 +16,37 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="DataclassInstance")
 
 
-def load(cls: type[T], *, default_path: Path, option: Path | None, variable: str, environ: Mapping[str, str]) -> T:
-    """Build `cls` from the file that the option, else the environment's `variable`, else the default names.
+@dataclass(frozen=True)
+class Source:
+    """Hold where settings come from: the file that is named or usual, and its table, None where there is no file."""
 
-    Only the default may be absent: then `cls` has its own defaults. Raises SettingsInvalid.
+    file: Path
+    table: dict[str, Any] | None
+
+    def build(self, cls: type[T]) -> T:
+        """Build `cls`, without a file of its own defaults; raise SettingsInvalid."""
+        return _build_without_file(cls, self.file) if self.table is None else build(cls, self.table, file=self.file)
+
+
+def found(*, default_path: Path, option: Path | None, variable: str, environ: Mapping[str, str]) -> Source:
+    """Read the file that the option, else the environment's `variable`, else the default names.
+
+    Only the default may be absent. Raises SettingsInvalid.
     """
     named = option if option is not None else Path(environ[variable]) if environ.get(variable) else None
     file = named or default_path
     try:
-        table = _read(file)
+        return Source(file, _read(file))
     except FileNotFoundError:
         if named is not None or file.is_symlink():
             by = "by --config" if option is not None else f"by {variable}" if named else "as the default"
             raise SettingsInvalid(f"{file}: does not exist, yet is named {by}; write it or name another") from None
-        return _build_without_file(cls, file)
-    return build(cls, table, file=file)
+        return Source(file, None)
+
+
+def load(cls: type[T], *, default_path: Path, option: Path | None, variable: str, environ: Mapping[str, str]) -> T:
+    """Build `cls` from what is `found` there: without a file it has its own defaults. Raises SettingsInvalid."""
+    return found(default_path=default_path, option=option, variable=variable, environ=environ).build(cls)
 
 
 def build(cls: type[T], table: Mapping[str, Any], *, file: Path) -> T:

@@ -35,7 +35,7 @@ def read_dataclass(cls: Any, table: object, place: Place) -> Any:
     values = {key: _value(hints[key], value, place.child(key)) for key, value in table.items()}
     for key, field in known.items():
         if key not in values and _is_required(field):
-            raise place.child(key).invalid(f"found nothing; required: {_described(hints[key])}")
+            raise place.child(key).invalid(f"found nothing; required: {described_kind(hints[key])}")
     try:
         return cls(**values)
     except ValueError as error:
@@ -60,7 +60,7 @@ def _first_that_fits(kinds: tuple[Any, ...], value: object, place: Place) -> Any
     for kind in kinds:
         with suppress(SettingsInvalid):
             return _value(kind, value, place)
-    raise place.refused(value, allowed=" or ".join(map(_described, kinds)))
+    raise place.refused(value, allowed=" or ".join(map(described_kind, kinds)))
 
 
 def _choice(choices: list[tuple[Any, Any]], value: object, place: Place) -> Any:
@@ -73,12 +73,12 @@ def _choice(choices: list[tuple[Any, Any]], value: object, place: Place) -> Any:
 
 def _array(kind: Any, value: object, place: Place) -> tuple[Any, ...]:
     if not isinstance(value, list):
-        raise place.refused(value, allowed=_described(kind))
+        raise place.refused(value, allowed=described_kind(kind))
     return tuple(_value(_item_kind(kind), item, place.child(number)) for number, item in enumerate(value))
 
 
 def _scalar(kind: Any, value: object, place: Place) -> Any:
-    allowed = _described(kind)
+    allowed = described_kind(kind)
     match value:
         case bool() | str() if type(value) is kind:
             return value
@@ -93,15 +93,16 @@ def _scalar(kind: Any, value: object, place: Place) -> Any:
     raise place.refused(value, allowed=allowed)
 
 
-def _described(kind: Any) -> str:
+def described_kind(kind: Any) -> str:
+    """Say in words what may be written for a type."""
     if is_dataclass(kind):
         return "a table"
     if alternatives := _alternatives(kind):
-        return " or ".join(map(_described, alternatives))
+        return " or ".join(map(described_kind, alternatives))
     if choices := _choices(kind):
         return _one_of(choices)
     if get_origin(kind) is tuple:
-        return f"an array (of: {_described(_item_kind(kind))})"
+        return f"an array (of: {described_kind(_item_kind(kind))})"
     if kind in _SCALARS:
         return _SCALARS[kind]
     raise TypeError(f"settings cannot hold {kind}")

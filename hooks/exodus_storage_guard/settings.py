@@ -73,7 +73,24 @@ def _is_address(url: str) -> bool:
 
 @dataclass(frozen=True)
 class CapacitySettings:
-    """Say how the store is measured: `path` is where its disk is mounted, `url` where its server's metrics are."""
+    """Say how the store is measured: `path` is where its disk is mounted, `url` where its server's metrics are.
+
+    source: what tells how full the store is: its filesystem, the metrics that its server has for Prometheus ("minio"
+        is short for those of MinIO), or a budget that is counted by the catalogue.
+    path: with "filesystem": a folder on the disk that is measured; without it the store's own. Example:
+        "/home/exodus/storage"
+    max_age_seconds: for how long a measurement may be used where nothing can be measured; more than 60 with
+        "prometheus" and "minio".
+    total_bytes: with "budget": how much the store may hold. Example: "200 GiB"
+    url: with "prometheus" and "minio": where the metrics are. Example:
+        "http://minio.example:9000/minio/v2/metrics/cluster"
+    token_file: the file with the bearer token for the metrics, one line. Example:
+        "/etc/exodus-storage-guard/metrics-token"
+    total_metric: with "prometheus": the metric of all bytes, a name or a name and labels; without the three those of
+        MinIO and Garage are looked for. Example: 'disk_total_bytes{kind="data"}'
+    used_metric: the metric of the bytes that are used; this or free_metric. Example: "disk_used_bytes"
+    free_metric: the metric of the bytes that are free. Example: "disk_free_bytes"
+    """
 
     source: Literal["filesystem", "prometheus", "minio", "budget"] = "filesystem"
     path: Path | None = None
@@ -125,7 +142,12 @@ class CapacitySettings:
 
 @dataclass(frozen=True)
 class WatermarkSettings:
-    """Say when a sweep ends, when it starts, and what is never exceeded: shares of the capacity, or sizes."""
+    """Say when a sweep ends, when it starts, and what is never exceeded: shares of the capacity, or sizes.
+
+    low: where a sweep ends: a share of the capacity, or a size.
+    high: where a sweep starts.
+    flood: what nothing is admitted above.
+    """
 
     low: str | int = "75%"
     high: str | int = "85%"
@@ -149,7 +171,12 @@ class WatermarkSettings:
 
 @dataclass(frozen=True)
 class SelectSettings:
-    """Say which objects are ours to archive, from which age on, and whether they are archived or pruned."""
+    """Say which objects are ours to archive, from which age on, and whether they are archived or pruned.
+
+    pattern: a regular expression that the keys of all APKs match; nothing else is ever touched.
+    minimum_age_days: nothing younger is ever archived.
+    action: "archive" copies, proves, and then deletes; "prune" deletes for good, and needs no archive.
+    """
 
     pattern: str = DEFAULT_PATTERN
     minimum_age_days: float = 180
@@ -167,7 +194,20 @@ class SelectSettings:
 
 @dataclass(frozen=True)
 class AdmissionSettings:
-    """Say how uploads are admitted."""
+    """Say how uploads are admitted.
+
+    emergency_reserve: what stays free, whatever comes: a size.
+    size_factor: how often an upload takes its size; 2 where it is stored twice on its way.
+    when_unknown: whether an upload is admitted while nobody knows how full the store is.
+    lease_seconds: when a reservation ends by itself that does not say.
+    most_lease_seconds: for how long one may be asked for at most.
+    most_bytes: what one upload may have at most: a size.
+    most_reservations: how many one user may have at once.
+    client_share: what all uploads of one client may have who is not known to a platform: a share of the room that is
+        left, or a size.
+    when_broken: whether platforms accept uploads while nothing can be decided.
+    socket: where the service is asked.
+    """
 
     emergency_reserve: str | int = "1 GiB"
     size_factor: float = 1
@@ -228,7 +268,14 @@ class AdmissionSettings:
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """Say how a sweep works; `premigrate` is kept copied and proven ahead of need."""
+    """Say how a sweep works; `premigrate` is kept copied and proven ahead of need.
+
+    parallel: how many objects are copied at once.
+    bandwidth_limit: bytes a second, of all copies together; 0 is no limit. Example: "10 MiB"
+    premigrate: how much is kept copied and proven, so that an upload need not wait: a share of the capacity, or a
+        size.
+    request_timeout_seconds: how long a question to the store or the archive may take.
+    """
 
     parallel: int = 4
     bandwidth_limit: str | int = 0
@@ -294,7 +341,12 @@ class Settings:
 
 def load(option: Path | None, environ: Mapping[str, str]) -> Settings:
     """Read the settings file that `--config`, the environment or the default names; without `[store]` it is invalid."""
-    return common.load(Settings, default_path=DEFAULT_FILE, option=option, variable=VARIABLE, environ=environ)
+    return source(option, environ).build(Settings)
+
+
+def source(option: Path | None, environ: Mapping[str, str]) -> common.Source:
+    """Find the settings file that `load` reads, and read it."""
+    return common.found(default_path=DEFAULT_FILE, option=option, variable=VARIABLE, environ=environ)
 
 
 def named(option: Path | None, environ: Mapping[str, str]) -> Path | None:

@@ -54,7 +54,9 @@ def what_it_requires(parser: argparse.ArgumentParser) -> list[str]:
         elif not action.option_strings and action.nargs in (None, "+"):
             needed.append("1")
     for group in parser._mutually_exclusive_groups:
-        needed += ["1"] * (group.required and not needed)
+        if group.required and not needed:
+            first = group._group_actions[0]
+            needed.append("1" if not first.option_strings else first.option_strings[0])
     return needed
 
 

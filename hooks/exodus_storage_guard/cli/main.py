@@ -9,10 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from exodus_common import program, stopping
+from exodus_common import in_force, program, stopping
 from exodus_common.errors import ExodusError, SettingsInvalid, UsageError
 from exodus_common.output import complain, say
 from exodus_common.render import json_text, nagios, printable
+from exodus_common.settings import Source
 from exodus_storage_guard import privileges, settings
 from exodus_storage_guard.cli import options, roots_file
 from exodus_storage_guard.cli.commands import FACES, read_list
@@ -37,7 +38,10 @@ def _run(argv: list[str] | None) -> int:
 
 
 def _begun(arguments: argparse.Namespace) -> int:
-    found = settings.load(arguments.config, os.environ)
+    source = settings.source(arguments.config, os.environ)
+    found = source.build(settings.Settings)
+    if arguments.command == "config":
+        return _config(arguments, source, found)
     read_list(arguments)
     target = options.written(arguments)
     if target and privileges.will_change(found.state, found.admission.socket):
@@ -45,6 +49,14 @@ def _begun(arguments: argparse.Namespace) -> int:
             Path(target), lambda name: _told(arguments, partial(_as_guard, arguments, found, name))
         )
     return _as_guard(arguments, found, target)
+
+
+def _config(arguments: argparse.Namespace, source: Source, found: settings.Settings) -> int:
+    if arguments.show:
+        say(in_force.shown(source, found, as_json=arguments.json))
+    elif not arguments.quiet:
+        say(in_force.checked(source, as_json=arguments.json))
+    return 0
 
 
 def _told(arguments: argparse.Namespace, work: Callable[[], int]) -> int:

@@ -29,6 +29,7 @@ _HELP = {
     "serve": "the same admission over HTTP on a Unix socket, until told to end",
     "history": "what was done, to one object or all",
     "report": "a page with plots",
+    "config": "the settings: whether they are right, or which are in force and where each comes from",
     "rebuild": "make a lost catalogue anew from the archive's manifests and the store",
 }
 
@@ -62,6 +63,9 @@ def parser() -> argparse.ArgumentParser:
     of["fetch"].add_argument("file", metavar="FILE")
     of["history"].add_argument("key", metavar="KEY", nargs="?")
     of["report"].add_argument("--html", metavar="FILE", type=Path, required=True, help="where to write the page")
+    which = of["config"].add_mutually_exclusive_group(required=True)
+    which.add_argument("--check", action="store_true", help="whether they are right")
+    which.add_argument("--show", action="store_true", help="each, with where it comes from; secrets are not shown")
     of["check"].add_argument("--format", choices=("text", "json", "nagios", "prometheus"), default="text")
     return parser
 

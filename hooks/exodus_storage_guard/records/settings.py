@@ -9,7 +9,15 @@ from exodus_storage_guard.state.settings import StateSettings
 
 @dataclass(frozen=True)
 class RecordsSettings:
-    """Say where the platform's own database is, and which query gives `key`, `created_at` and `sha256` of its APKs."""
+    """Say where the platform's own database is, and which query gives `key`, `created_at` and `sha256` of its APKs.
+
+    url: the database: sqlite:////an/absolute/file.db, or postgresql://user@host:port/database. Example:
+        "postgresql://reader@db.example/exodus"
+    query: what gives each APK's key, created_at and, where it is known, sha256; only what it gives is ever archived.
+        Example: "SELECT apk_file AS key, creation_date AS created_at, sha256 FROM reports"
+    password_file: the file with the password of PostgreSQL's user, one line. Example:
+        "/etc/exodus-storage-guard/database-password"
+    """
 
     url: str
     query: str

@@ -13,7 +13,13 @@ _POSTGRESQL = ("postgresql", "postgres")
 
 @dataclass(frozen=True)
 class StateSettings:
-    """Say where the catalogue is; `password_file` holds a PostgreSQL user's password where one is needed."""
+    """Say where the catalogue is; `password_file` holds a PostgreSQL user's password where one is needed.
+
+    url: where the catalogue is: a file of SQLite on this machine, or PostgreSQL where uploads or sweeps run on
+        several. Example: "postgresql://guard@db.example/exodus"
+    password_file: the file with the password of PostgreSQL's user, one line. Example:
+        "/etc/exodus-storage-guard/database-password"
+    """
 
     url: str = DEFAULT_STATE_URL
     password_file: Path | None = None

@@ -13,7 +13,19 @@ _SSH_ONLY = ("identity_file", "known_hosts_file")
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """Say where the APKs live; with S3 which server has the bucket, and which files hold the keys to it."""
+    """Say where the APKs live; with S3 which server has the bucket, and which files hold the keys to it.
+
+    url: the folder or the bucket: directory:///an/absolute/folder, or s3://bucket or s3://bucket/prefix. Example:
+        "directory:///srv/apks"
+    endpoint: the server that has the bucket. Example: "https://minio.example:9000"
+    region: the bucket's region; it saves a request, and the right to ask. Example: "us-east-1"
+    access_key_file: the file with the access key, one line; without it AWS_ACCESS_KEY_ID is read. Example:
+        "/etc/exodus-storage-guard/access-key"
+    secret_key_file: the file with the secret key, one line; without it AWS_SECRET_ACCESS_KEY is read. Example:
+        "/etc/exodus-storage-guard/secret-key"
+    ca_file: the certificates that a private authority signed the server's with, as PEM. Example:
+        "/etc/ssl/certs/ours.pem"
+    """
 
     url: str
     endpoint: str | None = None
@@ -62,7 +74,14 @@ class StoreSettings:
 
 @dataclass(frozen=True)
 class ArchiveSettings(StoreSettings):
-    """Say where old APKs go; with ssh which key opens the door, and which file says whose door it is."""
+    """Say where old APKs go; with ssh which key opens the door, and which file says whose door it is.
+
+    url: the folder, the bucket, or the folder of another machine behind ssh. Example:
+        "ssh://backup@archive.example:2222/backups/apks"
+    identity_file: the private key that opens the door of ssh://. Example: "/etc/exodus-storage-guard/id_ed25519"
+    known_hosts_file: the file that says whose door it is, as ssh-keyscan writes it. Example:
+        "/etc/exodus-storage-guard/known_hosts"
+    """
 
     identity_file: Path | None = None
     known_hosts_file: Path | None = None
