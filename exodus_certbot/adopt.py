@@ -66,7 +66,7 @@ def _refuse_what_certbot_would_drop(environ: Mapping[str, str]) -> None:
         raise ExodusError(
             f"{printable(certbot.path)} ({printable(certbot.python or '')}) cannot load the plugin {PLUGIN}: "
             f"{printable(why_not)}; nothing was changed, since certbot would drop it at the next renewal; "
-            "install exodus-certbot for that Python (README: the plugin), or use the deploy hook"
+            "install exodus-certbot for that Python (docs/install.md: the plugin), or use the deploy hook"
         )
 
 

@@ -148,7 +148,7 @@ def _plugin(files: Sequence[RenewalFile], environ: Mapping[str, str]) -> Iterato
         if why_not:
             message = f"{found.path} ({found.python}) cannot load the plugin {PLUGIN}: {why_not}"
             yield severity(
-                "certbot", message, "install it where certbot is (README: the plugin), or adopt --undo --all"
+                "certbot", message, "install it where certbot is (docs/install.md: the plugin), or adopt --undo --all"
             )
         else:
             yield ok("certbot", f"{found.path} loads the plugin {PLUGIN}")

@@ -87,4 +87,4 @@ def _certbots(found: Units) -> Finding:
 def _switch_on(found: Units, timer: str) -> str:
     if found.get(timer, {}).get("LoadState") == "loaded":
         return f"systemctl enable --now {timer}"
-    return f"install {timer} (README: the timer), then: systemctl enable --now {timer}"
+    return f"install {timer} (docs/install.md: the timer), then: systemctl enable --now {timer}"

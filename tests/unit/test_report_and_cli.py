@@ -12,7 +12,7 @@ from exodus_certbot.cli import main as cli
 from exodus_certbot.cli import report
 from exodus_certbot.model import KeyType, Overall, RenewalWindow, Report, Row, Verdict
 
-README = Path(__file__).parents[2] / "README.md"
+DAILY_USE = Path(__file__).parents[2] / "docs/daily-use.md"
 END = datetime(2027, 1, 3, 9, 12, 44, tzinfo=UTC)
 ROW = Row(
     name="exodus.example",
@@ -206,7 +206,7 @@ def test_an_option_that_cannot_work_is_wrong_usage(
     assert "timeout_seconds: allowed" in capsys.readouterr().err
 
 
-def test_the_readme_shows_the_help_that_is_printed(
+def test_the_page_shows_the_help_that_is_printed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Compare words, not lines: each Python breaks them in its own way, and names `-q, --quiet` in its own."""
@@ -214,7 +214,7 @@ def test_the_readme_shows_the_help_that_is_printed(
     with pytest.raises(SystemExit):
         cli.main(["--help"])
 
-    shown = README.read_text().split("<!-- help -->")[1].split("```")[1].removeprefix("text")
+    shown = DAILY_USE.read_text().split("<!-- help -->")[1].split("```")[1].removeprefix("text")
 
     assert shown.split() == capsys.readouterr().out.split()
 

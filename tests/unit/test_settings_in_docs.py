@@ -1,4 +1,4 @@
-"""The settings that the pages on servers show are taken, with the lines that are comments there, too."""
+"""The settings that the pages show are taken; on servers with the lines that are comments there, too."""
 
 import re
 import tomllib
@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from exodus_certbot.settings import Settings as CertbotSettings
 from exodus_common import settings as common
 from exodus_storage_guard.capacity.prometheus import figures_of
 from exodus_storage_guard.settings import CapacitySettings, Settings
+from tests.parts.documented import files, page, section
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,3 +57,23 @@ def test_a_setting_that_a_page_would_show_wrongly_is_found() -> None:
     assert CapacitySettings(**tomllib.loads(shown)["capacity"]) == CapacitySettings(path="/x")  # type: ignore[arg-type]
     with pytest.raises(Exception, match="url: found nothing"):
         built(tomllib.loads(otherwise(shown)))
+
+
+WHOSE: dict[str, type] = {"/etc/exodus-certbot.toml": CertbotSettings, "/etc/exodus-storage-guard.toml": Settings}
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/install.md", "docs/settings.md"])
+def test_a_file_of_settings_that_a_page_shows_is_taken(name: str) -> None:
+    shown = files(page(name))
+
+    assert shown
+    for path, text in shown:
+        assert common.build(WHOSE[path], tomllib.loads(text), file=Path(path))
+
+
+def test_the_settings_that_are_shown_first_are_the_defaults() -> None:
+    ((path, text),) = files(section(page("docs/settings.md"), "The storage guard"))
+    tables = tomllib.loads(text)
+
+    assert len(tables) > 5
+    assert built(tables) == built({name: tables[name] for name in ("store", "archive")}), path

@@ -76,8 +76,8 @@ class StoreSettings:
 class ArchiveSettings(StoreSettings):
     """Say where old APKs go; with ssh which key opens the door, and which file says whose door it is.
 
-    url: the folder, the bucket, or the folder of another machine behind ssh. Example:
-        "ssh://backup@archive.example:2222/backups/apks"
+    url: the folder, the bucket, or the folder of another machine: ssh://backup@archive.example:2222/backups/apks.
+        Example: "directory:///mnt/backup/apks"
     identity_file: the private key that opens the door of ssh://. Example: "/etc/exodus-storage-guard/id_ed25519"
     known_hosts_file: the file that says whose door it is, as ssh-keyscan writes it. Example:
         "/etc/exodus-storage-guard/known_hosts"

@@ -1,10 +1,9 @@
-"""The README, followed command by command on a Debian that has nothing of ours: what it says works, in its order.
+"""docs/install.md without packages, followed command by command on a Debian that has nothing of ours, in its order.
 
 What stands in for the world outside, and nothing else: a proxy that leads to Debian's and Python's packages; an nginx
-that serves a lineage which nobody renews (no command of the README asks a CA); a disk of memory for the store.
+that serves a lineage which nobody renews (no command of the pages asks a CA); a disk of memory for the store.
 """
 
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,10 +14,10 @@ from tests.parts.authority import CertbotTree
 from tests.parts.booted import Debian, debian
 from tests.parts.command import ROOT
 from tests.parts.configuration import server
+from tests.parts.documented import page, placeholders, section, typed
 from tests.parts.internet import PORT, RELAY, way_out
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
-README = (ROOT / "README.md").read_text()
 NAMED = {"NAME": "exodus.example", "UPLOADER": "uploader"}
 KINDS = ("cert", "privkey", "chain", "fullchain")
 RENEWED_BY = "[renewalparams]\nauthenticator = manual\nmanual_auth_hook = /bin/true\n"
@@ -35,7 +34,7 @@ useradd uploader; mkdir -p /srv/apks /mnt/backup/apks /var/lib/prometheus/node-e
 mount -t tmpfs -o size=8g,mode=2775,uid=$(id -u uploader),gid=$(id -g uploader) tmpfs /srv/apks
 cd /root/exodus-certbot
 follow() {{
-  bash -e "/opt/readme/$1" >/opt/printed 2>&1; code=$?
+  bash -e "/opt/followed/$1" >/opt/printed 2>&1; code=$?
   echo "$1: $code"; [ $code = 0 ] || tail -n 25 /opt/printed | sed 's/^/  | /'
 }}
 """
@@ -56,15 +55,11 @@ kill $relay
 
 
 def blocks() -> list[str]:
-    """Give what the README has one type, in its order, and what it has one write into files before."""
-    found = []
-    for kind, text in re.findall(r"^```(sh|toml)\n(.*?)^```", README, re.DOTALL | re.MULTILINE):
-        file = re.match(r"# (/etc/\S+)\n", text)
-        if kind == "sh":
-            found.append(re.sub("|".join(NAMED), lambda word: NAMED[word[0]], text))
-        elif file:
-            found.append(f"cat > {file[1]} <<'EOF'\n{text}EOF\n")
-    return found
+    """Give what the pages have one type who has no packages, in their order, and write into files before."""
+    install = page("docs/install.md")
+    written = [one for one in typed(section(install, "The storage guard"), NAMED) if one.startswith("cat > ")]
+    monitored = typed(section(page("docs/daily-use.md"), "Be told"), NAMED)
+    return [*written, *typed(section(install, "From a checkout"), NAMED), *monitored]
 
 
 def prepared(machine: Debian) -> None:
@@ -80,18 +75,18 @@ def prepared(machine: Debian) -> None:
     machine.path("/etc/nginx/sites-enabled/exodus").write_text(site)
     machine.path("/opt/relay").write_text(RELAY)
     for number, block in enumerate(blocks(), start=1):
-        machine.path(f"/opt/readme/{number}").write_text(block)
+        machine.path(f"/opt/followed/{number}").write_text(block)
     # Where the Internet is behind somebody's own authority, it is for the machine as well.
     shutil.copy(CERTIFICATES, machine.path(f"{CERTIFICATES}"))
 
 
-def test_the_readme_has_the_commands_that_are_followed() -> None:
+def test_the_pages_have_the_commands_that_are_followed() -> None:
     assert len(blocks()) >= 7
-    assert not [block for block in blocks() if re.search(r"\b[A-Z]{4,}\b", re.sub(r"#.*|EOF|'.*?'", "", block))]
+    assert placeholders(blocks()) == []
 
 
 @pytest.mark.parametrize("suite", ["bookworm", "trixie"])
-def test_every_command_of_the_readme_works_in_its_order(suite: str, tmp_path: Path) -> None:
+def test_every_command_for_a_checkout_works_in_its_order(suite: str, tmp_path: Path) -> None:
     machine = debian(tmp_path, suite)
     prepared(machine)
     numbers = range(1, len(blocks()) + 1)
