@@ -12,10 +12,10 @@ PROCESSES   ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check simulate bench clean provision provision-demo provision-full
+.PHONY: help demo test test-all check simulate bench deb deb-test apt-repository release clean provision provision-demo provision-full
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: provision-demo ## the two outages of January 2019, with real servers: as they were, and with what is built here
 	@$(PYTHON) tests/demo/certificate_outage.py
@@ -24,7 +24,7 @@ demo: provision-demo ## the two outages of January 2019, with real servers: as t
 test: provision check ## check, then the tests
 	$(PYTHON) -m pytest -m 'not full' --numprocesses $(PROCESSES) $(PYTEST_ARGS) $(TESTS)
 
-test-all: provision-full check ## check, then the tests with the long ones and every version
+test-all: check deb ## check, then the tests with the long ones, every version, and the Debian packages; needs root
 	$(PYTHON) -m pytest --numprocesses $(PROCESSES) $(PYTEST_ARGS) $(TESTS)
 
 check: provision ## lint, format, types, who may import whom, links of the documentation
@@ -40,6 +40,19 @@ bench: provision ## how long it takes
 	@$(PYTHON) tests/bench/admissions.py
 	@$(PYTHON) tests/bench/buckets.py
 	@$(PYTHON) tests/bench/uploads.py
+
+SUITES ?= bookworm trixie
+deb: provision-full ## Debian packages for each of SUITES, into build/deb; needs root
+	@packaging/debs $(SUITES)
+
+deb-test: deb ## the packages in really booted Debians that have nothing else of ours
+	$(PYTHON) -m pytest $(PYTEST_ARGS) tests/packages
+
+apt-repository: provision ## an apt repository of those packages, into build/apt (REPOSITORY=…), signed with your KEY=…
+	@packaging/apt-repository "$$KEY" $(SUITES)
+
+release: provision-full ## commit, tag and build VERSION=…, into build/release; nothing is published
+	@$(PYTHON) packaging/release "$$VERSION" $(SUITES)
 
 SEEDS ?= 1000
 FIRST ?= 0

@@ -3,21 +3,17 @@
 Needs root, as systemd does.
 """
 
-import os
+import shutil
 import subprocess
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
-from exodus_common.clock import SystemClock
-from exodus_common.lock import held
 from tests.parts.certbot import write_program
 from tests.parts.command import ROOT
 
 _PACKAGES: tuple[str, ...] = ("systemd", "systemd-sysv", "dbus", "nginx", "certbot", "python3", "python3-cryptography")
 # What the service runs on, as Debian has it.
 _PACKAGES += ("python3-starlette", "python3-jsonschema", "python3-yaml", "python3-uvicorn", "python3-httptools")
-_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "exodus-certbot"
 _BOOT = """
 set -eu
 lower=$1 work=$2; root=$work/root
@@ -33,7 +29,22 @@ mount --rbind /dev "$root/dev"
 mkdir -p "$root/opt/outside" # an overlay has inodes of its own, to which no socket is bound
 mount --bind "$work/outside" "$root/opt/outside"
 export container=lab PATH=/usr/sbin:/usr/bin:/sbin:/bin
-exec chroot "$root" /lib/systemd/systemd --unit=multi-user.target
+cd "$root"
+# As on a machine of its own: who has mounts of his own sees that its root is the others', too. Not in a chroot.
+if pivot_root . mnt 2>/dev/null; then umount --lazy /mnt; fi
+exec chroot . /lib/systemd/systemd --unit=multi-user.target
+"""
+_INSTALL = """
+set -eu
+lower=$1 work=$2; root=$work/installing; shift 2
+mount --make-rprivate / 2>/dev/null || true
+mkdir -p "$root" "$work/overlay"
+mount -t overlay overlay -o "lowerdir=$lower,upperdir=$work/upper,workdir=$work/overlay" "$root"
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
+chroot "$root" apt-get update
+chroot "$root" env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 \
+  apt-get install --yes --no-install-recommends -o Dpkg::Options::=--force-unsafe-io "$@"
 """
 _UNIT = """
 [Unit]
@@ -41,7 +52,7 @@ After=nginx.service
 Wants=nginx.service
 [Service]
 Type=oneshot
-Environment=PYTHONPATH=/opt/project:/opt/project/hooks PYTHONDONTWRITEBYTECODE=1
+Environment={environment}
 ExecStart=/bin/bash /opt/script
 ExecStopPost=/bin/sh -c 'exec systemctl poweroff --force --force >/dev/null 2>&1'
 StandardOutput=append:/opt/said
@@ -81,15 +92,31 @@ class Debian:
         users = self.path("/usr/lib/sysusers.d/exodus-storage-guard.conf")
         subprocess.run(["cp", f"{ROOT}/packaging/sysusers/exodus-storage-guard.conf", users], check=True)
 
-    def boot(self, script: str, *, timeout_seconds: float = 90) -> str:
-        """Boot, run a script once nginx is up, power off; give what the script printed."""
+    def install(self, *packages: Path | str) -> None:
+        """Install packages, by file or by name, as an operator does, before it is booted."""
+        files = [package for package in packages if isinstance(package, Path)]
+        for file in files:
+            shutil.copy(file, self.path(f"/root/{file.name}"))
+        names = [f"/root/{one.name}" if isinstance(one, Path) else one for one in packages]
+        resolver = self.path("/etc/resolv.conf")
+        shutil.copy("/etc/resolv.conf", resolver)
+        argv = ["unshare", "--mount", "bash", "-c", _INSTALL, "install", str(self.base), str(self.work), *names]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+    def boot(self, script: str, *, timeout_seconds: float = 90, with_project: bool = True) -> str:
+        """Boot, run a script once nginx is up, power off; give what the script printed.
+
+        The script's Python has this project's code, where that is not to be what packages installed.
+        """
         self.path("/opt/script").write_text(script)
-        self.path("/etc/systemd/system/lab.service").write_text(_UNIT.format(script_seconds=timeout_seconds - 30))
+        environment = "PYTHONPATH=/opt/project:/opt/project/hooks PYTHONDONTWRITEBYTECODE=1" if with_project else ""
+        unit = _UNIT.format(script_seconds=timeout_seconds - 30, environment=environment)
+        self.path("/etc/systemd/system/lab.service").write_text(unit)
         wants = self.path("/etc/systemd/system/multi-user.target.wants/lab.service")
         wants.symlink_to("/etc/systemd/system/lab.service")
-        self.path("/opt/project/hooks").mkdir(parents=True)
-        for at in ("exodus_certbot", "hooks/exodus_common", "hooks/exodus_storage_guard"):
-            subprocess.run(["cp", "-r", ROOT / at, self.path(f"/opt/project/{at}")], check=True)
+        if with_project:
+            self._bring_project()
         namespaces: tuple[str, ...] = ("--mount", "--propagation", "unchanged", "--pid", "--fork", "--kill-child")
         namespaces += ("--cgroup", "--net", "--uts", "--ipc")
         done = subprocess.run(
@@ -102,40 +129,17 @@ class Debian:
         assert said.exists(), f"it did not boot: {done.stdout[-2000:]!r} {done.stderr[-2000:]!r}"
         return said.read_text() + self.path("/opt/complained").read_text()
 
+    def _bring_project(self) -> None:
+        self.path("/opt/project/hooks").mkdir(parents=True)
+        for at in ("exodus_certbot", "hooks/exodus_common", "hooks/exodus_storage_guard"):
+            subprocess.run(["cp", "-r", ROOT / at, self.path(f"/opt/project/{at}")], check=True)
 
-def debian(work: Path, suite: str | None = None) -> Debian:
+
+def debian(work: Path, suite: str | None = None, packages: tuple[str, ...] = _PACKAGES) -> Debian:
     """Give a machine of a suite, by default the one that this one runs; its base is made once and kept."""
     release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
-    suite = suite or release["VERSION_CODENAME"]
-    packages = sha256(" ".join(_PACKAGES).encode()).hexdigest()[:8]
-    base = _CACHE / f"booted-{suite}-{packages}"
-    # Tests that run beside this one want the same.
-    with held(base.with_suffix(".lock"), wait_seconds=600, clock=SystemClock()):
-        if not base.exists():
-            _debootstrap(suite, base)
+    argv = [str(ROOT / "packaging/root"), "booted", suite or release["VERSION_CODENAME"], *packages]
+    made = subprocess.run(argv, capture_output=True, text=True, timeout=900, check=False)
+    assert made.returncode == 0, made.stderr
     (work / "upper").mkdir(parents=True)
-    return Debian(base, work)
-
-
-def _debootstrap(suite: str, base: Path) -> None:
-    targets = ["apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages"]
-    sites = subprocess.run(targets, capture_output=True, text=True, check=True).stdout.split()
-    mirror = next(site for site in sites if "security" not in site)
-    unfinished = base.with_suffix(".unfinished")
-    _run("rm", "-rf", "--one-file-system", str(unfinished))
-    _run("unshare", "--mount", "debootstrap", "--variant=minbase", suite, str(unfinished), mirror)
-    # debootstrap does not choose between alternatives; apt does. Nothing is to be started in there yet.
-    policy = unfinished / "usr/sbin/policy-rc.d"
-    policy.write_text("#!/bin/sh\nexit 101\n")
-    policy.chmod(0o755)
-    install = "apt-get update && apt-get install --yes --no-install-recommends " + " ".join(_PACKAGES)
-    _run("cp", "--dereference", "/etc/resolv.conf", str(unfinished / "etc/resolv.conf"))
-    _run("chroot", str(unfinished), "env", "DEBIAN_FRONTEND=noninteractive", "sh", "-ec", install)
-    policy.unlink()
-    unfinished.chmod(0o755)
-    unfinished.rename(base)
-
-
-def _run(*argv: str) -> None:
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, f"{argv}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    return Debian(Path(made.stdout.strip()), work)

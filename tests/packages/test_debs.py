@@ -1,0 +1,116 @@
+"""The Debian packages, built by packaging/debs, in really booted Debians that have nothing else of ours."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from exodus_common import __version__
+from tests.parts.booted import Debian, debian
+from tests.parts.command import ROOT
+
+SUITES = ("bookworm", "trixie")
+# As an operator's machine has it before; what ours need apt finds.
+FRESH = ("systemd", "systemd-sysv", "dbus", "man-db")
+EARLIER = "0.0.1"
+LIFE = ROOT / "tests/packages/life.sh"
+CATALOGUE_OF_LONG_AGO = f"{files('exodus_storage_guard.state').joinpath('sqlite.sql').read_text('utf-8')};\n" + (
+    "INSERT INTO objects (key, bytes, etag, modified_at, state, since, found_at) "
+    "VALUES (CAST('k' AS BLOB), 7, 'e', 1, 'resident', 1, 1); PRAGMA user_version = 2;"
+)
+SCRIPTS = ROOT / "packaging/debian/tests"
+pytestmark = pytest.mark.full
+
+
+def packages(suite: str, *names: str) -> list[Path]:
+    built = ROOT / "build/deb" / suite
+    found = [next(built.glob(f"{name}_{__version__}_*.deb"), None) for name in names]
+    assert None not in found, "make deb"
+    return [one for one in found if one is not None]
+
+
+@pytest.fixture(params=SUITES)
+def machine(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Debian, str]:
+    return debian(tmp_path / "machine", request.param, FRESH), request.param
+
+
+def said_by(machine: Debian, name: str) -> str:
+    """Boot, and run one of the scripts that autopkgtest runs; tell what it said, and whether it came to its end."""
+    script = f"if bash -x /root/{name}; then echo IT WORKS; fi\n"
+    machine.path(f"/root/{name}").write_text((SCRIPTS / name).read_text())
+    return machine.boot(script, timeout_seconds=200, with_project=False)
+
+
+def test_the_certificate_half_works_as_it_is_installed(machine: tuple[Debian, str]) -> None:
+    fresh, suite = machine
+    fresh.install(*packages(suite, "exodus-common", "exodus-certbot"), "nginx", "openssl")
+
+    said = said_by(fresh, "certificates")
+
+    assert "IT WORKS" in said, said
+
+
+def test_the_distributions_certbot_issues_and_renews_and_the_proof_is_its_units(machine: tuple[Debian, str]) -> None:
+    fresh, suite = machine
+    fresh.install(*packages(suite, "exodus-common", "exodus-certbot"), "nginx", "openssl")
+    shutil.copy(ROOT / ".go/bin/pebble", fresh.path("/usr/local/bin/pebble"))
+
+    said = said_by(fresh, "renewal")
+
+    assert "IT WORKS" in said, said
+
+
+def test_the_guard_works_with_one_short_settings_file(machine: tuple[Debian, str]) -> None:
+    fresh, suite = machine
+    fresh.install(*packages(suite, "exodus-common", "exodus-storage-guard"))
+
+    said = said_by(fresh, "storage")
+
+    assert "IT WORKS" in said, said
+
+
+def older(package: Path, folder: Path) -> Path:
+    """Make of a package one of an earlier version, with the same content."""
+    raw = folder / package.stem
+    subprocess.run(["dpkg-deb", "--raw-extract", package, raw], check=True, timeout=60)
+    for name in ("control", "preinst"):
+        script = raw / "DEBIAN" / name
+        if script.exists():
+            script.write_text(script.read_text().replace(__version__, EARLIER))
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-Zgzip", "--build", raw, folder], check=True, timeout=60)
+    shutil.rmtree(raw)
+    return next(folder.glob(f"{package.name.split('_')[0]}_{EARLIER}_*.deb"))
+
+
+def test_from_installation_to_purge_nothing_of_the_operators_is_lost_and_nothing_of_ours_left(
+    machine: tuple[Debian, str], tmp_path: Path
+) -> None:
+    fresh, suite = machine
+    new = packages(suite, "exodus-common", "exodus-certbot", "exodus-storage-guard")
+    (tmp_path / "old").mkdir()
+    old = [older(package, tmp_path / "old") for package in new]
+    fresh.install(*old, "nginx", "openssl")
+    for name, ones in (("old", old), ("new", new)):
+        for file in ones:
+            shutil.copy(file, fresh.path(f"/root/{name}/{file.name}"))
+    sqlite3.connect(fresh.path("/root/old.db")).executescript(CATALOGUE_OF_LONG_AGO)
+
+    fresh.path("/root/life").write_text(LIFE.read_text().replace("VERSION\n", f"{__version__}\n"))
+
+    said = fresh.boot("if bash -x /root/life; then echo IT WORKS; fi\n", timeout_seconds=300, with_project=False)
+
+    assert "IT WORKS" in said, said
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_two_builds_are_the_same(suite: str, tmp_path: Path) -> None:
+    once = {file.name: file.read_bytes() for file in (ROOT / "build/deb" / suite).glob("*.deb")}
+
+    subprocess.run([ROOT / "packaging/debs", suite], env=os.environ | {"DEBS": str(tmp_path)}, check=True, timeout=600)
+
+    assert len(once) == 3
+    assert {file.name: file.read_bytes() for file in (tmp_path / suite).glob("*.deb")} == once

@@ -1,0 +1,95 @@
+"""What the Debian packages are made of, as far as it can be seen without building them (`make deb-test` does)."""
+
+import re
+import subprocess
+import tomllib
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from exodus_common import __version__
+from exodus_common.settings import build
+from tests.parts.command import ROOT
+
+PACKAGING = ROOT / "packaging"
+DEBIAN = PACKAGING / "debian"
+COMMANDS = ("exodus-certbot", "exodus-storage-guard")
+
+
+@pytest.fixture(scope="module")
+def manuals() -> ModuleType:
+    loader = SourceFileLoader("manuals", str(PACKAGING / "manuals"))
+    spec = spec_from_loader("manuals", loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def test_the_changelog_begins_with_the_version_that_there_is() -> None:
+    assert (DEBIAN / "changelog").read_text().startswith(f"exodus-certbot ({__version__}) ")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_example_of_settings_is_valid_as_it_stands(name: str, manuals: ModuleType) -> None:
+    text = "\n".join(manuals.example(name))
+
+    assert build(manuals.SETTINGS[name], tomllib.loads(text), file=Path("example"))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_is_commented_out_in_the_example_are_the_defaults(name: str, manuals: ModuleType) -> None:
+    lines = list(manuals.example(name))
+    cls: Any = manuals.SETTINGS[name]
+    usual = build(cls, tomllib.loads("\n".join(lines)), file=Path("example"))
+    defaults = [one.key for table in manuals.tables(cls) for one in table.settings if one.default is not None]
+
+    with_them = [line[1:] if line[1:].split(" = ")[0] in defaults and "://" not in line else line for line in lines]
+
+    assert build(cls, tomllib.loads("\n".join(with_them)), file=Path("example")) == usual
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_setting_is_in_the_manual_and_roff_finds_nothing_wrong_with_it(name: str, manuals: ModuleType) -> None:
+    page = manuals.of_settings(name)
+    shown = subprocess.run(
+        ["man", "--warnings", "--local-file", "-"], input=page, capture_output=True, text=True, check=True
+    )
+
+    words = set(re.findall(r"[a-z_]+", shown.stdout))
+    assert {one.key for table in manuals.tables(manuals.SETTINGS[name]) for one in table.settings} <= words
+    assert shown.stderr == ""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_completion_for_fish_knows_every_command_and_option(name: str, manuals: ModuleType) -> None:
+    parser = manuals.COMMANDS[name]
+    (commands,) = (action for action in parser._actions if hasattr(action, "choices") and action.dest == "command")
+
+    text = manuals.fish(parser)
+
+    for command, of_command in commands.choices.items():
+        assert f" -a {command} " in text
+        for action in of_command._actions:
+            for word in (word for word in action.option_strings if word.startswith("--")):
+                assert re.search(rf"subcommand_from {command}' .*-l {word[2:]} ", text), (command, word)
+
+
+def test_every_wheel_has_a_hash_for_each_architecture() -> None:
+    text = (PACKAGING / "debian-wheels.txt").read_text()
+    _, *wanted = re.split(r"^(?=\w)", text, flags=re.MULTILINE)
+
+    assert [part.count("--hash=sha256:") for part in wanted] == [1, 2]  # pure, and one for amd64 and arm64 each
+    assert all(re.match(r"[a-z]+==[0-9.]+ \\\n", part) for part in wanted)
+
+
+def test_what_the_service_requires_the_package_depends_on() -> None:
+    control = (DEBIAN / "control").read_text()
+    guard = control[control.index("Package: exodus-storage-guard") :]
+
+    for name in ("starlette", "uvicorn", "httptools", "jsonschema", "yaml", "urllib3", "argon2", "certifi"):
+        assert f"\n python3-{name},\n" in guard
