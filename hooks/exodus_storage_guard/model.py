@@ -1,7 +1,7 @@
 """Values that decisions, doors and stories exchange: frozen, and complete once built."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -213,6 +213,10 @@ class Reservation:
             raise ValueError(
                 f"a reservation of {self.bytes} bytes from {self.created_at} to {self.expires_at} cannot be"
             )
+
+    def beginning(self, now: datetime) -> "Reservation":
+        """Give the same one with its lease from now on."""
+        return replace(self, created_at=now, expires_at=now + (self.expires_at - self.created_at))
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,10 +109,13 @@ def test_a_key_is_as_long_as_s3_has_it_at_most(deciding: tuple[Admissions, Guard
 
 def test_what_ended_without_a_word_is_forgotten_by_and_by(deciding: tuple[Admissions, Guarded]) -> None:
     admissions, guarded = deciding
-    for _ in range(105):
-        admissions.admit(Wanted(0, lease_seconds=1e-6))
-
     control = opening.control(settings.load(guarded.config, {}), guarded.config)
+    for _ in range(105):
+        admissions.admit(Wanted(0, lease_seconds=0.05))
+    wait_until(lambda: all(one.expires_at < control.clock.now() for one in control.catalogue.reservations()))
+
+    admissions.admit(Wanted(0))
+
     assert len(control.catalogue.reservations()) < 10
 
 

@@ -9,10 +9,10 @@ class Jumped(SystemClock):
     """A clock that is wrong by so much."""
 
     def __init__(self, by: timedelta) -> None:
-        self._by = by
+        self.by = by
 
     def now(self) -> datetime:
-        return datetime.now(UTC) + self._by
+        return datetime.now(UTC) + self.by
 
 
 class SetClock(SystemClock):

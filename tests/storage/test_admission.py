@@ -20,8 +20,10 @@ import pytest
 from exodus_storage_guard import StorageGuard, UploadRefused
 from exodus_storage_guard.admission import asking, reservations
 from exodus_storage_guard.admission.control import NOBODY, AdmissionControl
+from exodus_storage_guard.errors import ObjectMissing
 from exodus_storage_guard.state.contract import Catalogue
 from exodus_storage_guard.tiering.sync import sync
+from tests.parts.clocks import Jumped
 from tests.parts.command import ROOT
 from tests.parts.doors import replace_methods
 from tests.parts.guard import MIB, Guarded, apk_key
@@ -118,6 +120,38 @@ def test_a_lease_ends_by_itself(ready: Guarded) -> None:
     time.sleep(0.3)
 
     assert ready("admit", "--bytes", "60 MiB").exit_code == 0
+
+
+def test_a_lease_begins_when_it_is_given_however_long_that_took(ready: Guarded) -> None:
+    ready.fill(40, oldest=400, newest=200)
+    ready("sync")
+    run, clock = ready.run(), Jumped(timedelta())
+    desk = AdmissionControl(run.settings, run.catalogue, clock, NOBODY)
+    first = reservations.admit(desk, asking.request(desk, 50 * MIB, None)).reservation
+    waiting = reservations.steps(desk, asking.request(desk, 40 * MIB, None, lease_seconds=60), wait_seconds=600)
+    next(waiting)
+
+    reservations.release(desk, first.id)
+    clock.by = timedelta(minutes=5)
+    with pytest.raises(StopIteration) as given:
+        waiting.send(None)
+
+    until = given.value.value.reservation.expires_at
+    assert timedelta(seconds=50) < until - clock.now() <= timedelta(seconds=60)
+    with pytest.raises(UploadRefused):
+        reservations.admit(desk, asking.request(desk, 40 * MIB, None))
+
+
+def test_what_ended_does_not_grow(ready: Guarded) -> None:
+    run, clock = ready.run(), Jumped(timedelta())
+    desk = AdmissionControl(run.settings, run.catalogue, clock, NOBODY)
+    one = reservations.admit(desk, asking.request(desk, MIB, None, lease_seconds=60)).reservation
+    assert reservations.grow(desk, one.id, 2 * MIB).reservation.expires_at == one.expires_at
+
+    clock.by = timedelta(minutes=5)
+
+    with pytest.raises(ObjectMissing, match="it had ended"):
+        reservations.grow(desk, one.id, 3 * MIB)
 
 
 @pytest.mark.parametrize("size", ["-1", "1.5", "10 XB", "", "1e3", str(2**63)])

@@ -79,6 +79,7 @@ def attempt(control: AdmissionControl, wanted: Reservation) -> Fit:
         nonlocal answer
         if not control.is_fresh(measured):
             return False  # it has taken that long to get here: what landed meanwhile may be forgotten
+        _refuse_ended(control, wanted)
         # What was committed since it was measured is a reservation no more: the two are counted together.
         beside = [one for one in others if one.id not in ended]
         _refuse_more_than_enough(control, beside, wanted)
@@ -90,6 +91,13 @@ def attempt(control: AdmissionControl, wanted: Reservation) -> Fit:
 
     control.catalogue.reserve(wanted, decide)
     return attempt(control, wanted) if answer is None else answer
+
+
+def _refuse_ended(control: AdmissionControl, wanted: Reservation) -> None:
+    """Raise `UploadRefused` for one whose lease ends before it is given: nobody would count it."""
+    if not policy.holds(wanted, control.clock.now()):
+        lease = wanted.expires_at - wanted.created_at
+        raise UploadRefused(f"to decide took longer than the lease of {lease.total_seconds():g} s", _ASK_AGAIN_SECONDS)
 
 
 def _refuse_more_than_enough(control: AdmissionControl, others: Iterable[Reservation], wanted: Reservation) -> None:
@@ -145,6 +153,7 @@ def _without_measurement(control: AdmissionControl, wanted: Reservation) -> Fit:
     _log.warning('%s; accepted all the same, as admission.when_unknown = "accept" says', unknown)
 
     def decide(others: Sequence[Reservation], totals: Mapping[ObjectState, Total]) -> bool:
+        _refuse_ended(control, wanted)
         _refuse_more_than_enough(control, (one for one in others if counts(control, one)), wanted)
         return True
 

@@ -11,6 +11,7 @@ from functools import partial
 
 from exodus_common.clock import Deadline
 from exodus_common.terminal import printable
+from exodus_storage_guard import policy
 from exodus_storage_guard.admission.asking import (
     Asker,
     charged_for,
@@ -50,9 +51,9 @@ Steps = Generator[float | Work, bool | None, Admission]
 for it (or, False, for another one that asked for the same meanwhile)."""
 
 
-def admit(control: AdmissionControl, wanted: Reservation, *, wait_seconds: float = 0) -> Admission:
+def admit(control: AdmissionControl, wanted: Reservation, *, wait_seconds: float = 0, is_new: bool = True) -> Admission:
     """Reserve, after making room where that is needed; raise `UploadRefused` where there is none to be made in time."""
-    going, told = steps(control, wanted, wait_seconds=wait_seconds), None
+    going, told = steps(control, wanted, wait_seconds=wait_seconds, is_new=is_new), None
     while True:
         try:
             awaited = going.send(told)
@@ -66,33 +67,53 @@ def admit(control: AdmissionControl, wanted: Reservation, *, wait_seconds: float
         told = True
 
 
-def steps(control: AdmissionControl, wanted: Reservation, *, wait_seconds: float = 0) -> Steps:
+@dataclass
+class _Attempts:
+    """Try as often as there may be room; the lease of a new one begins when it is given, however long that took."""
+
+    control: AdmissionControl
+    wanted: Reservation
+    is_new: bool
+
+    def __call__(self) -> Fit:
+        """Try once."""
+        now = self.control.clock.now()
+        if self.is_new:
+            self.wanted = self.wanted.beginning(now)
+        elif not policy.holds(self.wanted, now):
+            raise _ended(self.wanted.id)
+        return attempt(self.control, self.wanted)
+
+
+def steps(control: AdmissionControl, wanted: Reservation, *, wait_seconds: float = 0, is_new: bool = True) -> Steps:
     """Do what `admit` promises, without waiting for anything: whoever goes on with this does that as he likes."""
+    attempts = _Attempts(control, wanted, is_new)
     control.refuse_another_store()
     if asks_a_server(control) and control.measure() is None:  # in this order: every other admission measures once
         yield control.sweeper.look
-    found = attempt(control, wanted)
+    found = attempts()
     if found.missing_bytes == 0:
         if found.starts_sweep:
             control.sweeper.start_sweep(None)
-        return Admission(wanted)
+        return Admission(attempts.wanted)
     if asks_a_server(control):  # the store may have got room since that was asked last
         yield control.sweeper.look
-        found = attempt(control, wanted)
+        found = attempts()
         if found.missing_bytes == 0:
-            return Admission(wanted)
+            return Admission(attempts.wanted)
     before, is_done = control.measure(), False
     while found.missing_bytes > 0 and not is_done and premigrated_bytes(control):
         _log.info("%s: releasing what is premigrated", found.reason)
         need = Need(max(wanted.charged_bytes, found.need_bytes), wanted.id)
         is_done = bool((yield partial(control.sweeper.release, need)))
-        found = attempt(control, wanted)
+        found = attempts()
     if found.missing_bytes > 0:
-        yield from _wait_for_sweep(control, wanted, found, wait_seconds)
-    return Admission(wanted, _freed(before, control.measure()))
+        yield from _wait_for_sweep(attempts, found, wait_seconds)
+    return Admission(attempts.wanted, _freed(before, control.measure()))
 
 
-def _wait_for_sweep(control: AdmissionControl, wanted: Reservation, found: Fit, wait_seconds: float) -> Steps:
+def _wait_for_sweep(attempts: _Attempts, found: Fit, wait_seconds: float) -> Steps:
+    control, wanted = attempts.control, attempts.wanted
     retry_after = retry_after_seconds(control, found.missing_bytes)
     if retry_after is None:
         raise UploadRefused(f"{found.reason}, and nothing old enough is left to release", None, Why.FULL)
@@ -100,9 +121,9 @@ def _wait_for_sweep(control: AdmissionControl, wanted: Reservation, found: Fit, 
     for turn, pause_seconds in enumerate(Deadline.after(wait_seconds, control.clock).pauses(0.05, most_seconds=1)):
         if turn % _LOOKS_EVERY == _LOOKS_EVERY - 1 and asks_a_server(control):
             yield control.sweeper.look
-        found = attempt(control, wanted)
+        found = attempts()
         if found.missing_bytes == 0:
-            return Admission(wanted)
+            return Admission(attempts.wanted)
         yield pause_seconds
     how, why = how_room_is_made(control, sweeps=sweeps)
     raise UploadRefused(f"{found.reason}; {how}", retry_after, why)
@@ -183,13 +204,17 @@ def grow(control: AdmissionControl, reservation_id: str, size_bytes: int) -> Adm
 
     Raises `ObjectMissing` where there is no such reservation (any more).
     """
-    return Admission(admit(control, larger(control, reservation_id, size_bytes)).reservation)
+    return Admission(admit(control, larger(control, reservation_id, size_bytes), is_new=False).reservation)
 
 
 def larger(control: AdmissionControl, reservation_id: str, size_bytes: int) -> Reservation:
     """Write down what an upload wants that is larger than it was thought; raise as `grow` does."""
     present = control.catalogue.reservation(reservation_id)
     if present is None or present.committed_at is not None:
-        raise ObjectMissing(f"there is no reservation {printable(reservation_id)} (any more): it had ended")
+        raise _ended(reservation_id)
     size = countable(size_bytes)
     return replace(present, bytes=size, charged_bytes=charged_for(control, size))
+
+
+def _ended(reservation_id: str) -> ObjectMissing:
+    return ObjectMissing(f"there is no reservation {printable(reservation_id)} (any more): it had ended")

@@ -68,7 +68,7 @@ class GuardService:
         """Reserve more for an upload of this user's, step by step; nothing is waited for here."""
         self._see_that_it_is_his(reservation_id, uid)
         larger = reservations.larger(self.control, reservation_id, size_bytes)
-        return (yield from reservations.steps(self.control, larger))
+        return (yield from reservations.steps(self.control, larger, is_new=False))
 
     def commit(
         self,
