@@ -195,6 +195,7 @@ def test_who_gives_up_a_kind_of_key_by_hand_is_told_nothing_of_it_any_more(
     ecdsa, rsa = _both(certbot_tree)
     nginx = start_nginx(server(f"127.0.0.1:{free_port()} ssl", NAME, ecdsa, rsa)).at_rest()
     new = disk_sha256(certbot_tree.issue(rsa.name, (NAME,), key_type="ecdsa"))
+    wait_until(lambda: len(worker_pids(nginx.pid)) == nginx.workers)  # a worker has its title later than it is logged
     old = worker_pids(nginx.pid)
     nginx.reload()
     wait_until(lambda: len(worker_pids(nginx.pid) - old) == nginx.workers and not worker_pids(nginx.pid) & old)
