@@ -743,6 +743,15 @@ def test_a_connection_that_was_silent_for_long_is_not_asked_on(service: Service)
         connection.close()
 
 
+def test_a_request_is_sent_in_one_piece(at: Path) -> None:
+    connection = UnixConnection(at)
+    connection.sock, other_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with other_end:
+        connection.request("POST", "/v1/reservations", b'{"bytes": 1}')
+        assert other_end.recv(65536).endswith(b'\r\n\r\n{"bytes": 1}')
+        connection.close()
+
+
 def test_a_child_asks_on_a_connection_of_its_own(service: Service) -> None:
     client = Client(service.socket)
     client.admit(Wanted(1, bound=True))

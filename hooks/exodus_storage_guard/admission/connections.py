@@ -7,6 +7,7 @@ import socket
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from exodus_common.clock import Clock, SystemClock
 
@@ -21,6 +22,23 @@ class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path, seconds: float = 90.0) -> None:
         super().__init__("localhost", timeout=seconds)
         self._path, self._seconds = path, seconds
+        self._whole: bytearray | None = None
+
+    def request(self, *asked: Any, **more: Any) -> None:
+        """Send a request in one piece: for its head alone the service would be woken in vain."""
+        self._whole = whole = bytearray()
+        try:
+            super().request(*asked, **more)
+        finally:
+            self._whole = None
+        self.send(whole)
+
+    def send(self, data: Any) -> None:
+        """Send something, or keep it for the whole that it is of."""
+        if self._whole is None:
+            super().send(data)
+        else:
+            self._whole += data
 
     def connect(self) -> None:
         """Connect to the socket, where need be after all who came before."""
