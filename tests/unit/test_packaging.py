@@ -83,13 +83,13 @@ def test_every_wheel_has_a_hash_for_each_architecture() -> None:
     text = (PACKAGING / "debian-wheels.txt").read_text()
     _, *wanted = re.split(r"^(?=\w)", text, flags=re.MULTILINE)
 
-    assert [part.count("--hash=sha256:") for part in wanted] == [1, 2]  # pure, and one for amd64 and arm64 each
-    assert all(re.match(r"[a-z]+==[0-9.]+ \\\n", part) for part in wanted)
+    assert [part.count("--hash=sha256:") for part in wanted] == [1, 2, 1]  # not pure: one for amd64, one for arm64
+    assert all(re.match(r"[a-z0-9]+==[0-9.]+ \\\n", part) for part in wanted)
 
 
 def test_what_the_service_requires_the_package_depends_on() -> None:
     control = (DEBIAN / "control").read_text()
     guard = control[control.index("Package: exodus-storage-guard") :]
 
-    for name in ("starlette", "uvicorn", "httptools", "jsonschema", "yaml", "urllib3", "argon2", "certifi"):
+    for name in ("starlette", "uvicorn", "httptools", "jsonschema", "yaml", "argon2", "certifi"):
         assert f"\n python3-{name},\n" in guard
