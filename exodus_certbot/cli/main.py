@@ -15,7 +15,7 @@ from exodus_certbot.cli import options, report
 from exodus_certbot.cli.report import Format
 from exodus_certbot.model import Overall, Report
 from exodus_certbot.settings import Settings
-from exodus_common import in_force, program, stopping
+from exodus_common import program, stopping
 from exodus_common.clock import SystemClock
 from exodus_common.errors import ExodusError, SettingsInvalid, UsageError
 from exodus_common.output import complain, say
@@ -53,6 +53,8 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _config(arguments: argparse.Namespace, source: Source, chosen: Settings) -> int:
+    from exodus_common import in_force  # every other command starts faster without it
+
     as_json = arguments.format == "json"
     if arguments.show:
         say(in_force.shown(source, chosen, options.given(arguments), as_json=as_json))

@@ -732,7 +732,7 @@ def test_what_ends_while_it_is_asked_is_asked_anew(service: Service, monkeypatch
 
 def test_a_connection_that_was_silent_for_long_is_not_asked_on(service: Service) -> None:
     clock = SetClock()
-    connections = Connections(service.socket, clock)
+    connections = Connections(clock)
     for waited, is_kept in ((4.0, True), (6.0, False)):
         connection = UnixConnection(service.socket)
         connection.request("GET", "/v1/accepting")

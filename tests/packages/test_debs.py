@@ -4,12 +4,15 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from importlib.resources import files
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from exodus_common import __version__
+from exodus_storage_guard.state.sqlite import SqliteCatalogue
+from tests.contracts.test_schema import of_version
 from tests.parts.booted import Debian, debian
 from tests.parts.command import ROOT
 
@@ -18,10 +21,6 @@ SUITES = ("bookworm", "trixie")
 FRESH = ("systemd", "systemd-sysv", "dbus", "man-db")
 EARLIER = "0.0.1"
 LIFE = ROOT / "tests/packages/life.sh"
-CATALOGUE_OF_LONG_AGO = f"{files('exodus_storage_guard.state').joinpath('sqlite.sql').read_text('utf-8')};\n" + (
-    "INSERT INTO objects (key, bytes, etag, modified_at, state, since, found_at) "
-    "VALUES (CAST('k' AS BLOB), 7, 'e', 1, 'resident', 1, 1); PRAGMA user_version = 2;"
-)
 SCRIPTS = ROOT / "packaging/debian/tests"
 pytestmark = pytest.mark.full
 
@@ -97,8 +96,9 @@ def test_from_installation_to_purge_nothing_of_the_operators_is_lost_and_nothing
     for name, ones in (("old", old), ("new", new)):
         for file in ones:
             shutil.copy(file, fresh.path(f"/root/{name}/{file.name}"))
-    sqlite3.connect(fresh.path("/root/old.db")).executescript(CATALOGUE_OF_LONG_AGO)
-
+    file = fresh.path("/root/old.db")
+    with closing(sqlite3.connect(file)) as connection:
+        of_version(("sqlite", partial(SqliteCatalogue, file), connection.executescript), 2)
     fresh.path("/root/life").write_text(LIFE.read_text().replace("VERSION\n", f"{__version__}\n"))
 
     said = fresh.boot("if bash -x /root/life; then echo IT WORKS; fi\n", timeout_seconds=300, with_project=False)

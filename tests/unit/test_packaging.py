@@ -3,8 +3,6 @@
 import re
 import subprocess
 import tomllib
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +12,7 @@ import pytest
 from exodus_common import __version__
 from exodus_common.settings import build
 from tests.parts.command import ROOT
+from tests.parts.scripts import loaded
 
 PACKAGING = ROOT / "packaging"
 DEBIAN = PACKAGING / "debian"
@@ -22,12 +21,7 @@ COMMANDS = ("exodus-certbot", "exodus-storage-guard")
 
 @pytest.fixture(scope="module")
 def manuals() -> ModuleType:
-    loader = SourceFileLoader("manuals", str(PACKAGING / "manuals"))
-    spec = spec_from_loader("manuals", loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    loader.exec_module(module)
-    return module
+    return loaded("packaging/manuals")
 
 
 def test_the_changelog_begins_with_the_version_that_there_is() -> None:

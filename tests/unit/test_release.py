@@ -2,13 +2,12 @@
 
 import hashlib
 from datetime import UTC, date, datetime
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from types import ModuleType
 
 import pytest
 
 from tests.parts.command import ROOT
+from tests.parts.scripts import loaded
 
 DAY = date(2027, 1, 9)
 WHEN = datetime(2027, 1, 9, 8, 5, 0, tzinfo=UTC)
@@ -16,12 +15,7 @@ WHEN = datetime(2027, 1, 9, 8, 5, 0, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def release() -> ModuleType:
-    loader = SourceFileLoader("release", str(ROOT / "packaging/release"))
-    spec = spec_from_loader("release", loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    loader.exec_module(module)
-    return module
+    return loaded("packaging/release")
 
 
 CHANGES = """# Changelog

@@ -68,7 +68,6 @@ class _Kept:
 class Connections:
     """Keep what was asked on; threads may share it, and it outlives a fork: who asks is known by the connection."""
 
-    path: Path
     clock: Clock = field(default_factory=SystemClock)
     _kept: list[_Kept] = field(default_factory=list, init=False)
 
@@ -79,18 +78,17 @@ class Connections:
 
     def kept(self, seconds: float) -> UnixConnection | None:
         """Take one that is still open at both ends; what is asked on it ends within so many seconds."""
-        while self._kept:
+        while True:
             try:
                 last = self._kept.pop()
-            except IndexError:  # another thread was faster
-                break
+            except IndexError:
+                return None
             is_fresh = self.clock.monotonic() - last.since < _KEPT_SECONDS
             # Where there is something to read though nothing was asked, the service has hung up.
             if is_fresh and last.owner == _owner() and not last.connection.is_answered(0):
                 last.connection.sock.settimeout(seconds)
                 return last.connection
             last.connection.close()
-        return None
 
     def done(self, connection: UnixConnection, *, is_read: bool) -> None:
         """Keep one whose answer was read to its end, or close it."""

@@ -42,11 +42,7 @@ class Service:
     socket: Path
     _looks: Silence = field(default_factory=Silence, repr=False, compare=False)
     _all: Silence = field(default_factory=Silence, repr=False, compare=False)
-    _connections: Connections = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Have connections of its own."""
-        object.__setattr__(self, "_connections", Connections(self.socket))
+    _connections: Connections = field(default_factory=Connections, init=False, repr=False, compare=False)
 
     def admit(self, wanted: Wanted) -> Reserved:
         """Have room reserved."""
