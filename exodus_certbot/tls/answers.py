@@ -48,21 +48,37 @@ def first_questions(
     at_least: int,
     suspects: Collection[Expectation] = (),
     often: Often = _often,
+    to_share: int = 0,
 ) -> list[Question]:
-    """Ask for every name, for each group `at_least` times, and for those that most likely differ often.
+    """Ask for every name, for those groups that most likely differ often, and for each other one `at_least` times.
 
-    A group is an (address, port, certificate, key type). Whoever else listens at a socket loaded its certificates at
-    some moment: where it has an older one at all, it has an older one in place of the newest.
+    These others share `to_share` questions, where that is more for each of them. A group is an (address, port,
+    certificate, key type). Whoever else listens at a socket loaded its certificates at some moment: where it has an
+    older one at all, it has an older one in place of the newest.
     """
+    likely, others = _by_likelihood(expectations, suspects)
+    for_others = max(at_least, to_share // max(1, len(others)))
     times: Counter[Expectation] = Counter()
+    for group in likely:
+        times.update(_more(group, often(group[0])))
+    for group in others:
+        times.update(_more(group, min(for_others, often(group[0]))))
+    return [(expectation, 1) for expectation in expectations] + _in_pieces(times)
+
+
+def _by_likelihood(
+    expectations: Sequence[Expectation], suspects: Collection[Expectation]
+) -> tuple[list[list[Expectation]], list[list[Expectation]]]:
+    """Part the groups into the few of each socket that most likely differ there, and the others."""
+    likely, others = list[list[Expectation]](), list[list[Expectation]]()
     for groups in _by_socket(expectations).values():
+        if groups[0][0].service.listener.quic:  # each question takes a process of its own
+            continue
         groups.sort(key=lambda group: (any(one in suspects for one in group), _newest(group)), reverse=True)
         for place, group in enumerate(groups):
-            if group[0].service.listener.quic:  # each question takes a process of its own
-                continue
-            is_asked_often = place < _ASKED_OFTEN and _expected_sha256(group[0]) is not None
-            times.update(_more(group, often(group[0]) if is_asked_often else at_least))
-    return [(expectation, 1) for expectation in expectations] + _in_pieces(times)
+            is_likely = place < _ASKED_OFTEN and _expected_sha256(group[0]) is not None
+            (likely if is_likely else others).append(group)
+    return likely, others
 
 
 def all_right(answers: Answers) -> bool:

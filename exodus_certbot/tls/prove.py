@@ -17,7 +17,9 @@ Ask = Callable[[Expectation, int, float], Sequence[Observation]]
 Crowds = Mapping[tuple[str, int], Crowd]
 """Say at which address and port somebody else's sockets are dealt connections, too."""
 
-IN_A_ROW = 3
+AT_LEAST = 2
+SHARED = 10 * answers.OFTEN
+"""So many questions of a proof the groups share that less likely differ: ten of them are asked as often as any."""
 _Answer = TypeVar("_Answer")
 _AT_ONCE = 8
 _LONGEST_HANDSHAKE_SECONDS = 10.0
@@ -60,6 +62,7 @@ def observe(
     deadline: Deadline,
     *,
     at_least: int = 1,
+    to_share: int = 0,
     suspects: Iterable[Expectation] = (),
     crowds: Crowds | None = None,
 ) -> Seen:
@@ -67,7 +70,7 @@ def observe(
     often = _often(crowds or {})
     asked = [expectation for expectation in expectations if not expectation.not_probed]
     this = _Round(ask, deadline)
-    this.pose(answers.first_questions(asked, at_least, frozenset(suspects), often))
+    this.pose(answers.first_questions(asked, at_least, frozenset(suspects), often, to_share))
     if not answers.all_right(this.found):
         this.pose(answers.questions_to_tell_apart(this.found, often))
         this.pose(answers.questions_beside_a_mixture(this.found, often))
@@ -144,7 +147,9 @@ def prove(
     known: dict[Expectation, Observation] = {}
     seen = Seen({}, is_full=False)
     for attempt in deadline.poll():
-        seen = observe(wanted, ask, deadline, at_least=IN_A_ROW, suspects=suspects, crowds=crowds)
+        seen = observe(
+            wanted, ask, deadline, at_least=AT_LEAST, to_share=SHARED, suspects=suspects, crowds=crowds
+        )
         known |= {one: new for one, new in seen.observations.items() if _is_news(one, new, known, seen)}
         if seen.is_full and seen.is_right:
             return seen

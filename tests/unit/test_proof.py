@@ -199,9 +199,28 @@ def test_one_full_round_is_enough_where_all_is_right(names: int, certificates: i
     for one, times in workers.asked.items():
         asked_of[on_disk(one)] += times
     assert (seen.is_full, seen.is_right) == (True, True)
-    assert min(asked_of.values()) >= prove.IN_A_ROW
+    assert min(asked_of.values()) >= prove.AT_LEAST
     assert sum(times >= answers.OFTEN for times in asked_of.values()) >= min(4, len(asked_of))
-    assert workers.asked.total() <= names + prove.IN_A_ROW * len(asked_of) + 4 * answers.OFTEN
+    assert workers.asked.total() <= names + prove.AT_LEAST * len(asked_of) + 4 * answers.OFTEN + prove.SHARED
+
+
+@pytest.mark.parametrize(("certificates", "at_least"), [(1, 24), (14, 24), (15, 21), (84, 3), (124, 2), (2000, 2)])
+def test_the_fewer_certificates_the_more_often_a_proof_asks_for_each(certificates: int, at_least: int) -> None:
+    workers = as_on_disk()
+
+    prove.prove(names_of(certificates, certificates), workers.ask, workers.deadline)
+
+    times = sorted(workers.asked.values())
+    assert times[0] == at_least
+    assert times[-1] == answers.OFTEN
+
+
+def test_a_look_asks_once_for_what_less_likely_differs() -> None:
+    looked = as_on_disk()
+
+    prove.observe(names_of(14, 14), looked.ask, looked.deadline)
+
+    assert sorted(looked.asked.values()) == [1] * 10 + [answers.OFTEN] * 4
 
 
 @in_some_worlds
