@@ -3,10 +3,15 @@
 import os
 import pwd
 import socket
+from contextlib import suppress
 from pathlib import Path
+from uuid import UUID
 
 _MACHINE_ID = Path("/etc/machine-id")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_UNKNOWN_BOOT = "unknown"
+BOOT_ID_VARIABLE = "EXODUS_BOOT_ID"
+"""Tells the boot (%b of systemd.unit(5)) where a unit shows processes alone in /proc (ProcSubset=pid)."""
 
 
 def this_process() -> str:
@@ -34,7 +39,7 @@ def is_alive(owner: str) -> bool:
         return False
     if host != _machine():
         return True
-    if boot_id != _boot_id() or not started or not pid.isdecimal():
+    if not _may_be_this_boot(boot_id) or not started or not pid.isdecimal():
         return False
     return _started(int(pid)) == started or _is_hidden(int(pid))
 
@@ -72,7 +77,14 @@ def _boot_id() -> str:
     try:
         return _BOOT_ID.read_text("ascii").strip()
     except OSError:
-        return "unknown"
+        with suppress(ValueError):
+            return str(UUID(os.environ.get(BOOT_ID_VARIABLE, "")))
+    return _UNKNOWN_BOOT
+
+
+def _may_be_this_boot(boot_id: str) -> bool:
+    """Tell whether it is this boot, for all we know: who cannot tell holds nobody for dead."""
+    return boot_id in (ours := _boot_id(), _UNKNOWN_BOOT) or ours == _UNKNOWN_BOOT
 
 
 def _started(pid: int) -> str:

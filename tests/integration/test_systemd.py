@@ -142,9 +142,9 @@ def test_the_units_repair_really_under_their_sandbox_and_tell_of_a_failure(suite
 SCORES = [
     ("exodus-certbot.service", 2.8),
     ("exodus-certbot-failed@.service", 1.6),
-    ("exodus-storage-guard.service", 1.7),
+    ("exodus-storage-guard.service", 1.6),
     ("exodus-storage-guard-failed@.service", 1.6),
-    ("exodus-storage-guard-serve.service", 1.7),
+    ("exodus-storage-guard-serve.service", 1.6),
 ]
 
 

@@ -203,6 +203,42 @@ def test_this_process_lives_and_one_that_ended_does_not() -> None:
     assert not processes.is_alive("nonsense")
 
 
+@pytest.fixture
+def without_boot_id(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Show what a unit with ProcSubset=pid is shown."""
+    monkeypatch.setattr(processes, "_BOOT_ID", tmp_path / "hidden")
+    monkeypatch.delenv(processes.BOOT_ID_VARIABLE, raising=False)
+
+
+def test_a_process_is_the_same_to_a_unit_that_is_told_the_boot_and_to_who_reads_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    mine = processes.this_process()
+    monkeypatch.setenv(processes.BOOT_ID_VARIABLE, mine.split(" ")[1].replace("-", ""))
+    monkeypatch.setattr(processes, "_BOOT_ID", tmp_path / "hidden")
+
+    assert processes.this_process() == mine
+    assert processes.is_alive(mine)
+    host, _, pid, started = mine.split(" ")
+    assert not processes.is_alive(f"{host} another-boot {pid} {started}")
+
+
+@pytest.mark.usefixtures("without_boot_id")
+def test_who_cannot_tell_the_boot_holds_nobody_for_dead_whose_process_is_there() -> None:
+    host, boot, pid, started = processes.this_process().split(" ")
+
+    assert boot == "unknown"
+    assert processes.is_alive(f"{host} some-boot {pid} {started}")
+    assert not processes.is_alive(f"{host} some-boot {pid} {int(started) + 1}")
+
+
+def test_one_that_could_not_tell_its_boot_may_be_alive_to_who_can() -> None:
+    host, _, pid, started = processes.this_process().split(" ")
+
+    assert processes.is_alive(f"{host} unknown {pid} {started}")
+    assert not processes.is_alive(f"{host} unknown {pid} {int(started) + 1}")
+
+
 def test_a_zombie_is_dead() -> None:
     reading, writing = os.pipe()
     pid = os.fork()
