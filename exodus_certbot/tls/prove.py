@@ -147,9 +147,7 @@ def prove(
     known: dict[Expectation, Observation] = {}
     seen = Seen({}, is_full=False)
     for attempt in deadline.poll():
-        seen = observe(
-            wanted, ask, deadline, at_least=AT_LEAST, to_share=SHARED, suspects=suspects, crowds=crowds
-        )
+        seen = observe(wanted, ask, deadline, at_least=AT_LEAST, to_share=SHARED, suspects=suspects, crowds=crowds)
         known |= {one: new for one, new in seen.observations.items() if _is_news(one, new, known, seen)}
         if seen.is_full and seen.is_right:
             return seen
