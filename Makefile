@@ -24,7 +24,7 @@ demo: provision-demo ## the two outages of January 2019, with real servers: as t
 test: provision check ## check, then the tests
 	$(PYTHON) -m pytest -m 'not full' --numprocesses $(PROCESSES) $(PYTEST_ARGS) $(TESTS)
 
-test-all: check deb ## check, then the tests with the long ones, every version, and the Debian packages; needs root
+test-all: provision-full check ## check, then the tests with the long ones and every version
 	$(PYTHON) -m pytest --numprocesses $(PROCESSES) $(PYTEST_ARGS) $(TESTS)
 
 check: provision ## lint, format, types, who may import whom, links of the documentation
@@ -45,7 +45,7 @@ SUITES ?= bookworm trixie
 deb: provision-full ## Debian packages for each of SUITES, into build/deb; needs root
 	@packaging/debs $(SUITES)
 
-deb-test: deb ## the packages in really booted Debians that have nothing else of ours
+deb-test: provision-full ## the packages in really booted Debians that have nothing else of ours; needs root
 	$(PYTHON) -m pytest $(PYTEST_ARGS) tests/packages
 
 apt-repository: provision ## an apt repository of those packages, into build/apt (REPOSITORY=…), signed with your KEY=…

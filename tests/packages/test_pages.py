@@ -10,7 +10,7 @@ from tests.parts.booted import Debian, debian
 from tests.parts.configuration import server
 from tests.parts.documented import page, placeholders, section, typed
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 NAMED = {"NAME": "exodus.example", "UPLOADER": "uploader"}
 RENEWED_BY = "[renewalparams]\nauthenticator = manual\nmanual_auth_hook = /bin/true\n"
 # Neither asks the Internet: what apt is to install is there.
