@@ -1,7 +1,9 @@
 """What the Debian packages are made of, as far as it can be seen without building them (`make deb-test` does)."""
 
+import os
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -71,6 +73,31 @@ def test_the_completion_for_fish_knows_every_command_and_option(name: str, manua
         for action in of_command._actions:
             for word in (word for word in action.option_strings if word.startswith("--")):
                 assert re.search(rf"subcommand_from {command}' .*-l {word[2:]} ", text), (command, word)
+
+
+def test_completions_find_files_and_folders_where_a_command_takes_them(manuals: ModuleType) -> None:
+    parser = manuals.COMMANDS["exodus-certbot"]
+    manuals.complete_files(parser)
+
+    bash, fish = manuals.shtab.complete(parser, shell="bash"), manuals.fish(parser)
+
+    assert "_shtab_exodus_certbot_check___config_COMPGEN=_shtab_compgen_files" in bash
+    assert "_shtab_exodus_certbot_check___certbot_dir_COMPGEN=_shtab_compgen_dirs" in bash
+    assert "check___connect_COMPGEN" not in bash
+    assert re.search(r"subcommand_from check' -l config -r -F ", fish)
+    assert re.search(r"subcommand_from check' -l connect -x ", fish)
+    assert re.search(r"not __fish_seen_subcommand_from [a-z -]+' -l config -r -F ", fish)
+
+
+def test_manuals_are_the_same_whatever_terminal_they_are_written_at(tmp_path: Path) -> None:
+    written = []
+    for columns in ("40", "200"):
+        folder = tmp_path / columns
+        argv = [sys.executable, PACKAGING / "manuals", folder]
+        subprocess.run(argv, env=os.environ | {"COLUMNS": columns}, check=True, timeout=60)
+        written.append({file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()})
+
+    assert written[0] == written[1]
 
 
 def test_every_wheel_has_a_hash_for_each_architecture() -> None:
