@@ -64,6 +64,31 @@ systemctl reset-failed
 systemctl restart exodus-storage-guard-serve.socket
 admitted
 
+echo 'removed, it gives certbot its lineages back, whatever the settings'
+mkdir -p /etc/letsencrypt/renewal /etc/letsencrypt/live
+printf '[renewalparams]\nauthenticator = manual\ninstaller = exodus-nginx\n' >/etc/letsencrypt/renewal/a.example.conf
+echo 'nonsense' >/etc/exodus-certbot.toml
+apt-get remove --yes exodus-certbot >/dev/null 2>&1
+if grep installer /etc/letsencrypt/renewal/a.example.conf; then exit 1; fi
+rm /etc/exodus-certbot.toml
+install /root/new/*.deb
+
+echo 'a sweep at work ends before its program is gone'
+mkdir -p /run/systemd/system/exodus-storage-guard.service.d
+printf '[Service]\nExecStartPre=/bin/sleep infinity\n' >/run/systemd/system/exodus-storage-guard.service.d/slow.conf
+systemctl daemon-reload
+systemctl start --no-block exodus-storage-guard.service
+until test "$(systemctl show --property=ActiveState --value exodus-storage-guard.service)" = activating; do sleep 0.1; done
+apt-get remove --yes exodus-storage-guard >/dev/null 2>&1
+test "$(systemctl show --property=ActiveState --value exodus-storage-guard.service)" != activating
+install /root/new/*.deb
+
+echo 'where there is no nginx nothing fails'
+apt-get purge --yes nginx nginx-common >/dev/null 2>&1
+systemctl start exodus-certbot.service
+test "$(systemctl show --property=ConditionResult --value exodus-certbot.service)" = no
+! systemctl is-failed --quiet exodus-certbot.service
+
 echo 'purged it leaves nothing of its own'
 apt-get purge --yes 'exodus-*' >/dev/null 2>&1
 left=$(find / -xdev -name '*exodus*' -not -path '/root/*' -not -path '/opt/*' -not -path '/proc/*' -not -path '/srv/*') # where the archive is

@@ -447,6 +447,8 @@ class Play:
         for key, thing in self.world.store.items():
             entry = run.catalogue.get(key)
             at_rest = entry is not None and entry.state in (ObjectState.RESIDENT, ObjectState.PREMIGRATED)
+            if entry and self.world.is_untold(entry.stored.last_modified, thing):
+                continue
             if at_rest and entry and not entry.held and entry.retry_at is None and now - thing.modified_at > _OLD:
                 raise WorldWrong(f"{self.world.used_bytes} bytes are used, {key[:3]} could go, and a sweep {said}")
         return "nothing could go"

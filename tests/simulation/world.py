@@ -90,6 +90,11 @@ class World:
         """Say what a server says of some content: its digest, or on a weak one hardly anything."""
         return f"{len(content)}" if self.weak_etags else hashlib.md5(content, usedforsecurity=False).hexdigest()
 
+    def is_untold(self, known_at: datetime, thing: Thing) -> bool:
+        """Tell whether no listing says that a thing is another than what was known: an ETag or a second would."""
+        within_a_second = known_at.replace(microsecond=0) == thing.modified_at.replace(microsecond=0)
+        return self.weak_etags and within_a_second and known_at != thing.modified_at
+
     def thing(self, content: bytes, modified_at: datetime, **more: Any) -> Thing:
         return Thing(content, self.etag_of(content), modified_at, **more)
 
