@@ -2,6 +2,8 @@
 
 import os
 import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from exodus_common.errors import ExodusError
@@ -46,6 +48,42 @@ def become_owner(place: StateSettings, socket: Path, *, makes: bool) -> None:
         found = _make_folder(DEFAULT_FOLDER if place.is_postgresql else place.file.parent)
     if found:
         _become(found)
+
+
+@contextmanager
+def with_the_guards_eyes(place: StateSettings, socket: Path) -> Iterator[str]:
+    """Run by root, see for the time of a block what the guard will see; give whom it runs as, "" where that is us."""
+    uid = _whom_it_runs_as(place, socket) if os.geteuid() == _ROOT else _ROOT
+    if uid == _ROOT:
+        yield ""
+        return
+    name, gid, groups = _user(uid)
+    before = os.getgroups(), os.getegid()
+    os.setgroups(groups)
+    os.setegid(gid)
+    os.seteuid(uid)
+    try:
+        yield name
+    finally:
+        os.seteuid(_ROOT)
+        os.setegid(before[1])
+        os.setgroups(before[0])
+
+
+def _whom_it_runs_as(place: StateSettings, socket: Path) -> int:
+    found = owner(place, socket)
+    if found is None:
+        with suppress(KeyError):  # nobody was made for it: it will run as root does
+            return pwd.getpwnam(USER).pw_uid
+    return found or _ROOT
+
+
+def _user(uid: int) -> tuple[str, int, list[int]]:
+    try:
+        user = pwd.getpwuid(uid)
+    except KeyError:
+        return str(uid), uid, []
+    return user.pw_name, user.pw_gid, os.getgrouplist(user.pw_name, user.pw_gid)
 
 
 def _owner_of(path: Path) -> int | None:

@@ -100,7 +100,8 @@ class Debian:
         names = [f"/root/{one.name}" if isinstance(one, Path) else one for one in packages]
         resolver = self.path("/etc/resolv.conf")
         shutil.copy("/etc/resolv.conf", resolver)
-        argv = ["unshare", "--mount", "--propagation", "unchanged", "bash", "-c", _INSTALL, "install", str(self.base), str(self.work), *names]
+        namespace = ["unshare", "--mount", "--propagation", "unchanged"]
+        argv = [*namespace, "bash", "-c", _INSTALL, "install", str(self.base), str(self.work), *names]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 

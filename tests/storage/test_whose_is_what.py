@@ -112,6 +112,29 @@ def test_root_has_no_right_of_roots_where_the_guard_has_none(shared: Shared) -> 
     assert list(shared.archive.iterdir()) == []
 
 
+def test_before_it_is_started_root_is_told_what_the_guard_cannot_read(shared: Shared, tmp_path: Path) -> None:
+    secret = shared.folder / "token"
+    secret.write_text("t")
+    shared.write(
+        admission={"emergency_reserve": 0, "socket": str(shared.folder / "guard.sock")},
+        capacity={"source": "minio", "url": "http://127.0.0.1:1/", "token_file": str(secret), "total_bytes": None},
+    )
+    assert shared("config", "--check").exit_code == 0
+
+    for closed in (shared.config, secret):
+        closed.chmod(0o600)
+        for command in (["config", "--check"], ["init"]):
+            refused = shared(*command)
+            assert refused.exit_code == 78
+            assert f"{closed}: cannot be read by {GUARD}" in refused.all_output, refused.all_output
+        os.chown(closed, 0, GUARD)  # as the message says, with the name of the group
+        closed.chmod(0o640)
+        assert shared("config", "--check").exit_code == 0
+    secret.unlink()
+    assert shared("config", "--check").exit_code == 78
+    assert shared("config", "--show").exit_code == 0
+
+
 def test_a_state_of_roots_own_stays_roots(shared: Shared) -> None:
     os.chown(shared.state.parent, 0, 0)
 

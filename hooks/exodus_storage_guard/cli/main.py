@@ -40,6 +40,10 @@ def _run(argv: list[str] | None) -> int:
 def _begun(arguments: argparse.Namespace) -> int:
     source = settings.source(arguments.config, os.environ)
     found = source.build(settings.Settings)
+    if arguments.command == "init" or getattr(arguments, "check", False):
+        from exodus_storage_guard.cli import readable  # every other command starts faster without it
+
+        readable.see_that_the_guard_can_read(source, found)
     if arguments.command == "config":
         return _config(arguments, source, found)
     read_list(arguments)
