@@ -27,8 +27,8 @@ class Settings:
     nginx: the nginx program; without it the one on PATH. Example: "/usr/sbin/nginx"
     nginx_conf: nginx's main configuration file; without it its built-in one. Example: "/etc/nginx/nginx.conf"
     certbot_dir: certbot's folder; without it /etc/letsencrypt. Example: "/etc/letsencrypt"
-    connect: an address that is asked in place of the listen addresses. Example: "127.0.0.1"
-    timeout_seconds: when a run ends after it has got its lock.
+    connect: an address, without a port, that is asked in place of the listen addresses. Example: "127.0.0.1"
+    timeout_seconds: when a run ends after it has got its lock; at most 3600.
     warn_days: how many days a certificate has left when `check` warns; without it where renewal is overdue, and 21
         where nobody is known to renew it. Example: 14
     except_listeners: listeners that are not asked: an address and port as configured or asked, or a name; * is

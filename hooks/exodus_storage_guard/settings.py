@@ -144,8 +144,8 @@ class CapacitySettings:
 class WatermarkSettings:
     """Say when a sweep ends, when it starts, and what is never exceeded: shares of the capacity, or sizes.
 
-    low: where a sweep ends: a share of the capacity, or a size.
-    high: where a sweep starts.
+    low: where a sweep ends: a share of the capacity, or a size (150 GiB). Less than high.
+    high: where a sweep starts; at most flood.
     flood: what nothing is admitted above.
     """
 
@@ -174,7 +174,7 @@ class SelectSettings:
     """Say which objects are ours to archive, from which age on, and whether they are archived or pruned.
 
     pattern: a regular expression that the keys of all APKs match; nothing else is ever touched.
-    minimum_age_days: nothing younger is ever archived.
+    minimum_age_days: nothing younger is ever archived; 0 to 36500.
     action: "archive" copies, proves, and then deletes; "prune" deletes for good, and needs no archive.
     """
 
@@ -196,13 +196,13 @@ class SelectSettings:
 class AdmissionSettings:
     """Say how uploads are admitted.
 
-    emergency_reserve: what stays free, whatever comes: a size.
-    size_factor: how often an upload takes its size; 2 where it is stored twice on its way.
+    emergency_reserve: what stays free, whatever comes: a size (500 MiB), or bytes.
+    size_factor: how often an upload takes its size, 1 to 10; 2 where it is stored twice on its way.
     when_unknown: whether an upload is admitted while nobody knows how full the store is.
-    lease_seconds: when a reservation ends by itself that does not say.
-    most_lease_seconds: for how long one may be asked for at most.
+    lease_seconds: when a reservation ends by itself that does not say; at most 30 days (2592000).
+    most_lease_seconds: for how long one may be asked for at most; at most 30 days (2592000).
     most_bytes: what one upload may have at most: a size.
-    most_reservations: how many one user may have at once.
+    most_reservations: how many one user may have at once; 1 to 10000.
     client_share: what all uploads of one client may have who is not known to a platform: a share of the room that is
         left, or a size.
     when_broken: whether platforms accept uploads while nothing can be decided.
@@ -270,11 +270,11 @@ class AdmissionSettings:
 class SweepSettings:
     """Say how a sweep works; `premigrate` is kept copied and proven ahead of need.
 
-    parallel: how many objects are copied at once.
+    parallel: how many objects are copied at once; 1 to 64.
     bandwidth_limit: bytes a second, of all copies together; 0 is no limit. Example: "10 MiB"
     premigrate: how much is kept copied and proven, so that an upload need not wait: a share of the capacity, or a
         size.
-    request_timeout_seconds: how long a question to the store or the archive may take.
+    request_timeout_seconds: how long a question to the store or the archive may take; at most 3600.
     """
 
     parallel: int = 4

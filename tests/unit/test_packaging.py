@@ -62,6 +62,25 @@ def test_every_setting_is_in_the_manual_and_roff_finds_nothing_wrong_with_it(nam
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+def test_the_manual_says_how_large_a_number_may_be(name: str, manuals: ModuleType) -> None:
+    settings = [one for table in manuals.tables(manuals.SETTINGS[name]) for one in table.settings]
+
+    numbers = [one for one in settings if "number" in one.allowed and "string" not in one.allowed]
+    assert numbers
+    assert [one.key for one in numbers if not re.search(r"\d", one.text)] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_commands_manual_names_its_files_and_its_environment(name: str, manuals: ModuleType) -> None:
+    page = manuals.of_command(name, manuals.COMMANDS[name])
+    shown = subprocess.run(["man", "--local-file", "-"], input=page, capture_output=True, text=True, check=True).stdout
+
+    assert re.search(rf"FILES\n +/etc/{name}\.toml", shown)
+    assert re.search(r"ENVIRONMENT\n +EXODUS_[A-Z_]+_CONFIG", shown)
+    assert "tls" not in shown
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_the_completion_for_fish_knows_every_command_and_option(name: str, manuals: ModuleType) -> None:
     parser = manuals.COMMANDS[name]
     (commands,) = (action for action in parser._actions if hasattr(action, "choices") and action.dest == "command")
