@@ -291,6 +291,7 @@ class Play:
         """Bring a store back from a backup, at the time it is now: what came since is gone."""
         self.world.clock.wait(2)
         self.world.grown_at = self.world.ticks
+        self.world.was_brought_back = True
         self.world.store = {
             key: replace(thing, modified_at=self.world.clock.true) for key, thing in self.store_backup.items()
         }
@@ -392,7 +393,7 @@ class Play:
         self.world.clock.wait(5_000)  # a lease has ended, and what is late has come back
         if self.choices.below(2):
             self._fill_to(TOTAL_BYTES * 88 // 100)
-        if self.world.was_set_back:
+        if self.world.was_set_back or (self.world.was_brought_back and not self.world.prunes):
             self.calmly("rebuild", self._rebuild)
         self._sweep_and_look_for_room(self.settings.watermarks.of(TOTAL_BYTES).high_bytes)
         for _ in range(2):

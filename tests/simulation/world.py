@@ -76,6 +76,8 @@ class World:
     minimum_age: timedelta = timedelta(days=30)
     archive_room: int | None = None
     was_set_back: bool = False
+    was_brought_back: bool = False
+    """Whether the store was restored from a backup: the operator rebuilds then, and each described copy is known."""
     written_at: dict[str, int] = field(default_factory=dict)
     """When each thing in the archive was last written: a power cut may tear what is young."""
     grown_at: int = 0

@@ -560,6 +560,23 @@ def test_a_plain_file_is_not_taken_where_a_described_copy_of_its_key_is_known(gu
     assert rebuild.rebuild(run).problems == ()
 
 
+def test_a_plain_file_is_not_taken_while_its_object_is_being_copied(guarded: Guarded) -> None:
+    run = begun(guarded)
+    guarded.put(KEY, content=OLD)
+    sync.sync(run)
+    entry, now = run.catalogue.get(KEY), run.clock.now()
+    assert entry is not None
+    (copying,) = run.catalogue.change([Change(entry, Event.COPY_BEGUN, "test", owner=run.owner)], now)
+    torn(guarded, KEY)  # half of what is being copied, or a copy of before that somebody damaged
+
+    told = rebuild.rebuild(run)
+
+    assert "is being copied at this moment" in told.problems[0]
+    assert not (guarded.archive / manifest_name(KEY)).exists()
+    run.catalogue.change([Change(copying, Event.COPY_ABANDONED, "test")], now)
+    assert (rebuild.rebuild(run).adopted, run.catalogue.copies_of(KEY)[0].name) == (1, KEY)
+
+
 def test_a_copy_that_is_known_and_has_lost_its_manifest_is_described_again(guarded: Guarded) -> None:
     run = begun(guarded)
     archived(run, guarded, KEY, OLD)

@@ -98,7 +98,7 @@ def test_completions_find_files_and_folders_where_a_command_takes_them(manuals: 
     parser = manuals.COMMANDS["exodus-certbot"]
     manuals.complete_files(parser)
 
-    bash, fish = manuals.shtab.complete(parser, shell="bash"), manuals.fish(parser)
+    bash, fish = manuals.shtab.complete(parser, "bash"), manuals.fish(parser)
 
     assert "_shtab_exodus_certbot_check___config_COMPGEN=_shtab_compgen_files" in bash
     assert "_shtab_exodus_certbot_check___certbot_dir_COMPGEN=_shtab_compgen_dirs" in bash
@@ -112,7 +112,7 @@ def test_manuals_are_the_same_whatever_terminal_they_are_written_at(tmp_path: Pa
     written = []
     for columns in ("40", "200"):
         folder = tmp_path / columns
-        argv = [sys.executable, PACKAGING / "manuals", folder]
+        argv = [sys.executable, str(PACKAGING / "manuals"), str(folder)]
         subprocess.run(argv, env=os.environ | {"COLUMNS": columns}, check=True, timeout=60)
         written.append({file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()})
 
