@@ -18,12 +18,15 @@ def test_nothing_is_lost_over_committed_or_stuck(seeds: range) -> None:
 
 
 # What went wrong in them once: a key whose time went back was taken for the one before; what a restore put into the
-# store was counted by nobody who had measured before; what an upload had stored that was killed then, neither.
-FOUND = [5780, 13350, 632]
+# store was counted by nobody who had measured before; what an upload had stored that was killed then, neither; a lease
+# had ended when it was given; a rebuild took for a copy what was being copied. In 71068 and 25568 the world was wrong.
+FOUND = [5780, 13350, 632, 73594, 79436, 71068, 25568]
+# In which most happened of a hundred thousand: the two of each twenty thousand.
+WORST = [2532, 15385, 21242, 30622, 50156, 51123, 67964, 63888, 82773, 86287]
 
 
-@pytest.mark.parametrize("seed", FOUND)
-def test_a_world_that_went_wrong_once_does_not_again(seed: int) -> None:
+@pytest.mark.parametrize("seed", [*FOUND, *WORST])
+def test_what_went_wrong_once_and_the_worst_worlds_are_right(seed: int) -> None:
     assert [one for one in played([seed]) if one.wrong] == []
 
 
