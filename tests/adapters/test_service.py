@@ -990,7 +990,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
         (tmp_path / unit.name).write_text(text)
     units = [str(tmp_path / f"exodus-storage-guard-serve.{kind}") for kind in ("socket", "service")]
     done = subprocess.run(
-        ["systemd-analyze", "verify", *units], capture_output=True, text=True, timeout=30, check=False
+        ["systemd-analyze", "--man=no", "verify", *units], capture_output=True, text=True, timeout=30, check=False
     )
 
     assert [line for line in done.stderr.splitlines() if "exodus" in line] == []

@@ -8,7 +8,6 @@ import json
 import shlex
 import sys
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +20,6 @@ from tests.parts.certbot import write_program  # noqa: E402
 from tests.parts.command import Ran  # noqa: E402
 from tests.parts.guard import MIB, Guarded, apk_key, sha256_of  # noqa: E402
 from tests.parts.processes import run  # noqa: E402
-from tests.parts.waiting import wait_until  # noqa: E402
 
 _COUNT, _NEW, _LOW_MIB = 97, 200, 75
 
@@ -115,7 +113,7 @@ def make_room(stage: Stage) -> None:
     guarded = stage.guarded
     admitted = stage.type("exodus-storage-guard admit --bytes '5 MiB' --wait 60")
     stage.saw(admitted.exit_code == 0, "exit code 0: there is room, and it is reserved")
-    wait_until(lambda: not _is_at_work(guarded), "the sweeps that the two uploads had started did not end")
+    guarded.wait_until_at_rest()
     archived = guarded.archived()
     count = len(archived)
     stage.saw(set(archived) == stage.oldest(count) and count > 0, f"exactly the {count} oldest APKs are in the archive")
@@ -131,16 +129,6 @@ def make_room(stage: Stage) -> None:
     left_bytes = sum(path.stat().st_size for path in guarded.store.iterdir())
     at_low = "OK:" in swept.stdout and left_bytes <= _LOW_MIB * MIB
     stage.saw(at_low, f"the store is down at the low watermark, {_LOW_MIB} MiB", f"It holds {left_bytes} bytes.")
-
-
-def _is_at_work(guarded: Guarded) -> bool:
-    """Tell whether a command with these settings runs; between two steps the catalogue shows nothing of a sweep."""
-    wanted = f"EXODUS_STORAGE_GUARD_CONFIG={guarded.config}".encode()
-    for environment in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):  # of somebody else's, or gone meanwhile
-            if wanted in environment.read_bytes().split(b"\0"):
-                return True
-    return False
 
 
 def notice(stage: Stage) -> None:

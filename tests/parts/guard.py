@@ -8,6 +8,7 @@ import string
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from exodus_storage_guard.tiering.run import Run
 from tests.parts import warm
 from tests.parts.command import ROOT, Ran
 from tests.parts.mounts import Namespace
+from tests.parts.waiting import wait_until
 
 DAY_SECONDS = 86400
 MIB = 1024 * 1024
@@ -153,6 +155,19 @@ class Guarded:
     def run(self, **doors: Any) -> Run:
         """Open the doors in this very process, with some of them replaced."""
         return replace(Run.begin(settings.load(self.config, {}), SystemClock()), **doors)
+
+    def is_at_work(self) -> bool:
+        """Tell whether a command with these settings runs; between two steps the catalogue shows nothing of a sweep."""
+        wanted = f"EXODUS_STORAGE_GUARD_CONFIG={self.config}".encode()
+        for environment in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):  # of somebody else's, or gone meanwhile
+                if wanted in environment.read_bytes().split(b"\0"):
+                    return True
+        return False
+
+    def wait_until_at_rest(self) -> None:
+        """Wait until the sweeps have ended that uploads had started."""
+        wait_until(lambda: not self.is_at_work(), "the sweeps that uploads had started did not end")
 
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
         """Start one command and leave it running."""
