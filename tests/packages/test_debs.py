@@ -16,7 +16,7 @@ import pytest
 from exodus_common import __version__
 from exodus_storage_guard.state.sqlite import SqliteCatalogue
 from tests.contracts.test_schema import of_version
-from tests.parts.booted import Debian, debian
+from tests.parts.booted import Debian, debian, why_none_boots
 from tests.parts.command import ROOT
 
 OURS = platform.freedesktop_os_release()["VERSION_CODENAME"]
@@ -29,7 +29,7 @@ LIFE, FAR = ROOT / "tests/packages/life.sh", ROOT / "tests/packages/far.sh"
 SCRIPTS = ROOT / "packaging/debian/tests"
 pytestmark = [
     pytest.mark.timeout(900),
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root can build in another Debian, and boot one"),
+    pytest.mark.skipif(bool(why_none_boots()), reason=why_none_boots()),
 ]
 
 

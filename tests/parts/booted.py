@@ -3,10 +3,13 @@
 Needs root, as systemd does.
 """
 
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.parts.certbot import write_program
 from tests.parts.command import ROOT
@@ -46,6 +49,16 @@ chroot "$root" apt-get update
 chroot "$root" env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 \
   apt-get install --yes --no-install-recommends -o Dpkg::Options::=--force-unsafe-io "$@"
 """
+_PROBE = """
+set -eu
+mount --make-rprivate / 2>/dev/null || true
+mkdir "$1/lower" "$1/upper" "$1/work" "$1/root" "$1/cgroup"
+mount -t overlay overlay -o "lowerdir=$1/lower,upperdir=$1/upper,workdir=$1/work" "$1/root"
+mount -t proc proc "$1/root"
+mount -t cgroup2 cgroup2 "$1/cgroup"
+"""
+_NAMESPACES: tuple[str, ...] = ("--mount", "--propagation", "unchanged", "--pid", "--fork", "--kill-child")
+_NAMESPACES += ("--cgroup", "--net", "--uts", "--ipc")
 _UNIT = """
 [Unit]
 After=nginx.service
@@ -59,6 +72,17 @@ StandardOutput=append:/opt/said
 StandardError=append:/opt/complained
 TimeoutStartSec={script_seconds}
 """
+
+
+@cache
+def why_none_boots() -> str:
+    """Say what this machine does not let us do that a boot needs, as in a container; nothing where it lets us."""
+    if os.geteuid() != 0:
+        return "only root can boot a Debian"
+    with TemporaryDirectory() as folder:
+        argv = ["unshare", *_NAMESPACES, "bash", "-c", _PROBE, "probe", folder]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    return "" if done.returncode == 0 else f"no Debian boots here: {done.stderr.strip() or done.returncode}"
 
 
 @dataclass(frozen=True)
@@ -118,10 +142,8 @@ class Debian:
         wants.symlink_to("/etc/systemd/system/lab.service")
         if with_project:
             self._bring_project()
-        namespaces: tuple[str, ...] = ("--mount", "--propagation", "unchanged", "--pid", "--fork", "--kill-child")
-        namespaces += ("--cgroup", "--net", "--uts", "--ipc")
         done = subprocess.run(
-            ["unshare", *namespaces, "bash", "-c", _BOOT, "boot", str(self.base), str(self.work)],
+            ["unshare", *_NAMESPACES, "bash", "-c", _BOOT, "boot", str(self.base), str(self.work)],
             capture_output=True,
             timeout=timeout_seconds,
             check=False,

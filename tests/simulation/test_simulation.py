@@ -31,7 +31,7 @@ def test_what_went_wrong_once_and_the_worst_worlds_are_right(seed: int) -> None:
 
 
 # Between them all of it happened when they were chosen; where they are others by now, it is looked for in all of them.
-EVENTFUL = [336, 68, 199, 110, 531]
+EVENTFUL = [159, 175, 37, 24, 34, 95, 104]
 
 
 def test_all_that_can_happen_to_an_object_happens_in_these_worlds() -> None:
