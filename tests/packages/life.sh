@@ -47,6 +47,8 @@ exodus-storage-guard status | grep 'resident *1'
 echo 'removed and installed again it knows what it knew'
 apt-get remove --yes 'exodus-*' >/dev/null 2>&1
 test -f "$state/state.db"
+if install --allow-downgrades /root/old/*.deb; then exit 1; fi
+grep -q 'was installed last; .* is older' /root/apt.log
 install /root/new/*.deb
 exodus-storage-guard status | grep 'resident *1'
 sha256sum --check --quiet /root/operators
