@@ -57,17 +57,16 @@ def with_the_guards_eyes(place: StateSettings, socket: Path) -> Iterator[str]:
     if uid == _ROOT:
         yield ""
         return
-    name, gid, groups = _user(uid)
-    before = os.getgroups(), os.getegid()
-    os.setgroups(groups)
-    os.setegid(gid)
+    user, groups, group = _user(uid), os.getgroups(), os.getegid()
+    os.initgroups(user.pw_name, user.pw_gid)
+    os.setegid(user.pw_gid)
     os.seteuid(uid)
     try:
-        yield name
+        yield user.pw_name
     finally:
         os.seteuid(_ROOT)
-        os.setegid(before[1])
-        os.setgroups(before[0])
+        os.setegid(group)
+        os.setgroups(groups)
 
 
 def _whom_it_runs_as(place: StateSettings, socket: Path) -> int:
@@ -76,14 +75,6 @@ def _whom_it_runs_as(place: StateSettings, socket: Path) -> int:
         with suppress(KeyError):  # nobody was made for it: it will run as root does
             return pwd.getpwnam(USER).pw_uid
     return found or _ROOT
-
-
-def _user(uid: int) -> tuple[str, int, list[int]]:
-    try:
-        user = pwd.getpwuid(uid)
-    except KeyError:
-        return str(uid), uid, []
-    return user.pw_name, user.pw_gid, os.getgrouplist(user.pw_name, user.pw_gid)
 
 
 def _owner_of(path: Path) -> int | None:
@@ -114,17 +105,18 @@ def _make_folder(folder: Path) -> int | None:
 
 
 def _become(uid: int) -> None:
-    try:
-        user = pwd.getpwuid(uid)
-    except KeyError:
-        os.setgroups([])
-        os.setresgid(uid, uid, uid)
-        home = "/"
-    else:
-        os.initgroups(user.pw_name, user.pw_gid)
-        os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
-        home = user.pw_dir
+    user = _user(uid)
+    os.initgroups(user.pw_name, user.pw_gid)
+    os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
     os.setresuid(uid, uid, uid)
-    os.environ["HOME"] = home
+    os.environ["HOME"] = user.pw_dir
     if not os.access(".", os.X_OK):  # where root stood
         os.chdir("/")
+
+
+def _user(uid: int) -> pwd.struct_passwd:
+    """Give a user; one whom nobody knows has a group of his own number, and no home."""
+    try:
+        return pwd.getpwuid(uid)
+    except KeyError:
+        return pwd.struct_passwd((str(uid), "x", uid, uid, "", "/", ""))

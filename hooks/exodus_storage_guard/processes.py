@@ -84,7 +84,8 @@ def _boot_id() -> str:
 
 def _may_be_this_boot(boot_id: str) -> bool:
     """Tell whether it is this boot, for all we know: who cannot tell holds nobody for dead."""
-    return boot_id in (ours := _boot_id(), _UNKNOWN_BOOT) or ours == _UNKNOWN_BOOT
+    ours = _boot_id()
+    return boot_id == ours or _UNKNOWN_BOOT in (boot_id, ours)
 
 
 def _started(pid: int) -> str:

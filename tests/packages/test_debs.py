@@ -39,9 +39,10 @@ def packages(suite: str, *names: str) -> list[Path]:
     with (ROOT / "build/deb" / f"{suite}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         built, made_of = ROOT / "build/deb" / suite, ROOT / "build/deb" / f"{suite}.made-of"
-        if not (made_of.exists() and made_of.read_text() == _tree()):
+        tree = _tree()
+        if not (made_of.exists() and made_of.read_text() == tree):
             subprocess.run([ROOT / "packaging/debs", suite], check=True, timeout=900)
-            made_of.write_text(_tree())
+            made_of.write_text(tree)
     return [next(built.glob(f"{name}_{__version__}_*.deb")) for name in names]
 
 

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 from tests.parts.certbot import write_program
 from tests.parts.command import ROOT
+from tests.parts.mounts import OWN, PRIVATE
 
 _PACKAGES: tuple[str, ...] = ("systemd", "systemd-sysv", "dbus", "nginx", "certbot", "python3", "python3-cryptography")
 # What the service runs on, as Debian has it.
@@ -49,16 +50,15 @@ chroot "$root" apt-get update
 chroot "$root" env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 \
   apt-get install --yes --no-install-recommends -o Dpkg::Options::=--force-unsafe-io "$@"
 """
-_PROBE = """
+_PROBE = f"""
 set -eu
-mount --make-rprivate / 2>/dev/null || true
+{PRIVATE}
 mkdir "$1/lower" "$1/upper" "$1/work" "$1/root" "$1/cgroup"
 mount -t overlay overlay -o "lowerdir=$1/lower,upperdir=$1/upper,workdir=$1/work" "$1/root"
 mount -t proc proc "$1/root"
 mount -t cgroup2 cgroup2 "$1/cgroup"
 """
-_NAMESPACES: tuple[str, ...] = ("--mount", "--propagation", "unchanged", "--pid", "--fork", "--kill-child")
-_NAMESPACES += ("--cgroup", "--net", "--uts", "--ipc")
+_APART = [*OWN, "--pid", "--fork", "--kill-child", "--cgroup", "--net", "--uts", "--ipc"]
 _UNIT = """
 [Unit]
 After=nginx.service
@@ -80,7 +80,7 @@ def why_none_boots() -> str:
     if os.geteuid() != 0:
         return "only root can boot a Debian"
     with TemporaryDirectory() as folder:
-        argv = ["unshare", *_NAMESPACES, "bash", "-c", _PROBE, "probe", folder]
+        argv = [*_APART, "bash", "-c", _PROBE, "probe", folder]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     return "" if done.returncode == 0 else f"no Debian boots here: {done.stderr.strip() or done.returncode}"
 
@@ -124,8 +124,7 @@ class Debian:
         names = [f"/root/{one.name}" if isinstance(one, Path) else one for one in packages]
         resolver = self.path("/etc/resolv.conf")
         shutil.copy("/etc/resolv.conf", resolver)
-        namespace = ["unshare", "--mount", "--propagation", "unchanged"]
-        argv = [*namespace, "bash", "-c", _INSTALL, "install", str(self.base), str(self.work), *names]
+        argv = [*OWN, "bash", "-c", _INSTALL, "install", str(self.base), str(self.work), *names]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
@@ -143,7 +142,7 @@ class Debian:
         if with_project:
             self._bring_project()
         done = subprocess.run(
-            ["unshare", *_NAMESPACES, "bash", "-c", _BOOT, "boot", str(self.base), str(self.work)],
+            [*_APART, "bash", "-c", _BOOT, "boot", str(self.base), str(self.work)],
             capture_output=True,
             timeout=timeout_seconds,
             check=False,
